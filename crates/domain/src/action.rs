@@ -1,0 +1,95 @@
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{JobId, Preset, RecordingId};
+
+/// One effect. Its parameters are all that its result depends on besides the source, so (recording, source
+/// version, action) names the cause.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Action {
+    /// Find out what the source is.
+    Probe,
+    /// Make one rendition of the source.
+    Convert { preset: Preset },
+    /// Compose a session's tracks into one rendition of the session.
+    Mix(MixSpec),
+    /// Keep a verified copy of the source in another store.
+    Backup { store: String },
+    /// Add tags.
+    Tag { add: BTreeSet<String> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MixSpec {
+    pub preset: Preset,
+    pub layout: Layout,
+    /// Integrated loudness to reach, in LUFS (tenths); absent: levels are left as they are.
+    pub loudness: Option<Tenths>,
+    /// In the order of the session's manifest: tiles are filled in it.
+    pub tracks: Vec<MixTrack>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MixTrack {
+    pub recording: RecordingId,
+    /// The source version of the track, so that a track that changes is another mix.
+    pub version: String,
+    pub participant: String,
+    /// Milliseconds from the session's start at which the track's first frame belongs.
+    pub offset_ms: u64,
+    /// Milliseconds from the session's start at which the participant left; absent: the track's end.
+    pub leave_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    Grid,
+    /// Sound only.
+    AudioOnly,
+}
+
+/// A number with one decimal, exact and comparable: -16.5 is `Tenths(-165)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Tenths(pub i32);
+
+impl Action {
+    /// The verb as a policy writes it.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Convert { .. } => "convert",
+            Self::Mix(_) => "mix",
+            Self::Backup { .. } => "backup",
+            Self::Tag { .. } => "tag",
+        }
+    }
+
+    /// What it makes, for a person: `convert mp4-720p`, `backup replica`.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Probe => "probe".into(),
+            Self::Convert { preset } => format!("convert {}", preset.name),
+            Self::Mix(mix) => format!("mix {}", mix.preset.name),
+            Self::Backup { store } => format!("backup {store}"),
+            Self::Tag { add } => {
+                format!("tag {}", add.iter().map(String::as_str).collect::<Vec<_>>().join(","))
+            }
+        }
+    }
+
+    /// The job's id: a function of its cause and of nothing else.
+    pub fn job_id(&self, recording: RecordingId, version: &str) -> JobId {
+        // serde_json writes struct fields in declaration order and the sets are sorted: a canonical text.
+        let parameters = serde_json::to_vec(self).expect("an action is plain data");
+        JobId::derive(&[recording.to_string().as_bytes(), version.as_bytes(), &parameters])
+    }
+}
+
+impl Tenths {
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.0) / 10.0
+    }
+}

@@ -1,0 +1,27 @@
+//! Our nouns: recording, track, rendition, copy, job, outcome.
+//!
+//! Architecture invariant: no I/O, no async, no clock. Everything here is a value, so that deciding and
+//! describing can be pure and every other room can speak the same language.
+
+mod action;
+mod facts;
+mod hash;
+mod ids;
+mod job;
+mod media;
+mod preset;
+mod recording;
+mod time;
+
+pub use action::{Action, Layout, MixSpec, MixTrack, Tenths};
+pub use facts::{Decision, Facts, SessionTrack, Usage, Wait};
+pub use hash::{Crc64, Digest, Hasher, Sha256};
+pub use ids::{Id, JobId, RecordingId};
+pub use job::{Cost, Failure, FailureKind, Job, JobSpec, JobState, Lane, Outcome, Progress};
+pub use media::{AudioFacts, Dynamic, MediaFacts, Probe, StreamFacts, StreamKind, Verdict, VideoFacts};
+pub use preset::{AudioCodec, AudioTarget, Container, Output, Preset, Sprite, VideoCodec, VideoTarget};
+pub use recording::{
+    Copy, Kind, Manifest, ManifestTrack, NewRecording, Recording, Rendition, RenditionFile, Role, State,
+    StreamChoice, Track,
+};
+pub use time::{Clock, Timestamp};
