@@ -1,0 +1,32 @@
+//! What CI runs; a developer runs the same.
+
+use crate::{
+    run::{cargo, root, run},
+    setup,
+};
+
+pub fn test(args: &[String]) -> Result<(), String> {
+    setup::ffmpeg()?;
+    // The product's binary first: the end-to-end tests start it.
+    run(&mut cargo(&["build", "--locked", "--package", "app"]))?;
+    run(cargo(&["test", "--locked", "--workspace"]).args(args))
+}
+
+pub fn all() -> Result<(), String> {
+    run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    run(&mut cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    run(cargo(&["doc", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    deny()?;
+    test(&[])
+}
+
+/// Licences, bans and sources from the lock file alone. Advisories need RustSec's database from the network:
+/// the workflow in .github runs them where there is one.
+fn deny() -> Result<(), String> {
+    let installed = cargo(&["deny", "--version"]).output().is_ok_and(|o| o.status.success());
+    if !installed {
+        run(cargo(&["install", "--locked", "--quiet", "cargo-deny", "--version", "0.20.2"])
+            .current_dir(root()))?;
+    }
+    run(&mut cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"]))
+}
