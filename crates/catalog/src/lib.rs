@@ -1,1 +1,145 @@
-//! (in progress)
+//! Remember and find: recordings and what became of them, the ledger of jobs, the audit log, search.
+//!
+//! One trait, [`Catalog`]; a backend joins by passing [`contract`]. Everything that must hold together is one
+//! call here and one transaction there: an outcome becomes a fact, its job becomes done and its recording is
+//! looked at again together or not at all.
+//!
+//! Architecture invariants: this room never knows S3 or ffmpeg, never reads a clock (the caller passes `now`),
+//! and keeps SQL inside one module per database. What the search syntax means ([`query`]), what of a recording
+//! is searchable ([`document`]) and how nouns are written as text are the same for every database.
+
+mod codec;
+#[cfg(feature = "contract")]
+pub mod contract;
+pub mod document;
+mod error;
+pub mod query;
+mod sqlite;
+mod values;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{
+    Copy, Facts, Failure, Job, JobId, Lane, NewRecording, Outcome, Progress, Recording, RecordingId, Rendition,
+    Sha256, Timestamp, Usage,
+};
+
+pub use error::{Error, Kind};
+pub use query::{Query, SyntaxError};
+pub use sqlite::Sqlite;
+pub use values::{
+    Accepted, AuditEntry, Claim, Counts, Cursor, JobFilter, Known, Next, Page, Retry, Settle, Settled,
+};
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// All that is remembered. A recording is *dirty* when something about it changed that `decide` has not seen;
+/// every change of its facts also raises its revision, so that a decision on older facts cannot be settled.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    // ---- recordings
+
+    /// Takes recordings in, all or none, in the order given. An id that is known with the same version is left
+    /// as it is; a known id with another version, accepted no earlier, is the same recording with new bytes:
+    /// its probe is forgotten.
+    ///
+    /// Sessions and their tracks find one another by name, whichever comes first. A track without tags or
+    /// recorded time takes its session's.
+    async fn accept(&self, batch: &[NewRecording], now: Timestamp) -> Result<Vec<Accepted>>;
+
+    async fn get(&self, id: RecordingId) -> Result<Option<Recording>>;
+
+    /// The recordings whose id starts like this, in the order of their ids, twenty at most.
+    async fn resolve(&self, prefix: &str) -> Result<Vec<RecordingId>>;
+
+    /// All that `decide` may know of one recording, as of one moment.
+    async fn facts(&self, id: RecordingId) -> Result<Option<Facts>>;
+
+    /// Takes decisions over, each only if its recording is still at the revision that was decided on. All in
+    /// one transaction; answers in the order given.
+    async fn settle(&self, batch: &[Settle], policy: &str, now: Timestamp) -> Result<Vec<Settled>>;
+
+    /// Recordings that are dirty, or whose decision time alone has changed, in the order of their ids, after
+    /// the one given.
+    async fn to_decide(
+        &self,
+        now: Timestamp,
+        after: Option<RecordingId>,
+        limit: u32,
+    ) -> Result<Vec<RecordingId>>;
+
+    /// Says which policy holds now. When it is another than the remembered one, everything becomes dirty, and
+    /// decisions made by the former one are no longer taken over. True when it changed.
+    async fn policy_in_force(&self, hash: &str, now: Timestamp) -> Result<bool>;
+
+    // ---- ledger
+
+    /// Jobs that somebody should do now, or whose worker let its lease expire: interactive ones first, then
+    /// those that have been due for longest.
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<(JobId, Lane)>>;
+
+    /// Takes a due job, alone. `None` when there is nothing to do: unknown, done, parked, cancelled, not
+    /// before later, or held by a live lease.
+    async fn claim(&self, job: JobId, worker: &str, now: Timestamp, ttl: Duration) -> Result<Option<Claim>>;
+
+    /// Holds on for `ttl` from now. [`Kind::LeaseLost`] when somebody else has the job by now.
+    async fn renew(
+        &self,
+        claim: &Claim,
+        now: Timestamp,
+        ttl: Duration,
+        progress: Option<Progress>,
+    ) -> Result<()>;
+
+    /// Whether the lease is this claim's and has not expired: to be asked before anything irrevocable.
+    async fn holds(&self, claim: &Claim, now: Timestamp) -> Result<bool>;
+
+    /// The outcome becomes a fact and the job done, in one transaction; the recording (and its session) is to
+    /// be decided again. Recording the same claim's outcome again changes nothing. A lease that has expired
+    /// may still record as long as nobody else claimed the job; otherwise [`Kind::LeaseLost`].
+    async fn record(&self, claim: &Claim, outcome: &Outcome, now: Timestamp) -> Result<()>;
+
+    /// The job failed by itself. [`Kind::LeaseLost`] as in [`record`](Catalog::record).
+    async fn fail(&self, claim: &Claim, failure: &Failure, next: Next, now: Timestamp) -> Result<()>;
+
+    /// Gives the job back undone, at once and without blame: the worker is shutting down.
+    async fn release(&self, claim: &Claim, now: Timestamp) -> Result<()>;
+
+    /// Parked jobs become pending, as if they had never failed, on the interactive lane: a person is waiting.
+    /// The number of them.
+    async fn retry(&self, which: Retry, now: Timestamp) -> Result<u64>;
+
+    /// Gives back at once what workers whose name starts with `worker` (`None`: all) had in hand. Only for a
+    /// caller who knows that they are dead, as the one holding the library's lock does. The number of jobs.
+    async fn recover(&self, worker: Option<&str>, now: Timestamp) -> Result<u64>;
+
+    // ---- looking
+
+    /// Newest first, by [`Recording::dated`].
+    async fn search(&self, query: &Query, limit: u32, after: Option<Cursor>) -> Result<Page>;
+
+    /// The job with this id.
+    async fn job(&self, id: JobId) -> Result<Option<Job>>;
+
+    /// Newest first.
+    async fn jobs(&self, filter: &JobFilter, limit: u32) -> Result<Vec<Job>>;
+
+    async fn counts(&self) -> Result<Counts>;
+
+    /// Bytes per store: sources, renditions and copies.
+    async fn usage(&self) -> Result<Usage>;
+
+    /// By name.
+    async fn renditions(&self, id: RecordingId) -> Result<Vec<Rendition>>;
+
+    /// By store.
+    async fn copies(&self, id: RecordingId) -> Result<Vec<Copy>>;
+
+    /// Newest first; of one recording, or of everything.
+    async fn audit(&self, recording: Option<RecordingId>, limit: u32) -> Result<Vec<AuditEntry>>;
+
+    /// Whether these bytes are a source that we hold or something that we made: what we made must not come in
+    /// again as a recording (promise 7). Outputs are remembered here also after they were replaced.
+    async fn by_digest(&self, sha256: &Sha256) -> Result<Option<Known>>;
+}

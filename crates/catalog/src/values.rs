@@ -1,0 +1,115 @@
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use domain::{Decision, Job, JobId, JobState, Lane, Recording, RecordingId, State, Timestamp};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    pub recording: Recording,
+    /// False when the catalog knew this id with this version already.
+    pub new: bool,
+}
+
+/// A decision and the revision of the recording that it was made on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settle {
+    pub id: RecordingId,
+    pub revision: i64,
+    pub decision: Decision,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// Taken over. These jobs became pending by it: hand them over.
+    Applied { jobs: Vec<(JobId, Lane)> },
+    /// The recording has changed since, and stays dirty: decide again.
+    Stale,
+    /// Another policy is in force than the one that decided: read the policy again.
+    OtherPolicy,
+}
+
+/// A job in hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    pub job: Job,
+    /// Grows with every claim of the job: who holds an older one writes nothing more.
+    pub token: i64,
+    pub lease_until: Timestamp,
+}
+
+/// What becomes of a job that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    Retry { at: Timestamp },
+    Park,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    Job(JobId),
+    Recording(RecordingId),
+    AllParked,
+}
+
+/// Where a page of hits ended. Opaque: it is handed back to get the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor(pub(crate) i64);
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    pub hits: Vec<Recording>,
+    /// Absent: this was the last page.
+    pub next: Option<Cursor>,
+}
+
+/// Which jobs; the default is all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JobFilter {
+    /// Any of these; empty: any at all.
+    pub states: Vec<JobState>,
+    pub recording: Option<RecordingId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub recordings: BTreeMap<State, u64>,
+    pub jobs: BTreeMap<JobState, u64>,
+    /// Over all stores.
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    pub seq: i64,
+    pub at: Timestamp,
+    /// Who did it: `intake`, `decide`, `user`, or a worker's name.
+    pub actor: String,
+    /// What was done, as a verb: `accept`, `bind`, `state`, `record`, `park`, `retry`, `policy`.
+    pub what: String,
+    pub recording: Option<RecordingId>,
+    pub details: serde_json::Value,
+}
+
+/// What some bytes are to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    Source(RecordingId),
+    /// Made by us: of this recording, under this name.
+    Rendition(RecordingId, String),
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{0}` is not a cursor: pass `next` of the page before, unchanged")]
+pub struct BadCursor(String);
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+impl FromStr for Cursor {
+    type Err = BadCursor;
+    fn from_str(text: &str) -> Result<Self, BadCursor> {
+        i64::from_str_radix(text, 16).map(Self).map_err(|_| BadCursor(text.chars().take(40).collect()))
+    }
+}
