@@ -91,7 +91,16 @@ pub(crate) fn start(report: &Report, spec: Spec) -> Result<Child, Error> {
     let program = find(&spec.program)?;
     own(&spec.dir, report)?;
     let dir = spec.dir.canonicalize().map_err(|source| Error::Dir { dir: spec.dir.clone(), source })?;
-    let confinement = confinement(report, &spec, &program, &dir)?;
+    #[cfg_attr(not(target_os = "linux"), expect(unused_mut, reason = "only Linux can ask before a fork"))]
+    let mut confinement = confinement(report, &spec, &program, &dir)?;
+    #[cfg(target_os = "linux")]
+    let forks = if spec.limits.may_fork() && report.holds(Layer::Seccomp) {
+        let (gate, questions) = crate::forks::gate()?;
+        confinement.forks = Some(gate);
+        Some(questions)
+    } else {
+        None
+    };
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place where children start")]
     let mut command = Command::new(&program);
@@ -108,7 +117,13 @@ pub(crate) fn start(report: &Report, spec: Spec) -> Result<Child, Error> {
     // SAFETY: `apply` only makes system calls on values prepared above; see there.
     unsafe { command.pre_exec(move || confinement.apply()) };
 
-    let started = supervise::start(command, dir, spec.limits)
+    let watched = supervise::Watched {
+        dir,
+        limits: spec.limits,
+        #[cfg(target_os = "linux")]
+        forks,
+    };
+    let started = supervise::start(command, watched)
         .map_err(|source| Error::Start { program: spec.program.clone(), source })?;
     // From here on an early return drops the group's handle, and with it kills the child.
     let mut child =
@@ -124,7 +139,11 @@ fn confinement(report: &Report, spec: &Spec, program: &Path, dir: &Path) -> Resu
     let _ = (program, dir);
     Ok(Confinement {
         rlimits: report.holds(Layer::Rlimits).then(|| spec.limits.rlimits()),
+        #[cfg(target_os = "linux")]
+        forks: None,
+        #[cfg(target_os = "linux")]
         die_with: report.holds(Layer::ParentDeath).then(std::process::id),
+        #[cfg(target_os = "linux")]
         no_new_privs: report.holds(Layer::NoNewPrivs),
         #[cfg(target_os = "linux")]
         landlock: {

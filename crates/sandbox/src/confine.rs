@@ -11,9 +11,13 @@ use crate::limits::Rlimits;
 #[derive(Default)]
 pub(crate) struct Confinement {
     pub rlimits: Option<Rlimits>,
+    #[cfg(target_os = "linux")]
+    pub forks: Option<crate::forks::Gate>,
     /// The pid the child must still have as its parent; with it, the child dies when that process's forking
     /// thread ends.
+    #[cfg(target_os = "linux")]
     pub die_with: Option<u32>,
+    #[cfg(target_os = "linux")]
     pub no_new_privs: bool,
     #[cfg(target_os = "linux")]
     pub landlock: Option<OwnedFd>,
@@ -56,6 +60,9 @@ impl Confinement {
         if let Some(ruleset) = &self.landlock {
             // SAFETY: the descriptor is open; no flags.
             check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) as i32 })?;
+        }
+        if let Some(gate) = &self.forks {
+            gate.apply()?;
         }
         for program in &self.seccomp {
             let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };

@@ -17,6 +17,8 @@ mod confine;
 mod error;
 mod exit;
 #[cfg(target_os = "linux")]
+mod forks;
+#[cfg(target_os = "linux")]
 mod fs;
 mod layer;
 mod limits;

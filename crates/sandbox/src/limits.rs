@@ -16,12 +16,12 @@ pub struct Limits {
     /// Bytes under the private directory in total, also what lay there before; watched. An entry counts at least
     /// 4 KiB, so that empty files are not free; a sparse file counts what it occupies.
     pub disk: u64,
-    /// Processes, not threads. With 1 (0 means 1 too) the seccomp layer lets the child fork not at all: the only
-    /// setting that binds without delay, and the right one wherever it is enough. Above 1 the count is watched
-    /// and the group is killed when it is exceeded; a fork bomb is bounded by that, by `wall` and by `memory`.
+    /// Processes, not threads. With 1 (0 means 1 too) the seccomp layer lets the child fork not at all: the right
+    /// setting wherever it is enough. Above 1 the supervisor is asked before each fork and answers EAGAIN at the
+    /// limit; a group that gets past it all the same (a kernel before 5.5) is counted every 50 ms and killed.
     /// RLIMIT_NPROC is not used: it does not bind root, and it counts everything else of the same user, threads
     /// of this process included. Above 1, grandchildren also outlive a SIGKILL of *this* process, up to their
-    /// CPU limit: the parent-death signal reaches the child only.
+    /// CPU limit and without another fork: the parent-death signal reaches the child only.
     pub processes: u32,
 }
 

@@ -6,7 +6,9 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+#[cfg(target_os = "linux")]
+use std::os::fd::FromRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::watch::{self, WATCH};
+use crate::watch::{self, WATCH, WATCH_FORKS};
 use crate::{Budget, Exit, Finished, Limits, Usage};
 
 pub(crate) struct Started {
@@ -22,6 +24,14 @@ pub(crate) struct Started {
     pub stdin: Option<ChildStdin>,
     pub stdout: Option<ChildStdout>,
     pub finished: oneshot::Receiver<Finished>,
+}
+
+/// What the supervisor keeps an eye on.
+pub(crate) struct Watched {
+    pub dir: PathBuf,
+    pub limits: Limits,
+    #[cfg(target_os = "linux")]
+    pub forks: Option<std::os::unix::net::UnixDatagram>,
 }
 
 /// The right to kill a process group, which ends with the reaping of its leader: after that the kernel may give
@@ -33,7 +43,7 @@ pub(crate) struct Group {
 }
 
 /// Forks on a new thread that stays until the child is reaped. The error is the one of fork, confinement or exec.
-pub(crate) fn start(mut command: Command, dir: PathBuf, limits: Limits) -> io::Result<Started> {
+pub(crate) fn start(mut command: Command, watched: Watched) -> io::Result<Started> {
     let (started, starting) = mpsc::sync_channel(1);
     std::thread::Builder::new().name("sandbox".into()).spawn(move || {
         let begin = Instant::now();
@@ -56,7 +66,7 @@ pub(crate) fn start(mut command: Command, dir: PathBuf, limits: Limits) -> io::R
             group.kill();
         }
         // Nobody listens when the `Child` was dropped: then it was killed, and this only reaps.
-        let _ = finish.send(supervise(&group, stderr, &dir, &limits, begin));
+        let _ = finish.send(supervise(&group, stderr, &watched, begin));
     })?;
     starting.recv().map_err(|_| io::Error::other("the supervisor thread died"))?
 }
@@ -116,37 +126,55 @@ impl Group {
     }
 }
 
-fn supervise(group: &Group, mut stderr: Tail, dir: &Path, limits: &Limits, begin: Instant) -> Finished {
+fn supervise(group: &Group, mut stderr: Tail, watched: &Watched, begin: Instant) -> Finished {
+    let Watched { dir, limits, .. } = watched;
+    #[cfg(target_os = "linux")]
+    let forks = watched.forks.as_ref().and_then(crate::forks::Questions::receive);
     let ending = pidfd(group.leader);
     let end = begin.checked_add(limits.wall);
     let left = |now: Instant| end.map_or(Duration::MAX, |end| end.saturating_duration_since(now));
-    let mut next_watch = Instant::now() + WATCH;
+    let group_watch = if limits.may_fork() { WATCH_FORKS } else { WATCH };
+    let mut next_group = Instant::now() + group_watch;
+    let mut next_disk = Instant::now() + WATCH;
     let mut over = None;
     loop {
         let now = Instant::now();
-        let mut pause = next_watch.saturating_duration_since(now).min(WATCH);
+        let mut pause = WATCH;
         if over.is_none() {
-            pause = pause.min(left(now));
+            pause = next_group.min(next_disk).saturating_duration_since(now).min(left(now));
         }
         if ending.is_none() {
             pause = pause.min(Duration::from_millis(20));
         }
-        stderr.wait(ending.as_ref(), pause);
+        #[cfg(target_os = "linux")]
+        {
+            let forks_fd = forks.as_ref().map(AsRawFd::as_raw_fd);
+            if stderr.wait(ending.as_ref(), forks_fd, pause)
+                && let Some(forks) = &forks
+            {
+                forks.answer(group.leader, limits);
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        stderr.wait(ending.as_ref(), None, pause);
         if group.ended() {
             break;
         }
         let now = Instant::now();
         if over.is_none() && left(now).is_zero() {
             over = Some(Budget::Wall(limits.wall));
-            group.kill();
         }
-        if over.is_none() && now >= next_watch {
-            over = watch::group(group.leader, limits).or_else(|| watch::disk(dir, limits, end).over());
-            if over.is_some() {
-                group.kill();
-            }
+        if over.is_none() && now >= next_group {
+            over = watch::group(group.leader, limits);
+            next_group = Instant::now() + group_watch;
+        }
+        if over.is_none() && now >= next_disk {
+            over = watch::disk(dir, limits, end).over();
             // A large tree takes long to walk: never spend more than a tenth of the time on it.
-            next_watch = Instant::now() + WATCH.max(now.elapsed() * 10);
+            next_disk = Instant::now() + WATCH.max(now.elapsed() * 10);
+        }
+        if over.is_some() {
+            group.kill();
         }
     }
     let (status, mut usage) = group.reap();
@@ -222,16 +250,18 @@ impl Tail {
         Tail { pipe, kept: VecDeque::with_capacity(2 * TAIL), cut: false }
     }
 
-    /// Waits for the end of the child, for something on stderr, or for `pause`; then takes what is there.
-    fn wait(&mut self, ending: Option<&OwnedFd>, pause: Duration) {
+    /// Waits for the end of the child, for something on stderr, for a question (then true), or for `pause`; and
+    /// takes what is on stderr.
+    fn wait(&mut self, ending: Option<&OwnedFd>, question: Option<i32>, pause: Duration) -> bool {
         let poll = |fd: Option<i32>| libc::pollfd { fd: fd.unwrap_or(-1), events: libc::POLLIN, revents: 0 };
-        let mut fds =
-            [poll(ending.map(AsRawFd::as_raw_fd)), poll(self.pipe.as_ref().map(AsRawFd::as_raw_fd))];
+        let stderr = self.pipe.as_ref().map(AsRawFd::as_raw_fd);
+        let mut fds = [poll(ending.map(AsRawFd::as_raw_fd)), poll(stderr), poll(question)];
         // Rounded up, or the last fraction of a millisecond would be spent spinning.
         let pause = pause.as_micros().div_ceil(1000).min(1000) as libc::c_int;
         // SAFETY: the array outlives the call. An interrupted wait is a short one.
         unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, pause) };
         self.drain();
+        fds[2].revents & libc::POLLIN != 0
     }
 
     /// Takes what is there, at most a mebibyte: a flood must not keep the supervisor from its watch.

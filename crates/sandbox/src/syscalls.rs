@@ -28,6 +28,22 @@ pub(crate) fn filters(allow: Allow) -> Result<Vec<Vec<libc::sock_filter>>, Error
     Ok(filters)
 }
 
+/// Turns each fork into a question to whoever holds the filter's listener; threads do not ask.
+pub(crate) fn ask_before_fork() -> Result<Vec<libc::sock_filter>, Error> {
+    let mut rules: Rules = FORKS.iter().map(|call| (*call, Vec::new())).collect();
+    rules.insert(libc::SYS_clone, vec![rule(0, SeccompCmpOp::MaskedEq(libc::CLONE_THREAD as u64), 0)?]);
+    let mut program = compile(rules, libc::EPERM)?;
+    // seccompiler has no action for it.
+    for step in &mut program {
+        if step.code == (libc::BPF_RET | libc::BPF_K) as u16
+            && step.k == libc::SECCOMP_RET_ERRNO | libc::EPERM as u32
+        {
+            step.k = libc::SECCOMP_RET_USER_NOTIF;
+        }
+    }
+    Ok(program)
+}
+
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// glibc falls back to calls whose flags a filter can read: these take theirs through a pointer.

@@ -9,6 +9,9 @@ use crate::{Budget, Limits};
 /// How often the watched budgets are looked at, and so how long a child can overshoot them.
 pub const WATCH: Duration = Duration::from_millis(250);
 
+/// How often the group of a child that may fork is looked at: in [`WATCH`] a fork bomb grows past stopping.
+pub(crate) const WATCH_FORKS: Duration = Duration::from_millis(50);
+
 /// What lies under a private directory.
 #[derive(Debug)]
 pub(crate) struct Disk {
@@ -58,7 +61,7 @@ pub(crate) fn disk(dir: &Path, limits: &Limits, until: Option<Instant>) -> Disk 
 }
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{group, until_gone};
+pub(crate) use linux::{below_processes, group, until_gone};
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn group(_: libc::pid_t, _: &Limits) -> Option<Budget> {
@@ -74,7 +77,7 @@ mod linux {
 
     /// Processes, memory and CPU time of the group together.
     pub(crate) fn group(leader: libc::pid_t, limits: &Limits) -> Option<Budget> {
-        let members = members(leader, limits);
+        let members = members(leader, limits).take(limits.processes.max(1) as usize + 1).collect::<Vec<_>>();
         let cpu = members.iter().map(|m| m.cpu).sum::<Duration>();
         let resident = members.iter().map(|m| m.resident).sum::<u64>();
         if limits.may_fork() && members.len() > limits.processes as usize {
@@ -88,6 +91,12 @@ mod linux {
         }
     }
 
+    /// Whether the group may have one process more.
+    pub(crate) fn below_processes(leader: libc::pid_t, limits: &Limits) -> bool {
+        let most = limits.processes as usize;
+        members(leader, limits).take(most).count() < most
+    }
+
     /// After SIGKILL to the group: waits until nobody in it runs any more, so that whoever removes the private
     /// directory next finds it still. A process stuck in the kernel is not waited for longer than a second.
     pub(crate) fn until_gone(leader: libc::pid_t, limits: &Limits) {
@@ -95,28 +104,30 @@ mod linux {
             return;
         }
         let end = Instant::now() + Duration::from_secs(1);
-        while !members(leader, limits).is_empty() && Instant::now() < end {
+        while members(leader, limits).any(|member| member.alive) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
     struct Member {
+        /// A dead one counts until it is reaped, as it does for the kernel's own limit: else a bomb whose shells
+        /// die at once fills the process table with zombies.
+        alive: bool,
         cpu: Duration,
         /// Bytes. Pages that processes share count in each: the sum errs towards stopping.
         resident: u64,
     }
 
-    /// The living members of the group. A child that may not fork is alone in it.
-    fn members(leader: libc::pid_t, limits: &Limits) -> Vec<Member> {
-        if !limits.may_fork() {
-            return member(&Path::new("/proc").join(leader.to_string()), leader).into_iter().collect();
-        }
-        let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
-        processes
-            .flatten()
+    /// The members of the group, found one by one: /proc is in the order of pids, so that a fork bomb is
+    /// told after its first few, however many there are. A child that may not fork is alone in its group.
+    fn members(leader: libc::pid_t, limits: &Limits) -> impl Iterator<Item = Member> {
+        let alone = (!limits.may_fork()).then(|| Path::new("/proc").join(leader.to_string()));
+        let processes = if alone.is_none() { std::fs::read_dir("/proc").ok() } else { None };
+        let processes = processes.into_iter().flatten().flatten();
+        let processes = processes
             .filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
-            .filter_map(|entry| member(&entry.path(), leader))
-            .collect()
+            .map(|entry| entry.path());
+        alone.into_iter().chain(processes).filter_map(move |process| member(&process, leader))
     }
 
     fn member(process: &Path, group: libc::pid_t) -> Option<Member> {
@@ -130,15 +141,16 @@ mod linux {
         let after = stat.iter().rposition(|b| *b == b')')? + 1;
         let fields: Vec<&str> = std::str::from_utf8(&stat[after..]).ok()?.split_ascii_whitespace().collect();
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-        if fields.first().is_some_and(|state| *state == "Z" || *state == "X") || number(5)? != group as u64 {
+        if number(5)? != group as u64 {
             return None;
         }
+        let alive = !matches!(fields.first(), Some(&"Z" | &"X"));
         // Its own time and that of the children it waited for.
         let ticks = number(14)? + number(15)? + number(16)? + number(17)?;
         // SAFETY: sysconf has no preconditions.
         let (hertz, page) = unsafe { (libc::sysconf(libc::_SC_CLK_TCK), libc::sysconf(libc::_SC_PAGESIZE)) };
         let cpu = Duration::from_secs_f64(ticks as f64 / hertz.max(1) as f64);
-        Some(Member { cpu, resident: number(24)? * page.max(1) as u64 })
+        Some(Member { alive, cpu, resident: number(24)? * page.max(1) as u64 })
     }
 
     #[cfg(test)]

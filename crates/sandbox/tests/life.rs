@@ -175,8 +175,66 @@ async fn many_at_once() {
     }
 }
 
+/// A hundred children leave no descriptor, thread or zombie behind. (A process of its own: others' would count.)
+#[tokio::test]
+async fn nothing_leaks() {
+    #[expect(clippy::disallowed_methods, reason = "a process to count in")]
+    let counted = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "helper_leaks", "--ignored"])
+        .env("SANDBOX_TEST_LEAKS", "1")
+        .output()
+        .unwrap();
+    assert!(counted.status.success(), "{}", String::from_utf8_lossy(&counted.stdout));
+}
+
+#[tokio::test]
+#[ignore = "the other process of `nothing_leaks`"]
+async fn helper_leaks() {
+    if std::env::var_os("SANDBOX_TEST_LEAKS").is_none() {
+        return;
+    }
+    let count = |what| std::fs::read_dir(format!("/proc/self/{what}")).unwrap().count();
+    run(Room::new().sh("true")).await;
+    let before = (count("fd"), count("task"));
+    for i in 0..100 {
+        let room = Room::new().limit(|l| l.processes = 1 + i % 2);
+        match i % 4 {
+            0 | 1 => drop(run(room.sh("true")).await),
+            2 => drop(SANDBOX.spawn(room.sh("exec sleep 60")).unwrap()),
+            _ => assert!(SANDBOX.spawn(room.spec(room.dir.path(), &[])).is_err()),
+        }
+    }
+    soon("everything is closed", || (count("fd"), count("task")) <= before).await;
+    // SAFETY: asks whether any child is left, dead or alive.
+    assert_eq!(unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) }, -1);
+}
+
 /// Outside of a runtime the refusal says so instead of panicking.
 #[test]
 fn outside_of_a_runtime() {
     assert!(matches!(SANDBOX.spawn(Room::new().sh("true")), Err(sandbox::Error::NoRuntime)));
+}
+
+/// The programs this is for work inside: threads, encoders, their own libraries, a symlinked input, and no fork.
+#[tokio::test]
+async fn a_media_tool_works() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let make =
+        "-v error -f lavfi -i testsrc=s=320x240:d=1 -f lavfi -i sine=d=1 -c:v libx264 -c:a aac -y out.mp4";
+    let room = Room::new();
+    let program = "ffmpeg".as_ref();
+    let output = run(room.spec(program, &make.split(' ').collect::<Vec<_>>())).await;
+    assert_eq!((output.exit, &*output.stderr_tail), (Exit::Code(0), ""));
+
+    let source = elsewhere.path().join("source.mp4");
+    std::fs::rename(room.path("out.mp4"), &source).unwrap();
+    let mut room = Room::new();
+    std::os::unix::fs::symlink(&source, room.path("in0")).unwrap();
+    room.read.push(source);
+    let convert = "-v error -i file:in0 -vf scale=160:-2,drawbox -c:v libvpx-vp9 -c:a libopus -y out.webm";
+    let output = run(room.spec(program, &convert.split(' ').collect::<Vec<_>>())).await;
+    assert_eq!((output.exit, &*output.stderr_tail), (Exit::Code(0), ""));
+    let probe = "-v error -show_entries stream=codec_name -of csv=p=0 file:out.webm";
+    let output = run(room.spec("ffprobe".as_ref(), &probe.split(' ').collect::<Vec<_>>())).await;
+    assert_eq!(text(&output), "vp9\nopus", "{}", output.stderr_tail);
 }

@@ -71,14 +71,13 @@ async fn nothing_is_shed() {
     // In a fork, which leads no group and so may do all of this outside.
     let in_fork = |what: &str| {
         format!(
-            "import os, sys, ctypes\nc = ctypes.CDLL(None, use_errno=True)\ndef call(*a):\n  r = c.syscall(*a)\n  \
-         if r < 0: raise OSError(ctypes.get_errno(), 'refused')\npid = os.fork()\nif pid == 0: {what}; os._exit(0)\n\
+            "import os, sys, ctypes\nc = ctypes.CDLL(None, use_errno=True)\npid = os.fork()\nif pid == 0:\n  {what}\n  os._exit(0)\n\
          sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
         )
     };
     refused(&room, &in_fork("os.setsid()")).await;
     refused(&room, &in_fork("os.setpgid(0, 0)")).await;
-    refused(&room, &in_fork("r = c.prctl(1, 0)\n  if r: raise OSError(ctypes.get_errno(), 'prctl')")).await;
+    refused(&room, &in_fork("if c.prctl(1, 0): raise OSError(ctypes.get_errno(), 'prctl')")).await;
 }
 
 /// The child's environment is four variables; a credential in the parent's is not among them.
