@@ -1,1 +1,16 @@
-//! (in progress)
+//! Hand over messages: at least once, in no particular order, each visible to one receiver at a time.
+//!
+//! Architecture invariant: never knows what a message means. A body is text; whoever receives it must look at the
+//! facts again, because a message may come twice, late, or after its cause is gone.
+//!
+//! A backend joins by passing [`contract`]: one suite for all, one line to join.
+
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+mod embedded;
+mod error;
+mod queue;
+
+pub use embedded::{Config, Embedded};
+pub use error::{Error, ErrorKind};
+pub use queue::{Depth, MAX_BODY, MAX_DELAY, MAX_RECEIVE, MAX_VISIBILITY, Message, Queue, Receipt};

@@ -1,0 +1,75 @@
+use std::{fmt::Debug, time::Duration};
+
+use async_trait::async_trait;
+use domain::Lane;
+
+use crate::Error;
+
+/// Messages in lanes, delivered at least once and in no promised order.
+#[async_trait]
+pub trait Queue: Send + Sync + Debug {
+    /// Hands over a body of 1 to [`MAX_BODY`] bytes, visible after `delay` (at most [`MAX_DELAY`]; more is
+    /// shortened to it, so a receiver must look for itself whether the time has come).
+    /// Errors: `Full` (temporary), `Invalid`.
+    async fn send(&self, lane: Lane, body: String, delay: Duration) -> Result<(), Error>;
+
+    /// Up to `max` (at most [`MAX_RECEIVE`]) messages, those of the first lane first; waits up to `wait` for the
+    /// first one and then does not wait for more. An empty answer means that there was none.
+    ///
+    /// A received message is invisible to others until its visibility ends: `extend` it, and `ack` it after its
+    /// outcome is recorded. Dropping the future loses no message.
+    async fn receive(&self, lanes: &[Lane], max: usize, wait: Duration) -> Result<Vec<Message>, Error>;
+
+    /// Keeps the message invisible for that long from now (at most [`MAX_VISIBILITY`]). Errors: `Lost`; whoever gets it stops its work, since
+    /// somebody else may have begun it.
+    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<(), Error>;
+
+    /// Removes the message for good. Errors: `Lost`; the message then comes again.
+    async fn ack(&self, receipt: &Receipt) -> Result<(), Error>;
+
+    /// Gives the message back, visible after `delay`. Errors: `Lost`.
+    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), Error>;
+
+    /// How many messages each lane holds, every lane once. Approximate where the backend's is (SQS).
+    async fn depth(&self) -> Result<Vec<Depth>, Error>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub lane: Lane,
+    pub body: String,
+    pub receipt: Receipt,
+    /// Times it was received, this one included. A killed worker counts too.
+    pub receives: u32,
+}
+
+/// Names one delivery of one message; each delivery has another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Receipt {
+    pub(crate) lane: Lane,
+    pub(crate) token: String,
+}
+
+/// Messages of one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    pub lane: Lane,
+    /// Ready for a receiver.
+    pub visible: u64,
+    /// With a receiver.
+    pub in_flight: u64,
+    /// Not yet due.
+    pub delayed: u64,
+}
+
+/// Bytes: SQS's classic limit. A message is a hint and has no business being large.
+pub const MAX_BODY: usize = 256 << 10;
+
+/// The longest delay that SQS knows.
+pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
+
+/// The longest time that SQS hides a message.
+pub const MAX_VISIBILITY: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Messages in one answer at most, as with SQS.
+pub const MAX_RECEIVE: usize = 10;
