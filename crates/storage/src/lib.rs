@@ -1,1 +1,27 @@
-//! (in progress)
+//! Where bytes live: one trait, its backends, and the verified copy.
+//!
+//! Architecture invariant: knows neither jobs nor policy. A store holds bytes under keys; what the bytes are
+//! for, how long they stay and who may have them is decided elsewhere.
+//!
+//! A backend joins by passing [`contract`]: one suite for all, one line to join.
+
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+mod disk;
+mod error;
+mod faulty;
+mod key;
+mod memory;
+mod off_thread;
+mod store;
+mod stream;
+mod verified;
+
+pub use disk::Disk;
+pub use error::{Error, ErrorKind};
+pub use faulty::{Fault, Faulty, Op};
+pub use key::{BadKey, Key};
+pub use memory::Memory;
+pub use store::{Body, CHUNK, Health, MAX_TAGS, Meta, Put, Store, Tags, Upload};
+pub use stream::{put_bytes, put_stream, read_all};
+pub use verified::{Verified, digest_of, verified_copy};

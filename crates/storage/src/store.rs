@@ -1,0 +1,152 @@
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    ops::Range,
+    path::{Path, PathBuf},
+    pin::Pin,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::{Digest, Timestamp};
+use futures::Stream;
+
+use crate::{Error, ErrorKind, Key};
+
+/// Bytes under keys.
+///
+/// Two things hold for every backend: nothing is visible under a key before it is complete (see [`Upload`]),
+/// and memory does not grow with an object's size. The suite in [`crate::contract`] says the rest.
+///
+/// A call whose future is dropped, or whose answer is an error with [`Error::is_temporary`], may have had its
+/// effect all the same, as over any network: ask again, or repeat it with `if_absent`.
+#[async_trait]
+pub trait Store: Send + Sync + Debug {
+    /// The name that the configuration gives it; errors and the catalog use it.
+    fn name(&self) -> &str;
+
+    /// The current version. Errors: `NotFound`.
+    async fn head(&self, key: &Key) -> Result<Meta, Error>;
+
+    /// Bytes of the current version, or of the given one. A range's end is clamped to the object's size; a range
+    /// that begins at or behind it is an empty body. Errors: `NotFound`; `Changed` when the store no longer has
+    /// that version.
+    async fn get(&self, key: &Key, version: Option<&str>, range: Option<Range<u64>>) -> Result<Body, Error>;
+
+    /// Begins a streaming write.
+    async fn create(&self, key: &Key, options: Put) -> Result<Box<dyn Upload>, Error>;
+
+    /// Up to `limit` objects whose keys begin with `prefix` and come after `after`, in the order of the keys'
+    /// bytes. A page shorter than `limit` is the last one.
+    async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Meta>, Error>;
+
+    /// A copy within the store, without its tags. Errors as for `get` and [`Upload::commit`].
+    async fn copy(&self, from: &Key, version: Option<&str>, to: &Key, options: Put) -> Result<Meta, Error> {
+        let body = self.get(from, version, None).await?;
+        Ok(crate::stream::pump(self.create(to, options).await?, body).await?.0)
+    }
+
+    /// Removes exactly that version. Errors: `NotFound`; `Changed` when another version is there now, which then
+    /// stays untouched.
+    async fn delete(&self, key: &Key, version: &str) -> Result<(), Error>;
+
+    /// Tags of the current version. Errors: `NotFound`.
+    async fn tags(&self, key: &Key) -> Result<Tags, Error>;
+
+    /// Replaces all tags of the current version; they go when it is overwritten. Errors: `NotFound`; `Invalid`
+    /// for more than [`MAX_TAGS`] or too long ones.
+    async fn set_tags(&self, key: &Key, tags: &Tags) -> Result<(), Error>;
+
+    /// Where the object is a plain file that a child process may read in place. Says nothing about whether it
+    /// exists.
+    fn local_path(&self, key: &Key) -> Option<PathBuf> {
+        let _ = key;
+        None
+    }
+
+    /// Takes over a finished local file, hashed while read. The file is gone afterwards and untouched after an
+    /// error. Nobody may write to it any more.
+    async fn adopt(&self, key: &Key, file: &Path, options: Put) -> Result<(Meta, Digest), Error> {
+        crate::stream::adopt_by_streaming(self, key, file, options).await
+    }
+
+    /// Writes, reads and removes a probe, so that a full disk or a missing permission shows before work begins.
+    async fn check(&self) -> Result<Health, Error>;
+}
+
+/// An object as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    pub key: Key,
+    /// Bytes.
+    pub size: u64,
+    /// Opaque; differs after every overwrite. Means something to the store that gave it only.
+    pub version: String,
+    /// When the store got these bytes.
+    pub modified: Timestamp,
+}
+
+/// Conditions of a write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Put {
+    /// Only when there is no such object yet: of many concurrent writers exactly one wins, the others get `Exists`.
+    pub if_absent: bool,
+    /// What the bytes must be; others are refused as `Corrupt` and never become visible.
+    pub expected: Option<Digest>,
+}
+
+/// A write under way. Nothing is visible before `commit` has answered; dropping it is `abort`.
+#[async_trait]
+pub trait Upload: Send {
+    /// Appends. After an error the upload is lost: begin a new one.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error>;
+
+    /// Makes the object durable, then visible. Errors: `Exists`, `Corrupt` (see [`Put`]), `NoSpace`.
+    async fn commit(self: Box<Self>) -> Result<(Meta, Digest), Error>;
+
+    async fn abort(self: Box<Self>) -> Result<(), Error>;
+}
+
+/// An object's bytes in chunks of at most [`CHUNK`]. After an error the stream ends.
+pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
+
+pub type Tags = BTreeMap<String, String>;
+
+/// Bytes of room, where the store knows them (an object store does not).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Health {
+    pub free: Option<u64>,
+    pub capacity: Option<u64>,
+}
+
+/// Bytes in one chunk of a body at most.
+pub const CHUNK: usize = 1 << 20;
+
+/// S3's limit on tags of one object.
+pub const MAX_TAGS: usize = 10;
+
+/// What S3 takes as tags, asked of every backend so that what works on a disk works in the cloud.
+pub(crate) fn check_tags(store: &str, key: &Key, tags: &Tags) -> Result<(), Error> {
+    let bad = |why: String| {
+        Err(Error::new(ErrorKind::Invalid, format!("store `{store}` cannot tag object `{key}`: {why}")))
+    };
+    if tags.len() > MAX_TAGS {
+        return bad(format!("{} tags, at most {MAX_TAGS} are allowed", tags.len()));
+    }
+    for (name, value) in tags {
+        if name.is_empty() || name.chars().count() > 128 || value.chars().count() > 256 {
+            return bad(format!("the name `{name:.40}` has 1 to 128 characters and its value at most 256"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a finished upload whose bytes are not the announced ones.
+pub(crate) fn check_expected(store: &str, key: &Key, options: &Put, found: &Digest) -> Result<(), Error> {
+    match &options.expected {
+        Some(expected) if expected != found => {
+            Err(Error::corrupt(store, key, expected, found, "nothing was stored; read the source again"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,85 @@
+use domain::{Digest, Hasher};
+use futures::TryStreamExt as _;
+
+use crate::{Error, ErrorKind, Key, Meta, Put, Store, off_thread::off_thread};
+
+/// A copy that was read back and found equal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    pub meta: Meta,
+    pub digest: Digest,
+}
+
+/// Copies an object to another store and reads the copy back: promise 1's "verified".
+///
+/// Safe to repeat: an equal object that is already there is the result, a different one is `Corrupt` and stays as
+/// it is. A copy of ours that reads back differently is removed again and is `Corrupt`. What the source sends is
+/// checked against `expected` before the copy becomes visible, so damage at the source never spreads.
+pub async fn verified_copy(
+    from: &dyn Store,
+    key: &Key,
+    version: Option<&str>,
+    to: &dyn Store,
+    to_key: &Key,
+    expected: &Digest,
+) -> Result<Verified, Error> {
+    // Asked first only to save the transfer; the conditional write below is what decides.
+    match to.head(to_key).await {
+        Ok(meta) => return already_there(to, meta, expected).await,
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    let options = Put { if_absent: true, expected: Some(*expected) };
+    let body = from.get(key, version, None).await?;
+    let meta = match crate::stream::pump(to.create(to_key, options).await?, body).await {
+        Ok((meta, _)) => meta,
+        Err(e) if e.kind() == ErrorKind::Exists => {
+            return already_there(to, to.head(to_key).await?, expected).await;
+        }
+        Err(e) => return Err(e),
+    };
+    let found = digest_of(to, to_key, Some(&meta.version)).await?;
+    if found == *expected {
+        return Ok(Verified { meta, digest: found });
+    }
+    let what_now = match to.delete(to_key, &meta.version).await {
+        Ok(()) => {
+            "the bad copy was removed; the source is untouched; copy again, and check the store's medium"
+        }
+        Err(_) => "the bad copy could not be removed: remove it, then copy again",
+    };
+    Err(Error::corrupt(to.name(), to_key, expected, &found, what_now))
+}
+
+/// Reads an object and hashes it.
+pub async fn digest_of(store: &dyn Store, key: &Key, version: Option<&str>) -> Result<Digest, Error> {
+    let mut body = store.get(key, version, None).await?;
+    let mut hasher = Hasher::new();
+    while let Some(chunk) = body.try_next().await? {
+        // A megabyte takes about a millisecond: too long for a thread that others wait for.
+        hasher = if chunk.len() < SMALL {
+            hasher.update(&chunk);
+            hasher
+        } else {
+            off_thread(move || {
+                hasher.update(&chunk);
+                hasher
+            })
+            .await
+        };
+    }
+    Ok(hasher.finish())
+}
+
+/// Bytes that are hashed faster than they are handed to another thread.
+const SMALL: usize = 32 << 10;
+
+async fn already_there(to: &dyn Store, meta: Meta, expected: &Digest) -> Result<Verified, Error> {
+    let found = digest_of(to, &meta.key, Some(&meta.version)).await?;
+    if found == *expected {
+        return Ok(Verified { meta, digest: found });
+    }
+    let what_now =
+        "it was there before and stays as it is; look at it, then remove it or choose another place";
+    Err(Error::corrupt(to.name(), &meta.key, expected, &found, what_now))
+}
