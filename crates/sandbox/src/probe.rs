@@ -56,6 +56,7 @@ fn process_group() -> Result<(), String> {
 
 fn rlimits() -> Result<(), String> {
     let limits = Limits { memory: 1 << 30, ..PROBE_LIMITS };
+    #[cfg_attr(not(target_os = "linux"), expect(clippy::needless_update, reason = "Linux has more fields"))]
     let confinement = Confinement { rlimits: Some(limits.rlimits()), ..Default::default() };
     // macOS takes RLIMIT_AS but does not keep it; the file-size limit is asked for everywhere.
     expect("limiting memory and file size", &confinement, |()| unsafe {
