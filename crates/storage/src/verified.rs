@@ -83,3 +83,6 @@ async fn already_there(to: &dyn Store, meta: Meta, expected: &Digest) -> Result<
         "it was there before and stays as it is; look at it, then remove it or choose another place";
     Err(Error::corrupt(to.name(), &meta.key, expected, &found, what_now))
 }
+
+#[cfg(test)]
+mod tests;

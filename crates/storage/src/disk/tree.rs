@@ -88,7 +88,7 @@ impl Tree {
                 size: stat.st_size as u64,
                 version: version(stat),
                 modified: Timestamp(
-                    (stat.st_mtime as i64).saturating_mul(1000) + stat.st_mtime_nsec as i64 / 1_000_000,
+                    stat.st_mtime.saturating_mul(1000) + stat.st_mtime_nsec as i64 / 1_000_000,
                 ),
             }),
             FileType::Directory => Err(Error::not_found(&self.name, key)),
