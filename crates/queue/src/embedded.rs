@@ -123,9 +123,8 @@ impl Queue for Embedded {
         }
         let deadline = Instant::now() + wait.min(MAX_VISIBILITY);
         loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
             // Before looking, or a message sent between the look and the wait would wake nobody.
-            changed.as_mut().enable();
+            let changed = self.changed.notified();
             // No await after taking: a dropped future has either taken nothing or already answered.
             let (taken, next) = self.take(lanes, max.min(MAX_RECEIVE));
             if !taken.is_empty() || Instant::now() >= deadline {
