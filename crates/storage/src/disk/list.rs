@@ -29,8 +29,8 @@ pub(super) fn page(tree: &Tree, prefix: &str, after: Option<&Key>, limit: usize)
     Ok(page.found)
 }
 
-/// Names held at once for each level.
-const BATCH: usize = 4096;
+/// Names held at once for each level; few in tests, so that they see more than one batch.
+const BATCH: usize = if cfg!(test) { 3 } else { 4096 };
 
 struct Page<'a> {
     tree: &'a Tree,
