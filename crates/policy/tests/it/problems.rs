@@ -1,0 +1,233 @@
+//! What a person is told of a file that is not right: the whole text, since it is what they work with.
+
+macro_rules! wrong {
+    ($($name:ident: $text:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            let text: &str = $text;
+            let problems = policy::parse(text).expect_err("the file is wrong");
+            insta::assert_snapshot!(problems.in_file("policy.yaml"));
+        }
+    )*};
+}
+
+wrong! {
+    unknown_fields: "version: 1
+ruls: []
+rules:
+  - name: a
+    match: { durration: '>=1h', colour: red }
+    convert: mp4-720p
+    mxi: {}
+";
+    bad_units: "version: 1
+stores: { replica: { url: /mnt/replica, capacity: 40 terabytes } }
+rules:
+  - name: a
+    match: { age: '>=30 days', size: 1MB, duration: '>=10', height: tall, recorded: { from: yesterday } }
+    mix: { loudness: -16 }
+";
+    empty_ranges: "version: 1
+rules:
+  - name: a
+    match: { size: 5GB..1GB, age: '<0s', recorded: { from: 2026-02-01, before: 2026-01-01 }, accepted: {} }
+    tag: x
+";
+    wrong_types: "version: one
+stores: [replica]
+presets: 7
+rules:
+  name: a
+";
+    wrong_types_within: "version: 1
+rules:
+  - just words
+  - name: [a]
+    match: [all]
+    convert: { preset: mp4-720p }
+  - name: b
+    match: { type: [], kind: [[recording]], tags: { has: } }
+    backup: []
+    tag: ''
+";
+    missing_match: "version: 1
+rules:
+  - name: a
+    convert: mp4-720p
+  - name: b
+    match:
+    convert: mp4-720p
+  - name: c
+    match: {}
+    convert: mp4-720p
+  - match: all
+    convert: mp4-720p
+  - name: d
+    match: all
+";
+    unknown_preset_and_store: "version: 1
+stores:
+  replica: { url: /mnt/replica }
+rules:
+  - name: a
+    match: all
+    convert: [mp4-720, thumbnail, h265-8k]
+    backup: [replika, mars]
+    mix: { layout: gird, preset: mp4-72p }
+";
+    duplicate_names_and_keys: "version: 1
+version: 1
+rules:
+  - { name: a, match: all, tag: x }
+  - { name: a, match: all, tag: y, tag: z }
+";
+    not_in_this_release: "version: 1
+protect: { trash: 14d }
+stores:
+  cloud: { url: 's3://acme', region: eu-west-1 }
+rules:
+  - name: court cases stay
+    match: { tags: { case: court } }
+    hold: { reason: litigation }
+  - name: gone after a year
+    match: { age: '>=365d', last_access: '>=20d', tier: cold }
+    when: 'recording.camera != \"lobby\"'
+    delete: {}
+    archive: { class: DEEP_ARCHIVE }
+    schedule: '0 2 * * *'
+    watermark: {}
+    script: x.py
+    notify: me
+    export: {}
+    move: {}
+    keep: 1y
+";
+    states_that_would_undo_themselves: "version: 1
+rules:
+  - { name: a, match: { state: [ready, bad] }, tag: x }
+";
+    matches_that_match_nothing: "version: 1
+rules:
+  - { name: a, match: { type: video, codec: h265, prefix: /cam, name: '{a,b}.mp4', kind: movie }, tag: 'a,b' }
+";
+    stores_nowhere: "version: 1
+stores:
+  recordings: { url: /mnt/other }
+  Big Disk: { url: relative/folder }
+  home: { url: ~/copies }
+  up: { url: 'file:///mnt/../etc' }
+  none: {}
+  one: { url: /mnt/x }
+  two: { url: 'file:///mnt/x/' }
+rules: []
+";
+    presets_that_cannot_be: "version: 1
+presets:
+  mp4-720p: { kind: waveform, width: 100, height: 100 }
+  Loud Name: { kind: waveform, width: 100, height: 100 }
+  a: { kind: movie }
+  b: { container: mp4 }
+  c: { kind: video, container: mp4, video: { codec: h265, short_side: 720, crf: 23 } }
+  d: { kind: video, container: webm, video: { codec: h264, short_side: 1, crf: 23 }, audoi: {} }
+  e: { kind: video, container: mp4, video: { codec: vp9, short_side: 720, crf: 23, speed: fast } }
+  f: { kind: audio, container: wav, audio: { codec: aac } }
+  g: { kind: video, container: mp4, video: { codec: h264, short_side: 720 } }
+  h: { kind: thumbnails, poster_width: 9999999999, sprite: { tile_width: 640, columns: 100, max_tiles: 1, min_interval_seconds: 0 } }
+  i: { kind: thumbnails, poster_width: 640, sprite: { tile_width: 640, columns: 100, max_tiles: 1, min_interval_seconds: 1 } }
+rules:
+  - { name: uses a wrong one, match: all, convert: [c, nowhere] }
+";
+    mixes_that_do_not_fit: "version: 1
+rules:
+  - { name: a, match: all, mix: { preset: thumbnails } }
+  - { name: b, match: all, mix: { layout: audio-only, preset: mp4-720p } }
+  - { name: c, match: all, mix: grid }
+  - { name: intake, match: all, mix: { loudness: -3LUFS } }
+";
+    syntax: "version: 1
+rules:
+  - name: a
+    match: { type: video/*
+    convert: [mp4-720p]
+";
+    tabs: "version: 1
+rules:
+\t- name: a
+";
+    a_value_that_wants_quotes: "version: 1
+rules:
+  - name: a
+    match: { age: >=30d }
+    tag: x
+";
+    a_block_value_that_wants_quotes: "version: 1
+rules:
+  - name: a
+    match:
+      age: >=30d
+    tag: x
+";
+    empty: "";
+    only_comments: "# nothing\n\n# at all\n";
+    only_a_word: "hello";
+    two_documents: "version: 1\nrules: []\n---\nversion: 1\n";
+    an_undefined_alias: "version: 1\nrules: *nowhere\n";
+    nothing_but_rules_missing: "stores: {}";
+    version_from_the_future: "version: 2\nrules: []\n";
+    a_long_line: Box::leak(
+        format!("version: 1\nrules: [{{ name: {}, match: all, tga: x, tag: y }}]\n", "n".repeat(300)).into_boxed_str()
+    );
+    control_characters: "version: 1\nrules: [{ name: \"\\e[31mred\", match: all, \"t\\nag\": \"\\a\" }]\n";
+}
+
+/// A bomb of aliases, depth or plain size costs a message and not the machine.
+#[test]
+fn bombs_are_bounded() {
+    let mut bomb = String::from("version: 1\na: &a [x, x, x, x, x, x, x, x, x]\n");
+    for (this, last) in ('b'..='i').zip('a'..) {
+        bomb += &format!("{this}: &{this} [{}]\n", vec![format!("*{last}"); 9].join(", "));
+    }
+    let deep = format!("version: 1\nrules: {}", "[".repeat(5_000));
+    let deep_blocks: String = (0..500).map(|i| format!("{}a:\n", " ".repeat(i))).collect();
+    let large = format!("# {}\nversion: 1\n", "x".repeat(2 << 20));
+    let many = format!("version: 1\nrules:\n{}", "  - {}\n".repeat(60_000));
+    for (name, text) in
+        [("bomb", bomb), ("deep", deep), ("deep blocks", deep_blocks), ("large", large), ("many", many)]
+    {
+        let started = std::time::Instant::now();
+        let problems = policy::parse(&text).expect_err(name);
+        let said = problems.to_string();
+        assert!(said.len() < 20_000, "{name}: {} bytes of message", said.len());
+        assert!(started.elapsed().as_secs() < 5, "{name} took {:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_lines_are_read() {
+    let text = "\u{feff}version: 1\r\nrules:\r\n  - name: a\r\n    match: all\r\n    tag: x\r\n";
+    assert_eq!(policy::parse(text).unwrap().rules().len(), 1);
+    let problems = policy::parse(&text.replace("tag", "tga")).unwrap_err();
+    assert_eq!(problems.to_string().matches('\r').count(), 0);
+}
+
+#[test]
+fn numbers_that_look_otherwise_stay_as_written() {
+    let text = "version: 1\nrules:\n  - { name: 1.10, match: { prefix: 007, tags: [yes, 0x1f, 1_000] }, tag: 2026 }\n";
+    let policy = policy::parse(text).unwrap();
+    assert_eq!(policy.rules()[0].name, "1.10");
+    assert_eq!(policy.rules()[0].looks_for(), "prefix 007, tags yes and 0x1f and 1_000");
+    assert_eq!(policy.rules()[0].asks_for().collect::<Vec<_>>(), ["tag 2026"]);
+}
+
+#[test]
+fn anchors_save_writing() {
+    let text = "version: 1
+rules:
+  - { name: a, match: &web { type: video/* }, convert: &both [mp4-720p, thumbnails] }
+  - { name: b, match: *web, convert: *both }
+  - { name: c, match: { <<: *web, size: '>=1MB' }, tag: big }
+";
+    let policy = policy::parse(text).unwrap();
+    assert_eq!(policy.rules()[1].looks_for(), "type video/*");
+    assert_eq!(policy.rules()[2].looks_for(), "size >=1MB, type video/*");
+}
