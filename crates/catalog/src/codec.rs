@@ -1,1 +1,82 @@
+//! How nouns are written as text in any database, and read back.
 
+use std::{fmt::Display, str::FromStr};
+
+use domain::{JobState, Kind, Lane, State};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Error, Result, error};
+
+pub(crate) fn kind(text: &str) -> Result<Kind> {
+    one_of(text, Kind::ALL, Kind::as_str)
+}
+
+pub(crate) fn state(text: &str) -> Result<State> {
+    one_of(text, State::ALL, State::as_str)
+}
+
+pub(crate) fn job_state(text: &str) -> Result<JobState> {
+    one_of(text, JobState::ALL, JobState::as_str)
+}
+
+/// A number, so that an index on it has the interactive lane first.
+pub(crate) fn lane_number(lane: Lane) -> i64 {
+    match lane {
+        Lane::Interactive => 0,
+        Lane::Bulk => 1,
+    }
+}
+
+pub(crate) fn lane(number: i64) -> Result<Lane> {
+    match number {
+        0 => Ok(Lane::Interactive),
+        1 => Ok(Lane::Bulk),
+        other => Err(unreadable("a lane", &other)),
+    }
+}
+
+/// Anything that is written as it is shown: ids and hashes.
+pub(crate) fn parsed<T: FromStr<Err: Into<Box<dyn std::error::Error + Send + Sync>>>>(
+    text: &str,
+) -> Result<T> {
+    text.parse().map_err(|e: T::Err| unreadable("an id", &text).because(e))
+}
+
+pub(crate) fn json<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|e| unreadable("a fact", &shortened(text)).because(e))
+}
+
+pub(crate) fn to_json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("our nouns are plain data")
+}
+
+/// Databases count in signed numbers; nothing that we count reaches the difference.
+pub(crate) fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn unsigned(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}
+
+fn one_of<T: std::marker::Copy, const N: usize>(
+    text: &str,
+    all: [T; N],
+    name: fn(T) -> &'static str,
+) -> Result<T> {
+    all.into_iter().find(|it| name(*it) == text).ok_or_else(|| unreadable("a word", &text))
+}
+
+fn unreadable(what: &str, found: &dyn Display) -> Error {
+    Error::new(
+        error::Kind::Corrupt,
+        format!(
+            "the catalog holds `{found}` where {what} was expected: another version of videorec wrote it, or the \
+             database is damaged; use the newer videorec, or restore the catalog from its backup"
+        ),
+    )
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(120).collect()
+}

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    Copy, Facts, Failure, Job, JobId, Lane, NewRecording, Outcome, Progress, Recording, RecordingId, Rendition,
-    Sha256, Timestamp, Usage,
+    Copy, Facts, Failure, Job, JobId, Lane, NewRecording, Outcome, Progress, Recording, RecordingId,
+    Rendition, Sha256, Timestamp, Usage,
 };
 
 pub use error::{Error, Kind};

@@ -1,1 +1,123 @@
-//! (in progress)
+//! What every catalog must do. A backend joins by one line:
+//!
+//! ```ignore
+//! async fn fresh() -> catalog::contract::Fixture { .. }
+//! catalog::contract_suite!(fresh);
+//! ```
+
+mod kit;
+
+pub mod accept;
+pub mod handles;
+pub mod ledger;
+pub mod record;
+pub mod search;
+pub mod sessions;
+pub mod settle;
+
+use std::{any::Any, sync::Arc};
+
+use futures::future::BoxFuture;
+
+use crate::Catalog;
+pub use kit::{T0, recording, sha256};
+
+/// An empty catalog.
+pub struct Fixture {
+    pub catalog: Arc<dyn Catalog>,
+    /// Opens the same catalog once more, as another process would.
+    pub again: Box<dyn Fn() -> BoxFuture<'static, Arc<dyn Catalog>> + Send + Sync>,
+    /// Whatever must live as long: a temporary folder, a server.
+    pub keep: Box<dyn Any + Send + Sync>,
+}
+
+/// Makes a named test of every case, for the backend that the function `$fresh` opens.
+#[macro_export]
+macro_rules! contract_suite {
+    ($fresh:ident) => {
+        $crate::contract_suite! { @ $fresh;
+            accept:
+                accepting_twice_is_accepting_once,
+                a_batch_keeps_its_order_and_is_taken_whole,
+                what_is_accepted_comes_back_as_it_was,
+                new_bytes_void_what_was_measured_of_the_former,
+                a_late_event_of_former_bytes_changes_nothing,
+                recordings_of_one_date_do_not_collide,
+                an_id_is_found_by_its_beginning,
+                our_outputs_are_known_by_their_bytes,
+                usage_is_the_sum_of_what_is_stored;
+            sessions:
+                a_session_takes_the_tracks_that_came_before,
+                a_session_takes_the_tracks_that_come_later,
+                both_orders_end_the_same,
+                the_latest_recording_of_a_name_is_the_track,
+                the_latest_session_has_the_track,
+                a_track_that_changes_wakes_its_session;
+            settle:
+                a_decision_on_former_facts_is_refused,
+                jobs_are_asked_for_once_cancelled_and_revived,
+                what_no_event_told_of_is_found,
+                what_is_to_decide_is_paged,
+                a_new_policy_concerns_everything,
+                a_former_policys_decision_is_refused;
+            ledger:
+                one_of_sixteen_claims_wins,
+                a_worker_whose_lease_was_lost_writes_nothing_more,
+                an_expired_lease_is_claimed_again_or_still_recorded,
+                only_due_jobs_are_claimed,
+                interactive_goes_first_then_oldest,
+                a_failure_is_retried_later_and_then_parked,
+                retry_takes_parked_jobs_up_again,
+                a_job_given_back_has_not_failed,
+                orphans_are_recovered,
+                a_lease_is_renewed_with_progress,
+                jobs_are_listed_and_counted;
+            record:
+                an_outcome_is_recorded_with_all_that_follows_or_not_at_all,
+                recording_twice_is_recording_once,
+                a_probe_of_former_bytes_is_not_applied,
+                a_rendition_made_again_replaces_the_former,
+                a_copy_is_kept_per_store,
+                tags_are_added,
+                the_audit_tells_the_story;
+            search:
+                queries_find_what_they_say,
+                every_page_once_and_newest_first,
+                what_changes_is_found_as_it_is_now;
+            handles:
+                two_handles_see_and_fence_one_another,
+                two_handles_write_at_the_same_time;
+        }
+    };
+    (@ $fresh:ident; $($area:ident: $($case:ident),*;)*) => {
+        $(mod $area {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                $crate::contract::$area::$case(&super::$fresh().await).await
+            }
+        )*})*
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    /// A case that is not in the list would silently prove nothing.
+    #[test]
+    fn every_case_is_in_the_suite() {
+        let list = include_str!("mod.rs");
+        let areas = [
+            include_str!("accept.rs"),
+            include_str!("handles.rs"),
+            include_str!("ledger.rs"),
+            include_str!("record.rs"),
+            include_str!("search.rs"),
+            include_str!("sessions.rs"),
+            include_str!("settle.rs"),
+        ];
+        for line in areas.iter().flat_map(|a| a.lines()) {
+            if let Some(case) = line.strip_prefix("pub async fn ").and_then(|l| l.split('(').next()) {
+                assert!(list.contains(&format!(" {case},")) || list.contains(&format!(" {case};")), "{case}");
+            }
+        }
+    }
+}

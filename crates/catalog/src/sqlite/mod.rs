@@ -1,2 +1,278 @@
-/// (in progress)
-pub struct Sqlite;
+//! The catalog in one SQLite file: embedded mode, and everything a test needs.
+
+mod accept;
+mod audit;
+mod failure;
+mod ledger;
+mod look;
+mod record;
+mod rows;
+mod schema;
+mod search;
+mod settle;
+mod transaction;
+
+use std::{path::Path, time::Duration};
+
+use async_trait::async_trait;
+use domain::{
+    Copy, Facts, Failure, Job, JobId, Lane, NewRecording, Outcome, Progress, Recording, RecordingId,
+    Rendition, Sha256, Timestamp, Usage,
+};
+use sqlx::{
+    Connection as _, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use crate::{
+    Accepted, AuditEntry, Catalog, Claim, Counts, Cursor, JobFilter, Known, Next, Page, Query, Result, Retry,
+    Settle, Settled,
+};
+use transaction::Transaction;
+
+/// One database file, that several processes may have open at once.
+///
+/// Writes go through one connection per process and take SQLite's write lock when they begin (`BEGIN IMMEDIATE`):
+/// a transaction that reads first and finds the lock taken when it wants to write would have to be repeated.
+/// Every commit is on the disk before the call returns (`synchronous=FULL`). Caches are small: an idle worker's
+/// memory is the promise, and the operating system caches the file anyway.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+/// How long to wait for another process before saying that the database is busy.
+const PATIENCE: Duration = Duration::from_secs(10);
+const READERS: u32 = 3;
+
+impl Sqlite {
+    /// Opens the database, made if there is none and brought up to date if it is older. A database that a newer
+    /// binary has written is refused ([`Kind::Newer`](crate::Kind::Newer)).
+    pub async fn open(path: &Path) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .busy_timeout(PATIENCE)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .statement_cache_capacity(64)
+            .pragma("journal_size_limit", "16777216")
+            .pragma("temp_store", "memory");
+        let mut first = failure::at(path, schema::first_connection(&options).await)?;
+        schema::bring_up_to_date(&mut first, path).await?;
+        first.close().await?;
+
+        let writer = options.clone().pragma("cache_size", "-4096").thread_name(|_| "catalog-write".into());
+        let readers = options.pragma("cache_size", "-1024").pragma("query_only", "on");
+        let readers = readers.thread_name(|n| format!("catalog-read-{n}"));
+        let pool = || {
+            SqlitePoolOptions::new()
+                .max_lifetime(None)
+                .test_before_acquire(false)
+                // Our own callers queue for as long as the work before them takes.
+                .acquire_timeout(6 * PATIENCE)
+        };
+        Ok(Self {
+            writer: pool().max_connections(1).idle_timeout(None).connect_lazy_with(writer),
+            readers: pool()
+                .max_connections(READERS)
+                .idle_timeout(Some(Duration::from_secs(60)))
+                .connect_lazy_with(readers),
+        })
+    }
+
+    /// Waits for what is under way and lets the file go.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    async fn write(&self) -> Result<Transaction> {
+        Transaction::begin(&self.writer, "BEGIN IMMEDIATE").await
+    }
+
+    /// Everything read in it is of one moment.
+    async fn read(&self) -> Result<Transaction> {
+        Transaction::begin(&self.readers, "BEGIN").await
+    }
+}
+
+#[async_trait]
+impl Catalog for Sqlite {
+    async fn accept(&self, batch: &[NewRecording], now: Timestamp) -> Result<Vec<Accepted>> {
+        let mut tx = self.write().await?;
+        let accepted = accept::accept(&mut tx, batch, now).await;
+        tx.end(accepted).await
+    }
+
+    async fn get(&self, id: RecordingId) -> Result<Option<Recording>> {
+        look::get(&mut *self.readers.acquire().await?, id).await
+    }
+
+    async fn resolve(&self, prefix: &str) -> Result<Vec<RecordingId>> {
+        look::resolve(&mut *self.readers.acquire().await?, prefix).await
+    }
+
+    async fn facts(&self, id: RecordingId) -> Result<Option<Facts>> {
+        let mut tx = self.read().await?;
+        let found = look::facts(&mut tx, id).await;
+        tx.end(found).await
+    }
+
+    async fn settle(&self, batch: &[Settle], policy: &str, now: Timestamp) -> Result<Vec<Settled>> {
+        let mut tx = self.write().await?;
+        let settled = settle::settle(&mut tx, batch, policy, now).await;
+        tx.end(settled).await
+    }
+
+    async fn to_decide(
+        &self,
+        now: Timestamp,
+        after: Option<RecordingId>,
+        limit: u32,
+    ) -> Result<Vec<RecordingId>> {
+        settle::to_decide(&mut *self.readers.acquire().await?, now, after, limit).await
+    }
+
+    async fn policy_in_force(&self, hash: &str, now: Timestamp) -> Result<bool> {
+        let mut tx = self.write().await?;
+        let changed = settle::policy_in_force(&mut tx, hash, now).await;
+        tx.end(changed).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<(JobId, Lane)>> {
+        ledger::due(&mut *self.readers.acquire().await?, now, limit).await
+    }
+
+    async fn claim(&self, job: JobId, worker: &str, now: Timestamp, ttl: Duration) -> Result<Option<Claim>> {
+        let mut tx = self.write().await?;
+        let claim = ledger::claim(&mut tx, job, worker, now, ttl).await;
+        tx.end(claim).await
+    }
+
+    async fn renew(
+        &self,
+        claim: &Claim,
+        now: Timestamp,
+        ttl: Duration,
+        progress: Option<Progress>,
+    ) -> Result<()> {
+        let mut tx = self.write().await?;
+        let done = ledger::renew(&mut tx, claim, now, ttl, progress).await;
+        tx.end(done).await
+    }
+
+    async fn holds(&self, claim: &Claim, now: Timestamp) -> Result<bool> {
+        ledger::holds(&mut *self.readers.acquire().await?, claim, now).await
+    }
+
+    async fn record(&self, claim: &Claim, outcome: &Outcome, now: Timestamp) -> Result<()> {
+        let mut tx = self.write().await?;
+        let done = record::record(&mut tx, claim, outcome, now).await;
+        tx.end(done).await
+    }
+
+    async fn fail(&self, claim: &Claim, failure: &Failure, next: Next, now: Timestamp) -> Result<()> {
+        let mut tx = self.write().await?;
+        let done = ledger::fail(&mut tx, claim, failure, next, now).await;
+        tx.end(done).await
+    }
+
+    async fn release(&self, claim: &Claim, now: Timestamp) -> Result<()> {
+        let mut tx = self.write().await?;
+        let done = ledger::release(&mut tx, claim, now).await;
+        tx.end(done).await
+    }
+
+    async fn retry(&self, which: Retry, now: Timestamp) -> Result<u64> {
+        let mut tx = self.write().await?;
+        let jobs = ledger::retry(&mut tx, which, now).await;
+        tx.end(jobs).await
+    }
+
+    async fn recover(&self, worker: Option<&str>, now: Timestamp) -> Result<u64> {
+        let mut tx = self.write().await?;
+        let jobs = ledger::recover(&mut tx, worker, now).await;
+        tx.end(jobs).await
+    }
+
+    async fn search(&self, query: &Query, limit: u32, after: Option<Cursor>) -> Result<Page> {
+        search::search(&mut *self.readers.acquire().await?, query, limit, after).await
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<Job>> {
+        look::job(&mut *self.readers.acquire().await?, id).await
+    }
+
+    async fn jobs(&self, filter: &JobFilter, limit: u32) -> Result<Vec<Job>> {
+        look::jobs(&mut *self.readers.acquire().await?, filter, limit).await
+    }
+
+    async fn counts(&self) -> Result<Counts> {
+        let mut tx = self.read().await?;
+        let found = look::counts(&mut tx).await;
+        tx.end(found).await
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        look::usage(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn renditions(&self, id: RecordingId) -> Result<Vec<Rendition>> {
+        look::renditions(&mut *self.readers.acquire().await?, id).await
+    }
+
+    async fn copies(&self, id: RecordingId) -> Result<Vec<Copy>> {
+        look::copies(&mut *self.readers.acquire().await?, id).await
+    }
+
+    async fn audit(&self, recording: Option<RecordingId>, limit: u32) -> Result<Vec<AuditEntry>> {
+        audit::read(&mut *self.readers.acquire().await?, recording, limit).await
+    }
+
+    async fn by_digest(&self, sha256: &Sha256) -> Result<Option<Known>> {
+        look::by_digest(&mut *self.readers.acquire().await?, sha256).await
+    }
+}
+
+/// The recording's facts changed: whatever was decided on the former ones is void.
+async fn touch(conn: &mut SqliteConnection, id: &str) -> Result<()> {
+    sqlx::query("UPDATE recording SET revision = revision + 1 WHERE id = ?")
+        .bind(id)
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query("INSERT OR REPLACE INTO attention (id, at) SELECT id, 0 FROM recording WHERE id = ?")
+        .bind(id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// What is true of a track is a fact of every session that names it.
+async fn touch_sessions_naming(conn: &mut SqliteConnection, name: &str) -> Result<()> {
+    let sessions: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT session FROM session_track WHERE name = ?")
+            .bind(name)
+            .fetch_all(&mut *conn)
+            .await?;
+    for session in sessions {
+        touch(&mut *conn, &session).await?;
+    }
+    Ok(())
+}
+
+async fn add_usage(conn: &mut SqliteConnection, store: &str, bytes: i64) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO usage (store, bytes) VALUES (?, ?)
+         ON CONFLICT (store) DO UPDATE SET bytes = bytes + excluded.bytes",
+    )
+    .bind(store)
+    .bind(bytes)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use domain::{
+    Action, Copy, Crc64, Decision, Digest, Facts, Job, JobSpec, Kind, Lane, MediaFacts, NewRecording,
+    Outcome, Probe, Recording, RecordingId, Rendition, RenditionFile, Role, Sha256, State, Timestamp, Track,
+    Verdict,
+};
+
+use crate::{Catalog, Claim, Settle, Settled};
+
+/// When the suite takes place.
+pub const T0: Timestamp = Timestamp(1_790_000_000_000);
+
+pub(super) const TTL: Duration = Duration::from_secs(60);
+
+pub(super) fn later(seconds: u64) -> Timestamp {
+    T0 + Duration::from_secs(seconds)
+}
+
+/// As different as their texts.
+pub fn sha256(text: &str) -> Sha256 {
+    let mut hasher = domain::Hasher::new();
+    hasher.update(text.as_bytes());
+    hasher.finish().sha256
+}
+
+pub(super) fn digest(text: &str, size: u64) -> Digest {
+    let sha256 = sha256(text);
+    let crc64 = Crc64(u64::from_be_bytes(sha256.0[..8].try_into().expect("eight of thirty-two")));
+    Digest { size, sha256, crc64 }
+}
+
+/// A recording of 1,000 bytes that come from its name, accepted at [`T0`].
+pub fn recording(name: &str) -> NewRecording {
+    NewRecording {
+        id: RecordingId::derive(&[b"contract", name.as_bytes()]),
+        kind: Kind::Recording,
+        name: name.into(),
+        title: name.into(),
+        store: "library".into(),
+        key: format!("sources/{name}"),
+        version: sha256(name).to_string(),
+        digest: digest(name, 1_000),
+        accepted_at: T0,
+        recorded_at: None,
+        tags: BTreeSet::new(),
+        session: None,
+        tracks: Vec::new(),
+    }
+}
+
+pub(super) fn session(name: &str, tracks: &[(&str, &str)]) -> NewRecording {
+    let tracks = tracks
+        .iter()
+        .map(|(name, participant)| Track {
+            name: (*name).into(),
+            participant: (*participant).into(),
+            offset_ms: 1_500,
+            leave_ms: None,
+        })
+        .collect();
+    NewRecording { kind: Kind::Session, tracks, ..recording(name) }
+}
+
+pub(super) fn tags(tags: &[&str]) -> BTreeSet<String> {
+    tags.iter().map(|t| (*t).to_owned()).collect()
+}
+
+pub(super) async fn accept(catalog: &dyn Catalog, it: &NewRecording) -> Recording {
+    let accepted = catalog.accept(std::slice::from_ref(it), T0).await.expect("accepts");
+    accepted.into_iter().next().expect("one for one").recording
+}
+
+pub(super) async fn facts(catalog: &dyn Catalog, id: RecordingId) -> Facts {
+    catalog.facts(id).await.expect("reads").expect("is there")
+}
+
+pub(super) async fn get(catalog: &dyn Catalog, id: RecordingId) -> Recording {
+    catalog.get(id).await.expect("reads").expect("is there")
+}
+
+pub(super) async fn job(catalog: &dyn Catalog, id: domain::JobId) -> Job {
+    catalog.job(id).await.expect("reads").expect("is there")
+}
+
+pub(super) fn probe_of(it: &Recording) -> JobSpec {
+    spec(it, Action::Probe, Lane::Bulk)
+}
+
+pub(super) fn backup_of(it: &Recording, store: &str) -> JobSpec {
+    spec(it, Action::Backup { store: store.into() }, Lane::Bulk)
+}
+
+pub(super) fn spec(it: &Recording, action: Action, lane: Lane) -> JobSpec {
+    JobSpec {
+        id: action.job_id(it.id, &it.version),
+        recording: it.id,
+        version: it.version.clone(),
+        action,
+        lane,
+        rule: "intake".into(),
+        reason: "the suite asks for it".into(),
+    }
+}
+
+pub(super) fn processing(jobs: Vec<JobSpec>) -> Decision {
+    decided(State::Processing, jobs)
+}
+
+pub(super) fn decided(state: State, jobs: Vec<JobSpec>) -> Decision {
+    Decision { jobs, waits: Vec::new(), state, reason: "so decided".into(), due_at: None }
+}
+
+/// Settles on the facts as they are.
+pub(super) async fn settle(
+    catalog: &dyn Catalog,
+    id: RecordingId,
+    decision: Decision,
+    now: Timestamp,
+) -> Settled {
+    let revision = get(catalog, id).await.revision;
+    let settled = catalog.settle(&[Settle { id, revision, decision }], "p", now).await.expect("settles");
+    settled.into_iter().next().expect("one for one")
+}
+
+/// A recording with one pending probe.
+pub(super) async fn with_probe(catalog: &dyn Catalog, name: &str) -> (Recording, JobSpec) {
+    let it = accept(catalog, &recording(name)).await;
+    let spec = probe_of(&it);
+    settle(catalog, it.id, processing(vec![spec.clone()]), T0).await;
+    (get(catalog, it.id).await, spec)
+}
+
+pub(super) async fn claim(catalog: &dyn Catalog, job: &JobSpec, worker: &str, now: Timestamp) -> Claim {
+    catalog.claim(job.id, worker, now, TTL).await.expect("claims").expect("is free")
+}
+
+pub(super) fn probed(title: &str) -> Outcome {
+    Outcome::Probed {
+        probe: Probe {
+            verdict: Verdict::Good,
+            facts: Some(MediaFacts {
+                format: "mov,mp4".into(),
+                media_type: "video/mp4".into(),
+                duration_ms: 61_000,
+                header_duration_ms: None,
+                bit_rate: 1_000,
+                streams: Vec::new(),
+                claimed_created: None,
+                claimed_title: Some(title.into()),
+            }),
+        },
+    }
+}
+
+pub(super) fn rendered(claim: &Claim, name: &str, bytes: &str, size: u64) -> Outcome {
+    let spec = &claim.job.spec;
+    Outcome::Rendered {
+        rendition: Rendition {
+            recording: spec.recording,
+            name: name.into(),
+            job: spec.id,
+            files: vec![RenditionFile {
+                role: Role::Media,
+                store: "outputs".into(),
+                key: format!("renditions/{bytes}"),
+                digest: digest(bytes, size),
+            }],
+            facts: None,
+            choices: Vec::new(),
+            partial: None,
+            made_at: T0,
+        },
+    }
+}
+
+pub(super) fn copied(claim: &Claim, store: &str, size: u64) -> Outcome {
+    let spec = &claim.job.spec;
+    Outcome::Copied {
+        copy: Copy {
+            recording: spec.recording,
+            store: store.into(),
+            key: "copy".into(),
+            version: spec.version.clone(),
+            digest: digest("copy", size),
+            verified_at: T0,
+        },
+    }
+}
+
+/// All that is to be decided, over all pages.
+pub(super) async fn dirty(catalog: &dyn Catalog, now: Timestamp) -> BTreeSet<RecordingId> {
+    let (mut all, mut after) = (BTreeSet::new(), None);
+    loop {
+        let page = catalog.to_decide(now, after, 100).await.expect("reads");
+        let Some(last) = page.last() else { return all };
+        after = Some(*last);
+        all.extend(page);
+    }
+}

@@ -1,0 +1,175 @@
+use domain::{RecordingId, State, Timestamp};
+
+use super::{Fixture, kit::*};
+use crate::Query;
+
+pub async fn queries_find_what_they_say(f: &Fixture) {
+    let c = &*f.catalog;
+    let new = |name: &str, title: &str, with: &[&str]| {
+        let mut it = recording(name);
+        (it.title, it.tags) = (title.into(), tags(with));
+        it
+    };
+    let mut call = session("call/session.json", &[("call/ana.webm", "Ana Müller"), ("call/bo.webm", "Bo")]);
+    (call.title, call.tags) = ("Weekly Café Call".into(), tags(&["call", "Team A"]));
+    let batch = [
+        new("cam1/0001.mp4", "Front door", &["cctv"]),
+        new("cam1/0002.mp4", "Front door, night", &["cctv", "night"]),
+        new("talks/WeeklyReview_final-v2.mov", "Review", &["talk"]),
+        new("odd.bin", "AND \"OR\" NOT NEAR(x) * ^ : {all} all ktrack", &[]),
+        call,
+        new("call/ana.webm", "ana", &[]),
+        new("call/bo.webm", "bo", &["call", "own"]),
+    ];
+    c.accept(&batch, T0).await.unwrap();
+    for (name, state) in [("cam1/0001.mp4", State::Ready), ("cam1/0002.mp4", State::Failed)] {
+        settle(c, recording(name).id, decided(state, vec![]), T0).await;
+    }
+    let (_, spec) = with_probe(c, "talks/WeeklyReview_final-v2.mov").await;
+    let held = claim(c, &spec, "w", T0).await;
+    c.record(&held, &probed("Inner Title"), T0).await.unwrap();
+
+    let (cam1, cam2, talk, odd) =
+        ("cam1/0001.mp4", "cam1/0002.mp4", "talks/WeeklyReview_final-v2.mov", "odd.bin");
+    let (call, ana, bo) = ("call/session.json", "call/ana.webm", "call/bo.webm");
+    let cases: &[(&str, &[&str])] = &[
+        ("", &[cam1, cam2, talk, odd, call, ana, bo]),
+        ("front door", &[cam1, cam2]),
+        ("door front", &[cam1, cam2]),
+        ("\"front door\"", &[cam1, cam2]),
+        ("\"door front\"", &[]),
+        ("front -night", &[cam1]),
+        ("-front", &[talk, odd, call, ana, bo]),
+        ("-front -weekly -call", &[odd]),
+        ("FRONT", &[cam1, cam2]),
+        ("cafe", &[call, ana, bo]),
+        ("CAFÉ", &[call, ana, bo]),
+        ("muller", &[call, ana]),
+        ("\"ana müller\"", &[call, ana]),
+        ("fro*", &[cam1, cam2]),
+        ("f*", &[cam1, cam2, talk]),
+        ("\"front do\"*", &[cam1, cam2]),
+        ("fro", &[]),
+        ("0001", &[cam1]),
+        ("cam1/0001.mp4", &[cam1]),
+        ("final", &[talk]),
+        ("final-v2", &[talk]),
+        ("weekly", &[talk, call, ana, bo]),
+        ("weeklyreview", &[talk]),
+        ("inner", &[talk]),
+        ("night OR review", &[cam2, talk]),
+        ("front night OR review", &[cam2]),
+        ("front OR -call", &[cam1, cam2, talk, odd]),
+        ("night OR state:ready", &[cam1, cam2]),
+        ("front night OR state:ready", &[cam1, cam2]),
+        ("tag:cctv", &[cam1, cam2]),
+        ("tag:CCTV", &[cam1, cam2]),
+        ("tag:night,talk", &[cam2, talk]),
+        ("tag:cctv -tag:night", &[cam1]),
+        ("tag:call", &[call, ana, bo]),
+        ("tag:\"team a\"", &[call, ana]),
+        ("tag:team", &[]),
+        ("cctv", &[cam1, cam2]),
+        ("kind:session", &[call]),
+        ("kind:track,session", &[call, ana, bo]),
+        ("-kind:recording", &[call, ana, bo]),
+        ("kind:Track tag:own", &[bo]),
+        ("state:ready", &[cam1]),
+        ("state:ready,failed", &[cam1, cam2]),
+        ("state:failed front", &[cam2]),
+        ("state:failed state:ready", &[]),
+        ("-state:accepted,processing", &[cam1, cam2]),
+        ("-state:accepted front", &[cam1, cam2]),
+        ("type:video", &[talk]),
+        ("type:video/mp4", &[talk]),
+        ("type:video/* -inner", &[]),
+        ("type:audio,video/mp4", &[talk]),
+        ("name:cam1", &[cam1, cam2]),
+        ("name:front", &[]),
+        ("title:front", &[cam1, cam2]),
+        ("name:odd,talks", &[talk, odd]),
+        ("name:cam*", &[cam1, cam2]),
+        ("nothing here", &[]),
+        // Words of the index's own syntax, and its marks, are words to look for.
+        ("\"OR\"", &[odd]),
+        ("NOT AND", &[odd]),
+        ("near(x)", &[odd]),
+        ("all", &[odd]),
+        ("ktrack", &[odd]),
+        ("{all}", &[odd]),
+        ("\"AND \"", &[odd]),
+        ("title", &[talk]),
+    ];
+    for (text, expected) in cases {
+        let query: Query = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+        let page = c.search(&query, 99, None).await.unwrap_or_else(|e| panic!("{text}: {e}"));
+        let mut found: Vec<_> = page.hits.iter().map(|r| r.name.as_str()).collect();
+        let mut expected = expected.to_vec();
+        (found.sort_unstable(), expected.sort_unstable());
+        assert_eq!(found, expected, "{text}");
+    }
+    let defaulted = c.search(&Query::default(), 99, None).await.unwrap();
+    assert_eq!(defaulted.hits.len(), 7, "the default finds everything");
+}
+
+pub async fn every_page_once_and_newest_first(f: &Fixture) {
+    let c = &*f.catalog;
+    let batch: Vec<_> = (0..60)
+        .map(|n| {
+            let mut it = recording(&format!("{n} clip.mp4"));
+            it.tags = tags(if n % 3 == 0 { &["third"] } else { &[] });
+            // Not in the order in which they were accepted, and some at the same time.
+            it.recorded_at = Some(Timestamp(T0.0 - (n * 37 % 60) / 2 * 1_000));
+            it
+        })
+        .collect();
+    c.accept(&batch, T0).await.unwrap();
+    for it in &batch[..30] {
+        settle(c, it.id, decided(if it.tags.is_empty() { State::Ready } else { State::Damaged }, vec![]), T0)
+            .await;
+    }
+    for (text, expected) in
+        [("", 60), ("clip", 60), ("tag:third", 20), ("state:ready,damaged", 30), ("-tag:third", 40)]
+    {
+        let (mut seen, mut after): (Vec<(Timestamp, RecordingId)>, _) = (Vec::new(), None);
+        loop {
+            let page = c.search(&text.parse().unwrap(), 7, after).await.unwrap();
+            assert!(page.hits.len() <= 7);
+            seen.extend(page.hits.iter().map(|r| (r.dated(), r.id)));
+            match page.next {
+                // Written and read, as an API would.
+                Some(next) => after = Some(next.to_string().parse().unwrap()),
+                None => break,
+            }
+        }
+        assert_eq!(seen.len(), expected, "{text}");
+        assert!(seen.is_sorted_by(|a, b| a.0 >= b.0), "{text}");
+        let once: std::collections::BTreeSet<_> = seen.iter().map(|s| s.1).collect();
+        assert_eq!(once.len(), expected, "{text}");
+    }
+}
+
+pub async fn what_changes_is_found_as_it_is_now(f: &Fixture) {
+    let c = &*f.catalog;
+    let mut first = session("s.json", &[("a.webm", "Ana")]);
+    (first.title, first.recorded_at) = ("Monday".into(), Some(Timestamp(T0.0 - 5_000)));
+    c.accept(&[recording("a.webm"), first.clone()], T0).await.unwrap();
+    let found = async |text: &str| -> Vec<String> {
+        let page = c.search(&text.parse().unwrap(), 99, None).await.unwrap();
+        page.hits.into_iter().map(|r| r.name).collect()
+    };
+    assert_eq!(found("monday").await, ["a.webm", "s.json"]);
+    // Another manifest under the same name: another title, another participant, and one track less.
+    let mut second = session("s.json", &[("a.webm", "Anna"), ("b.webm", "Bo")]);
+    (second.title, second.version, second.accepted_at) = ("Tuesday".into(), "v2".into(), later(1));
+    c.accept(&[second], later(1)).await.unwrap();
+    assert_eq!(found("monday").await, [""; 0]);
+    assert_eq!(found("tuesday kind:track").await, ["a.webm"]);
+    assert_eq!(found("anna").await.len(), 2);
+    assert_eq!(found("ana").await, [""; 0]);
+    let mut third = session("s.json", &[("b.webm", "Bo")]);
+    (third.title, third.version, third.accepted_at) = ("Tuesday".into(), "v3".into(), later(2));
+    c.accept(&[third], later(2)).await.unwrap();
+    assert_eq!(found("tuesday").await, ["s.json"]);
+    assert_eq!(found("kind:recording").await, ["a.webm"], "no session names it any more");
+}

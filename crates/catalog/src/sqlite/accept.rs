@@ -1,0 +1,329 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{Kind, NewRecording, Recording, RecordingId, State, Timestamp};
+use serde_json::json;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::{add_usage, audit, look, rows, search, touch, touch_sessions_naming};
+use crate::{Accepted, Result, codec};
+
+pub(super) async fn accept(
+    conn: &mut SqliteConnection,
+    batch: &[NewRecording],
+    now: Timestamp,
+) -> Result<Vec<Accepted>> {
+    let mut accepted = Vec::with_capacity(batch.len());
+    let mut rids = Rids::default();
+    for it in batch {
+        let known: Option<(i64, String, i64)> =
+            sqlx::query_as("SELECT rid, version, accepted_at FROM recording WHERE id = ?")
+                .bind(it.id.to_string())
+                .fetch_optional(&mut *conn)
+                .await?;
+        let new = match known {
+            None => {
+                insert(conn, it, &mut rids, now).await?;
+                true
+            }
+            // An event that was late tells of bytes that are no longer there.
+            Some((_, version, at)) if version == it.version || it.accepted_at.0 < at => false,
+            Some(_) => {
+                replace(conn, it, &mut rids, now).await?;
+                true
+            }
+        };
+        accepted.push((it.id, new));
+    }
+    // Read at the end: a session further down the batch may have bound a track further up.
+    let mut out = Vec::with_capacity(accepted.len());
+    for (id, new) in accepted {
+        let recording = look::get(conn, id).await?.expect("just written, in this transaction");
+        out.push(Accepted { recording, new });
+    }
+    Ok(out)
+}
+
+async fn insert(
+    conn: &mut SqliteConnection,
+    it: &NewRecording,
+    rids: &mut Rids,
+    now: Timestamp,
+) -> Result<()> {
+    let session = if it.kind == Kind::Session { None } else { session_naming(conn, &it.name).await? };
+    let mut recording = Recording {
+        id: it.id,
+        kind: it.kind,
+        name: it.name.clone(),
+        title: it.title.clone(),
+        store: it.store.clone(),
+        key: it.key.clone(),
+        version: it.version.clone(),
+        digest: it.digest,
+        accepted_at: it.accepted_at,
+        recorded_at: it.recorded_at,
+        tags: it.tags.clone(),
+        session: it.session,
+        tracks: it.tracks.clone(),
+        probe: None,
+        state: State::Accepted,
+        reason: String::new(),
+        revision: 1,
+    };
+    if let Some(session) = session {
+        session.takes(&mut recording);
+    }
+    let rid = rids.free(conn, recording.dated()).await?;
+    let id = it.id.to_string();
+    sqlx::query(
+        "INSERT INTO recording (rid, id, kind, name, title, store, key, version, size, sha256, crc64,
+                                accepted_at, recorded_at, tags, session, state, reason, revision)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', 1)",
+    )
+    .bind(rid)
+    .bind(&id)
+    .bind(recording.kind.as_str())
+    .bind(&it.name)
+    .bind(&it.title)
+    .bind(&it.store)
+    .bind(&it.key)
+    .bind(&it.version)
+    .bind(codec::signed(it.digest.size))
+    .bind(&it.digest.sha256.0[..])
+    .bind(it.digest.crc64.0.cast_signed())
+    .bind(it.accepted_at.0)
+    .bind(recording.recorded_at.map(|t| t.0))
+    .bind(codec::to_json(&recording.tags))
+    .bind(recording.session.map(|s| s.to_string()))
+    .bind(recording.state.as_str())
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query("INSERT OR REPLACE INTO attention (id, at) VALUES (?, 0)")
+        .bind(&id)
+        .execute(&mut *conn)
+        .await?;
+    add_usage(conn, &it.store, codec::signed(it.digest.size)).await?;
+    let details = json!({ "name": it.name, "store": it.store, "key": it.key, "version": it.version,
+                          "size": it.digest.size, "sha256": it.digest.sha256 });
+    audit::write(conn, now, "intake", "accept", Some(&id), details).await?;
+    if it.kind == Kind::Session {
+        name_tracks(conn, it, rids, now).await?;
+    } else {
+        touch_sessions_naming(conn, &it.name).await?;
+    }
+    search::index(conn, rid, &recording).await
+}
+
+/// The same recording, other bytes: what was measured of the former ones is void.
+async fn replace(
+    conn: &mut SqliteConnection,
+    it: &NewRecording,
+    rids: &mut Rids,
+    now: Timestamp,
+) -> Result<()> {
+    let id = it.id.to_string();
+    let (store, size): (String, i64) = sqlx::query_as("SELECT store, size FROM recording WHERE id = ?")
+        .bind(&id)
+        .fetch_one(&mut *conn)
+        .await?;
+    add_usage(conn, &store, -size).await?;
+    add_usage(conn, &it.store, codec::signed(it.digest.size)).await?;
+    sqlx::query(
+        "UPDATE recording SET store = ?, key = ?, version = ?, size = ?, sha256 = ?, crc64 = ?, accepted_at = ?,
+                recorded_at = coalesce(?, recorded_at), state = 'accepted', reason = '', probe = NULL,
+                media_type = NULL, duration_ms = NULL
+         WHERE id = ?",
+    )
+    .bind(&it.store)
+    .bind(&it.key)
+    .bind(&it.version)
+    .bind(codec::signed(it.digest.size))
+    .bind(&it.digest.sha256.0[..])
+    .bind(it.digest.crc64.0.cast_signed())
+    .bind(it.accepted_at.0)
+    .bind(it.recorded_at.map(|t| t.0))
+    .bind(&id)
+    .execute(&mut *conn)
+    .await?;
+    touch(conn, &id).await?;
+    let details = json!({ "key": it.key, "version": it.version, "size": it.digest.size,
+                          "sha256": it.digest.sha256 });
+    audit::write(conn, now, "intake", "replace", Some(&id), details).await?;
+    if it.kind == Kind::Session {
+        sqlx::query("UPDATE recording SET title = ?, tags = ? WHERE id = ?")
+            .bind(&it.title)
+            .bind(codec::to_json(&it.tags))
+            .bind(&id)
+            .execute(&mut *conn)
+            .await?;
+        name_tracks(conn, it, rids, now).await?;
+    } else {
+        touch_sessions_naming(conn, &it.name).await?;
+    }
+    let recording = look::get(conn, it.id).await?.expect("just updated, in this transaction");
+    place(conn, &recording, rids).await
+}
+
+/// Writes the manifest down, and binds whatever of it has come.
+async fn name_tracks(
+    conn: &mut SqliteConnection,
+    session: &NewRecording,
+    rids: &mut Rids,
+    now: Timestamp,
+) -> Result<()> {
+    let id = session.id.to_string();
+    let mut names: BTreeSet<String> =
+        sqlx::query_scalar::<_, String>("SELECT name FROM session_track WHERE session = ?")
+            .bind(&id)
+            .fetch_all(&mut *conn)
+            .await?
+            .into_iter()
+            .collect();
+    sqlx::query("DELETE FROM session_track WHERE session = ?").bind(&id).execute(&mut *conn).await?;
+    for (position, track) in session.tracks.iter().enumerate() {
+        sqlx::query(
+            "INSERT INTO session_track (session, position, name, participant, offset_ms, leave_ms)
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&id)
+        .bind(codec::signed(position as u64))
+        .bind(&track.name)
+        .bind(&track.participant)
+        .bind(codec::signed(track.offset_ms))
+        .bind(track.leave_ms.map(codec::signed))
+        .execute(&mut *conn)
+        .await?;
+        names.insert(track.name.clone());
+    }
+    for name in names {
+        bind_all(conn, &name, rids, now).await?;
+    }
+    Ok(())
+}
+
+/// Every recording of this name belongs to the latest session that names it, or to none.
+async fn bind_all(conn: &mut SqliteConnection, name: &str, rids: &mut Rids, now: Timestamp) -> Result<()> {
+    let session = session_naming(conn, name).await?;
+    let found = sqlx::query(concat!(
+        "SELECT ",
+        rows::recording_columns!(),
+        " FROM recording r WHERE r.name = ? AND r.kind <> 'session'"
+    ))
+    .bind(name)
+    .fetch_all(&mut *conn)
+    .await?;
+    for row in &found {
+        let before = rows::recording(row)?;
+        let mut recording = before.clone();
+        match &session {
+            Some(session) => session.takes(&mut recording),
+            None => {
+                recording.session = None;
+                recording.kind = Kind::Recording;
+            }
+        }
+        if recording != before {
+            let id = recording.id.to_string();
+            sqlx::query("UPDATE recording SET kind = ?, session = ?, tags = ?, recorded_at = ? WHERE id = ?")
+                .bind(recording.kind.as_str())
+                .bind(recording.session.map(|s| s.to_string()))
+                .bind(codec::to_json(&recording.tags))
+                .bind(recording.recorded_at.map(|t| t.0))
+                .bind(&id)
+                .execute(&mut *conn)
+                .await?;
+            touch(conn, &id).await?;
+            let details = json!({ "session": recording.session });
+            audit::write(conn, now, "intake", "bind", Some(&id), details).await?;
+        }
+        // Also when it was bound before: the participant's name or the session's title may be another.
+        place(conn, &recording, rids).await?;
+    }
+    Ok(())
+}
+
+/// Puts a recording where its date belongs, and into the search index as it is now.
+async fn place(conn: &mut SqliteConnection, recording: &Recording, rids: &mut Rids) -> Result<()> {
+    let id = recording.id.to_string();
+    let (rid, accepted_at): (i64, i64) =
+        sqlx::query_as("SELECT rid, accepted_at FROM recording WHERE id = ?")
+            .bind(&id)
+            .fetch_one(&mut *conn)
+            .await?;
+    let dated = recording.recorded_at.map_or(accepted_at, |t| t.0);
+    // A rid a little above the date is one that was bumped: it stays.
+    let mut placed = rid;
+    if rid < dated || recording.recorded_at.is_some() && rid - dated > BUMPED_AT_MOST {
+        placed = rids.free(conn, Timestamp(dated)).await?;
+        search::forget(conn, rid).await?;
+        sqlx::query("UPDATE recording SET rid = ? WHERE id = ?")
+            .bind(placed)
+            .bind(&id)
+            .execute(&mut *conn)
+            .await?;
+    }
+    search::index(conn, placed, recording).await
+}
+
+const BUMPED_AT_MOST: i64 = 60_000;
+
+/// What a track takes from the session that names it.
+struct Session {
+    id: RecordingId,
+    tags: BTreeSet<String>,
+    recorded_at: Option<Timestamp>,
+}
+
+impl Session {
+    fn takes(&self, track: &mut Recording) {
+        track.kind = Kind::Track;
+        track.session = Some(self.id);
+        if track.tags.is_empty() {
+            track.tags.clone_from(&self.tags);
+        }
+        track.recorded_at = track.recorded_at.or(self.recorded_at);
+    }
+}
+
+async fn session_naming(conn: &mut SqliteConnection, name: &str) -> Result<Option<Session>> {
+    let row = sqlx::query(
+        "SELECT s.id, s.tags, s.recorded_at FROM session_track t JOIN recording s ON s.id = t.session
+         WHERE t.name = ? ORDER BY s.accepted_at DESC, s.id DESC LIMIT 1",
+    )
+    .bind(name)
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        Ok(Session {
+            id: codec::parsed(row.try_get("id")?)?,
+            tags: codec::json(row.try_get("tags")?)?,
+            recorded_at: row.try_get::<Option<i64>, _>("recorded_at")?.map(Timestamp),
+        })
+    })
+    .transpose()
+}
+
+/// Hands out row ids. A thousand recordings of one date would each walk past all those before; remembering
+/// where the last walk ended makes it one walk a batch.
+#[derive(Default)]
+struct Rids(BTreeMap<i64, i64>);
+
+/// The years 1 to 9999, as everything that writes dates down has them.
+const DATES: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+
+impl Rids {
+    async fn free(&mut self, conn: &mut SqliteConnection, dated: Timestamp) -> Result<i64> {
+        let date = dated.0.clamp(*DATES.start(), *DATES.end());
+        let from = self.0.get(&date).copied().unwrap_or(date);
+        let rid: i64 = sqlx::query_scalar(
+            "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM recording WHERE rid = ?1) THEN ?1 ELSE (
+                 SELECT rid + 1 FROM recording r
+                 WHERE rid >= ?1 AND NOT EXISTS (SELECT 1 FROM recording n WHERE n.rid = r.rid + 1)
+                 ORDER BY rid LIMIT 1) END",
+        )
+        .bind(from)
+        .fetch_one(conn)
+        .await?;
+        self.0.insert(date, rid + 1);
+        Ok(rid)
+    }
+}

@@ -1,0 +1,202 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use domain::{Failure, JobId, Lane, Progress, Timestamp};
+use serde_json::json;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::{audit, rows, touch, touch_sessions_naming};
+use crate::{Claim, Error, Kind, Next, Result, Retry, codec};
+
+pub(super) async fn due(
+    conn: &mut SqliteConnection,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<(JobId, Lane)>> {
+    let found: Vec<(String, i64)> = sqlx::query_as(DUE).bind(now.0).bind(limit).fetch_all(conn).await?;
+    found.iter().map(|(id, lane)| Ok((codec::parsed(id)?, codec::lane(*lane)?))).collect()
+}
+
+/// A walk along the index for each lane, that ends at the limit.
+pub(super) const DUE: &str = "SELECT id, lane FROM (
+    SELECT id, lane, ready_at FROM job WHERE lane = 0 AND ready_at <= ?1 ORDER BY ready_at, id LIMIT ?2)
+UNION ALL
+SELECT id, lane FROM (
+    SELECT id, lane, ready_at FROM job WHERE lane = 1 AND ready_at <= ?1 ORDER BY ready_at, id LIMIT ?2)
+LIMIT ?2";
+
+pub(super) async fn claim(
+    conn: &mut SqliteConnection,
+    job: JobId,
+    worker: &str,
+    now: Timestamp,
+    ttl: Duration,
+) -> Result<Option<Claim>> {
+    let lease_until = now + ttl;
+    let row = sqlx::query(concat!(
+        "UPDATE job SET state = 'running', worker = ?, lease_until = ?, token = token + 1, attempts = attempts + 1,
+                        progress = NULL
+         WHERE id = ? AND ready_at <= ? RETURNING ",
+        rows::job_columns!()
+    ))
+    .bind(worker)
+    .bind(lease_until.0)
+    .bind(job.to_string())
+    .bind(now.0)
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| Ok(Claim { job: rows::job(&row)?, token: row.try_get("token")?, lease_until })).transpose()
+}
+
+pub(super) async fn renew(
+    conn: &mut SqliteConnection,
+    claim: &Claim,
+    now: Timestamp,
+    ttl: Duration,
+    progress: Option<Progress>,
+) -> Result<()> {
+    let done = sqlx::query(
+        "UPDATE job SET lease_until = ?, progress = coalesce(?, progress)
+         WHERE id = ? AND token = ? AND state = 'running'",
+    )
+    .bind((now + ttl).0)
+    .bind(progress.map(|p| codec::to_json(&p)))
+    .bind(claim.job.spec.id.to_string())
+    .bind(claim.token)
+    .execute(conn)
+    .await?;
+    fenced(done.rows_affected(), claim)
+}
+
+pub(super) async fn holds(conn: &mut SqliteConnection, claim: &Claim, now: Timestamp) -> Result<bool> {
+    let held: Option<i64> = sqlx::query_scalar(
+        "SELECT 1 FROM job WHERE id = ? AND token = ? AND state = 'running' AND lease_until > ?",
+    )
+    .bind(claim.job.spec.id.to_string())
+    .bind(claim.token)
+    .bind(now.0)
+    .fetch_optional(conn)
+    .await?;
+    Ok(held.is_some())
+}
+
+pub(super) async fn fail(
+    conn: &mut SqliteConnection,
+    claim: &Claim,
+    failure: &Failure,
+    next: Next,
+    now: Timestamp,
+) -> Result<()> {
+    let (state, run_after, finished_at) = match next {
+        Next::Retry { at } => ("pending", at, None),
+        Next::Park => ("parked", now, Some(now.0)),
+    };
+    let done = sqlx::query(
+        "UPDATE job SET state = ?, run_after = ?, finished_at = ?, failures = failures + 1, error = ?,
+                        worker = NULL, lease_until = NULL, progress = NULL
+         WHERE id = ? AND token = ? AND state = 'running'",
+    )
+    .bind(state)
+    .bind(run_after.0)
+    .bind(finished_at)
+    .bind(codec::to_json(failure))
+    .bind(claim.job.spec.id.to_string())
+    .bind(claim.token)
+    .execute(&mut *conn)
+    .await?;
+    fenced(done.rows_affected(), claim)?;
+    if next == Next::Park {
+        let recording = claim.job.spec.recording.to_string();
+        let details = json!({ "job": claim.job.spec.id, "action": claim.job.spec.action.label(),
+                              "error": failure });
+        let worker = claim.job.worker.as_deref().unwrap_or("worker");
+        audit::write(conn, now, worker, "park", Some(&recording), details).await?;
+        touch_with_sessions(conn, &recording).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn release(conn: &mut SqliteConnection, claim: &Claim, now: Timestamp) -> Result<()> {
+    let done = sqlx::query(
+        "UPDATE job SET state = 'pending', run_after = ?, worker = NULL, lease_until = NULL, progress = NULL
+         WHERE id = ? AND token = ? AND state = 'running'",
+    )
+    .bind(now.0)
+    .bind(claim.job.spec.id.to_string())
+    .bind(claim.token)
+    .execute(conn)
+    .await?;
+    fenced(done.rows_affected(), claim)
+}
+
+pub(super) async fn retry(conn: &mut SqliteConnection, which: Retry, now: Timestamp) -> Result<u64> {
+    macro_rules! parked {
+        ($and:literal) => {
+            sqlx::query_scalar(concat!(
+                "UPDATE job SET state = 'pending', lane = 0, failures = 0, run_after = ?, error = NULL,
+                                finished_at = NULL
+                 WHERE state = 'parked'",
+                $and,
+                " RETURNING recording"
+            ))
+            .bind(now.0)
+        };
+    }
+    let recordings: Vec<String> = match which {
+        Retry::Job(id) => parked!(" AND id = ?").bind(id.to_string()).fetch_all(&mut *conn).await?,
+        Retry::Recording(id) => {
+            parked!(" AND recording = ?").bind(id.to_string()).fetch_all(&mut *conn).await?
+        }
+        Retry::AllParked => parked!("").fetch_all(&mut *conn).await?,
+    };
+    for recording in recordings.iter().collect::<BTreeSet<_>>() {
+        let jobs = recordings.iter().filter(|r| *r == recording).count();
+        audit::write(conn, now, "user", "retry", Some(recording), json!({ "jobs": jobs })).await?;
+        touch_with_sessions(conn, recording).await?;
+    }
+    Ok(recordings.len() as u64)
+}
+
+pub(super) async fn recover(
+    conn: &mut SqliteConnection,
+    worker: Option<&str>,
+    now: Timestamp,
+) -> Result<u64> {
+    let done = sqlx::query(
+        "UPDATE job SET state = 'pending', run_after = ?1, worker = NULL, lease_until = NULL, progress = NULL
+         WHERE state = 'running' AND (?2 IS NULL OR substr(worker, 1, length(?2)) = ?2)",
+    )
+    .bind(now.0)
+    .bind(worker)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Something of this recording changed that its sessions look at too.
+pub(super) async fn touch_with_sessions(conn: &mut SqliteConnection, recording: &str) -> Result<()> {
+    touch(conn, recording).await?;
+    let name: Option<String> =
+        sqlx::query_scalar("SELECT name FROM recording WHERE id = ? AND kind <> 'session'")
+            .bind(recording)
+            .fetch_optional(&mut *conn)
+            .await?;
+    match name {
+        Some(name) => touch_sessions_naming(conn, &name).await,
+        None => Ok(()),
+    }
+}
+
+fn fenced(rows: u64, claim: &Claim) -> Result<()> {
+    if rows == 1 { Ok(()) } else { Err(lease_lost(claim)) }
+}
+
+pub(super) fn lease_lost(claim: &Claim) -> Error {
+    Error::new(
+        Kind::LeaseLost,
+        format!(
+            "the lease on job {} ({}) is lost: another worker has it or had it since; nothing was written",
+            claim.job.spec.id.short(),
+            claim.job.spec.action.label()
+        ),
+    )
+}

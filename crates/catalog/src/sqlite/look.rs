@@ -1,0 +1,185 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{
+    Copy, Facts, Failure, Job, JobId, JobState, Kind, Recording, RecordingId, Rendition, SessionTrack,
+    Sha256, State, Usage,
+};
+use sqlx::SqliteConnection;
+
+use super::rows;
+use crate::{Counts, JobFilter, Known, Result, codec};
+
+pub(super) async fn get(conn: &mut SqliteConnection, id: RecordingId) -> Result<Option<Recording>> {
+    let row = sqlx::query(concat!("SELECT ", rows::recording_columns!(), " FROM recording r WHERE r.id = ?"))
+        .bind(id.to_string())
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(rows::recording).transpose()
+}
+
+pub(super) async fn resolve(conn: &mut SqliteConnection, prefix: &str) -> Result<Vec<RecordingId>> {
+    let from = prefix.to_lowercase();
+    // Above every id that starts so: `{` comes after `z`.
+    let to = format!("{from}{{");
+    let ids: Vec<String> =
+        sqlx::query_scalar("SELECT id FROM recording WHERE id >= ? AND id < ? ORDER BY id LIMIT 20")
+            .bind(from)
+            .bind(to)
+            .fetch_all(conn)
+            .await?;
+    ids.iter().map(|id| codec::parsed(id)).collect()
+}
+
+pub(super) async fn facts(conn: &mut SqliteConnection, id: RecordingId) -> Result<Option<Facts>> {
+    let Some(recording) = get(conn, id).await? else { return Ok(None) };
+    let ended: Vec<(String, String, Option<String>)> = sqlx::query_as(
+        "SELECT id, state, error FROM job WHERE recording = ? AND state IN ('done', 'parked') AND version = ?",
+    )
+    .bind(id.to_string())
+    .bind(&recording.version)
+    .fetch_all(&mut *conn)
+    .await?;
+    let (mut done, mut parked) = (BTreeSet::new(), BTreeMap::new());
+    for (job, state, error) in &ended {
+        let job: JobId = codec::parsed(job)?;
+        if codec::job_state(state)? == JobState::Done {
+            done.insert(job);
+        } else {
+            let failure: Option<Failure> = error.as_deref().map(codec::json).transpose()?;
+            parked.insert(job, failure.map(|f| f.message).unwrap_or_default());
+        }
+    }
+    let mut tracks = Vec::with_capacity(recording.tracks.len());
+    for track in &recording.tracks {
+        let row = sqlx::query(concat!(
+            "SELECT ",
+            rows::recording_columns!(),
+            " FROM recording r WHERE r.name = ? AND r.kind <> 'session'
+              ORDER BY r.accepted_at DESC, r.id DESC LIMIT 1"
+        ))
+        .bind(&track.name)
+        .fetch_optional(&mut *conn)
+        .await?;
+        let recording = row.as_ref().map(rows::recording).transpose()?;
+        tracks.push(SessionTrack { track: track.clone(), recording });
+    }
+    debug_assert!(tracks.is_empty() || recording.kind == Kind::Session);
+    Ok(Some(Facts {
+        renditions: renditions(conn, id).await?,
+        copies: copies(conn, id).await?,
+        recording,
+        done,
+        parked,
+        tracks,
+    }))
+}
+
+pub(super) async fn renditions(conn: &mut SqliteConnection, id: RecordingId) -> Result<Vec<Rendition>> {
+    let bodies: Vec<String> =
+        sqlx::query_scalar("SELECT body FROM rendition WHERE recording = ? ORDER BY name")
+            .bind(id.to_string())
+            .fetch_all(conn)
+            .await?;
+    bodies.iter().map(|b| codec::json(b)).collect()
+}
+
+pub(super) async fn copies(conn: &mut SqliteConnection, id: RecordingId) -> Result<Vec<Copy>> {
+    let bodies: Vec<String> = sqlx::query_scalar("SELECT body FROM copy WHERE recording = ? ORDER BY store")
+        .bind(id.to_string())
+        .fetch_all(conn)
+        .await?;
+    bodies.iter().map(|b| codec::json(b)).collect()
+}
+
+pub(super) async fn job(conn: &mut SqliteConnection, id: JobId) -> Result<Option<Job>> {
+    let row = sqlx::query(concat!("SELECT ", rows::job_columns!(), " FROM job WHERE id = ?"))
+        .bind(id.to_string())
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(rows::job).transpose()
+}
+
+pub(super) async fn jobs(conn: &mut SqliteConnection, filter: &JobFilter, limit: u32) -> Result<Vec<Job>> {
+    // Each state is a walk along an index that ends at the limit; all states of everything is the table itself.
+    let states = if filter.states.is_empty() && filter.recording.is_some() {
+        JobState::ALL.to_vec()
+    } else {
+        filter.states.clone()
+    };
+    let mut found = Vec::new();
+    if states.is_empty() {
+        let every = concat!("SELECT seq, ", rows::job_columns!(), " FROM job ORDER BY seq DESC LIMIT ?");
+        found = sqlx::query(every).bind(limit).fetch_all(&mut *conn).await?;
+    }
+    for state in states.into_iter().collect::<BTreeSet<_>>() {
+        let rows = match filter.recording {
+            Some(id) => {
+                sqlx::query(concat!(
+                    "SELECT seq, ",
+                    rows::job_columns!(),
+                    " FROM job WHERE state = ? AND recording = ? ORDER BY seq DESC LIMIT ?"
+                ))
+                .bind(state.as_str())
+                .bind(id.to_string())
+                .bind(limit)
+                .fetch_all(&mut *conn)
+                .await?
+            }
+            None => {
+                sqlx::query(concat!(
+                    "SELECT seq, ",
+                    rows::job_columns!(),
+                    " FROM job WHERE state = ? ORDER BY seq DESC LIMIT ?"
+                ))
+                .bind(state.as_str())
+                .bind(limit)
+                .fetch_all(&mut *conn)
+                .await?
+            }
+        };
+        found.extend(rows);
+    }
+    use sqlx::Row as _;
+    found.sort_by_key(|row| std::cmp::Reverse(row.get::<i64, _>("seq")));
+    found.iter().take(limit as usize).map(rows::job).collect()
+}
+
+pub(super) async fn counts(conn: &mut SqliteConnection) -> Result<Counts> {
+    let recordings: Vec<(String, i64)> =
+        sqlx::query_as("SELECT state, count(*) FROM recording GROUP BY state").fetch_all(&mut *conn).await?;
+    let jobs: Vec<(String, i64)> =
+        sqlx::query_as("SELECT state, count(*) FROM job GROUP BY state").fetch_all(&mut *conn).await?;
+    let mut counts = Counts { bytes: usage(conn).await?.bytes.values().sum(), ..Counts::default() };
+    // Zeroes too: a reader need not know which states there are.
+    counts.recordings.extend(State::ALL.map(|s| (s, 0)));
+    counts.jobs.extend(JobState::ALL.map(|s| (s, 0)));
+    for (state, n) in recordings {
+        counts.recordings.insert(codec::state(&state)?, codec::unsigned(n));
+    }
+    for (state, n) in jobs {
+        counts.jobs.insert(codec::job_state(&state)?, codec::unsigned(n));
+    }
+    Ok(counts)
+}
+
+pub(super) async fn usage(conn: &mut SqliteConnection) -> Result<Usage> {
+    let rows: Vec<(String, i64)> = sqlx::query_as("SELECT store, bytes FROM usage").fetch_all(conn).await?;
+    Ok(Usage { bytes: rows.into_iter().map(|(store, n)| (store, codec::unsigned(n))).collect() })
+}
+
+pub(super) async fn by_digest(conn: &mut SqliteConnection, sha256: &Sha256) -> Result<Option<Known>> {
+    let source: Option<String> =
+        sqlx::query_scalar("SELECT id FROM recording WHERE sha256 = ? ORDER BY rid LIMIT 1")
+            .bind(&sha256.0[..])
+            .fetch_optional(&mut *conn)
+            .await?;
+    if let Some(id) = source {
+        return Ok(Some(Known::Source(codec::parsed(&id)?)));
+    }
+    let output: Option<(String, String)> =
+        sqlx::query_as("SELECT recording, name FROM output WHERE sha256 = ?")
+            .bind(&sha256.0[..])
+            .fetch_optional(conn)
+            .await?;
+    output.map(|(id, name)| Ok(Known::Rendition(codec::parsed(&id)?, name))).transpose()
+}

@@ -1,0 +1,234 @@
+use std::collections::BTreeSet;
+
+use domain::{Kind, Recording, State};
+use sqlx::{Row as _, SqliteConnection};
+
+use super::rows;
+use crate::{
+    Cursor, Page, Query, Result, document,
+    document::Document,
+    query::{Scope, Term, Want},
+};
+
+pub(super) async fn search(
+    conn: &mut SqliteConnection,
+    query: &Query,
+    limit: u32,
+    after: Option<Cursor>,
+) -> Result<Page> {
+    let limit = i64::from(limit.max(1));
+    let plan = Plan::of(query);
+    if plan.states.is_empty() {
+        return Ok(Page::default());
+    }
+    // The statement is made of our own words only; whatever a person wrote is bound.
+    let mut sql = sqlx::query(sqlx::AssertSqlSafe(plan.sql()))
+        .bind(after.map_or(i64::MAX, |c| c.0))
+        // One more than asked for tells whether there is a next page.
+        .bind(limit + 1);
+    for expression in plan.expressions() {
+        sql = sql.bind(expression);
+    }
+    let found = sql.fetch_all(conn).await?;
+    let shown = &found[..found.len().min(limit as usize)];
+    let next = match shown.last() {
+        Some(last) if found.len() > shown.len() => Some(Cursor(last.try_get("rid")?)),
+        _ => None,
+    };
+    Ok(Page { hits: shown.iter().map(rows::recording).collect::<Result<_>>()?, next })
+}
+
+/// A query taken apart into what the search index answers and what the table does. States change too often to be
+/// in the index.
+pub(super) struct Plan {
+    /// For the search index, when anything is asked of it.
+    expression: Option<String>,
+    states: BTreeSet<State>,
+    /// An `OR` between the two: any of these states, or this expression.
+    mixed: Vec<(BTreeSet<State>, String)>,
+}
+
+impl Plan {
+    pub(super) fn of(query: &Query) -> Self {
+        let mut plan = Self { expression: None, states: State::ALL.into(), mixed: Vec::new() };
+        let (mut all, mut none) = (Vec::new(), Vec::new());
+        for group in &query.groups {
+            let states: BTreeSet<State> = group.iter().flat_map(states_of).collect();
+            let texts: Vec<&Term> = group.iter().filter(|t| !matches!(t.want, Want::State(_))).collect();
+            match (texts.as_slice(), group.len() - texts.len()) {
+                ([], _) => plan.states.retain(|s| states.contains(s)),
+                ([only], 0) if only.negated => none.push(expression(&only.want)),
+                (texts, 0) => all.push(any_of(texts)),
+                (texts, _) => plan.mixed.push((states, any_of(texts))),
+            }
+        }
+        if !none.is_empty() {
+            if all.is_empty() {
+                all.push(everything());
+            }
+            plan.expression = Some(format!("({}) NOT ({})", all.join(" AND "), none.join(" OR ")));
+        } else if !all.is_empty() {
+            plan.expression = Some(all.join(" AND "));
+        }
+        plan
+    }
+
+    /// Binds: 1 the cursor, 2 the limit, then the expressions.
+    pub(super) fn sql(&self) -> String {
+        let columns = rows::recording_columns!();
+        let mut next = 3;
+        let mut conditions = String::new();
+        let source = match &self.expression {
+            Some(_) => {
+                next += 1;
+                // CROSS JOIN: the index leads, in its own order, and stops at the limit.
+                "search CROSS JOIN recording r ON r.rid = search.rowid WHERE search MATCH ?3 AND search.rowid < ?1"
+            }
+            None => "recording r WHERE r.rid < ?1",
+        };
+        let order = if self.expression.is_some() { "search.rowid" } else { "r.rid" };
+        if self.states.len() < State::ALL.len() {
+            if self.expression.is_none() && self.mixed.is_empty() {
+                return format!(
+                    "SELECT {columns} FROM recording r WHERE r.rid IN ({}) ORDER BY r.rid DESC LIMIT ?2",
+                    self.newest_of_each_state()
+                );
+            }
+            conditions += &format!(" AND r.state IN ({})", listed(&self.states));
+        }
+        for (states, _) in &self.mixed {
+            conditions += &format!(
+                " AND (r.state IN ({}) OR r.rid IN (SELECT rowid FROM search WHERE search MATCH ?{next}))",
+                listed(states)
+            );
+            next += 1;
+        }
+        format!("SELECT {columns} FROM {source}{conditions} ORDER BY {order} DESC LIMIT ?2")
+    }
+
+    /// A walk for each state along its index that ends at the limit, instead of sorting all there are.
+    fn newest_of_each_state(&self) -> String {
+        let walks = self.states.iter().map(|state| {
+            format!(
+                "SELECT rid FROM (SELECT rid FROM recording WHERE state = '{}' AND rid < ?1
+                                  ORDER BY rid DESC LIMIT ?2)",
+                state.as_str()
+            )
+        });
+        walks.collect::<Vec<_>>().join(" UNION ALL ")
+    }
+
+    fn expressions(&self) -> impl Iterator<Item = String> {
+        self.expression
+            .iter()
+            .chain(self.mixed.iter().map(|(_, e)| e))
+            .cloned()
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+}
+
+fn states_of(term: &Term) -> Vec<State> {
+    match &term.want {
+        Want::State(states) => {
+            State::ALL.into_iter().filter(|s| states.contains(s) != term.negated).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn listed(states: &BTreeSet<State>) -> String {
+    states.iter().map(|s| format!("'{}'", s.as_str())).collect::<Vec<_>>().join(", ")
+}
+
+fn any_of(terms: &[&Term]) -> String {
+    let parts: Vec<_> = terms
+        .iter()
+        .map(|term| {
+            let wanted = expression(&term.want);
+            if term.negated { format!("({} NOT {wanted})", everything()) } else { wanted }
+        })
+        .collect();
+    format!("({})", parts.join(" OR "))
+}
+
+fn everything() -> String {
+    format!("marks : \"{}\"", document::EVERYTHING)
+}
+
+/// FTS5's syntax. Free text always names its columns, or it would match the marks.
+fn expression(want: &Want) -> String {
+    let parts: Vec<String> = match want {
+        Want::Text(scope, texts) => texts
+            .iter()
+            .map(|text| {
+                let columns = match scope {
+                    Scope::Anywhere => "{title name people tags other}",
+                    Scope::Name => "name",
+                    Scope::Title => "title",
+                };
+                // Inside quotes only a quote means anything.
+                let words = text.words.replace('"', "\"\"");
+                format!("{columns} : \"{words}\"{}", if text.prefix { " *" } else { "" })
+            })
+            .collect(),
+        Want::Tag(tags) => marked(tags.iter().map(|t| document::tag_mark(t))),
+        Want::Type(types) => marked(types.iter().map(|t| document::type_mark(t))),
+        Want::Kind(kinds) => marked(kinds.iter().map(|k| document::kind_mark(*k))),
+        // Kept apart by `Plan::of`.
+        Want::State(_) => vec![everything()],
+    };
+    format!("({})", parts.join(" OR "))
+}
+
+fn marked(marks: impl Iterator<Item = String>) -> Vec<String> {
+    marks.map(|mark| format!("marks : \"{mark}\"")).collect()
+}
+
+/// Writes what is searchable of a recording: the index holds whole rows only.
+pub(super) async fn index(conn: &mut SqliteConnection, rid: i64, recording: &Recording) -> Result<()> {
+    let mut title: Option<String> = None;
+    let mut people: Vec<String> = Vec::new();
+    if recording.kind == Kind::Session {
+        people.extend(recording.tracks.iter().map(|t| t.participant.clone()));
+    } else if let Some(session) = recording.session {
+        let session = session.to_string();
+        title = sqlx::query_scalar("SELECT title FROM recording WHERE id = ?")
+            .bind(&session)
+            .fetch_optional(&mut *conn)
+            .await?;
+        people = sqlx::query_scalar("SELECT participant FROM session_track WHERE session = ? AND name = ?")
+            .bind(&session)
+            .bind(&recording.name)
+            .fetch_all(&mut *conn)
+            .await?;
+    }
+    let document = Document::of(recording, &people, title.as_deref());
+    sqlx::query(
+        "INSERT OR REPLACE INTO search (rowid, title, name, people, tags, other, marks)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(rid)
+    .bind(document.title)
+    .bind(document.name)
+    .bind(document.people)
+    .bind(document.tags)
+    .bind(document.other)
+    .bind(document.marks)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn index_again(conn: &mut SqliteConnection, recording: &Recording) -> Result<()> {
+    let rid: i64 = sqlx::query_scalar("SELECT rid FROM recording WHERE id = ?")
+        .bind(recording.id.to_string())
+        .fetch_one(&mut *conn)
+        .await?;
+    index(conn, rid, recording).await
+}
+
+pub(super) async fn forget(conn: &mut SqliteConnection, rid: i64) -> Result<()> {
+    sqlx::query("DELETE FROM search WHERE rowid = ?").bind(rid).execute(conn).await?;
+    Ok(())
+}

@@ -1,0 +1,144 @@
+use domain::{JobSpec, Kind, RecordingId, State, Timestamp};
+use serde_json::json;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::{audit, touch_sessions_naming};
+use crate::{Result, Settle, Settled, codec};
+
+pub(super) async fn settle(
+    conn: &mut SqliteConnection,
+    batch: &[Settle],
+    policy: &str,
+    now: Timestamp,
+) -> Result<Vec<Settled>> {
+    if in_force(conn).await?.is_some_and(|hash| hash != policy) {
+        return Ok(vec![Settled::OtherPolicy; batch.len()]);
+    }
+    let mut settled = Vec::with_capacity(batch.len());
+    for it in batch {
+        settled.push(settle_one(conn, it, now).await?);
+    }
+    Ok(settled)
+}
+
+async fn settle_one(conn: &mut SqliteConnection, it: &Settle, now: Timestamp) -> Result<Settled> {
+    let id = it.id.to_string();
+    let found = sqlx::query("SELECT kind, name, state, reason FROM recording WHERE id = ? AND revision = ?")
+        .bind(&id)
+        .bind(it.revision)
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some(row) = found else { return Ok(Settled::Stale) };
+    let before: State = codec::state(row.try_get("state")?)?;
+    let reason: String = row.try_get("reason")?;
+    let decision = &it.decision;
+
+    let mut jobs = Vec::new();
+    for spec in &decision.jobs {
+        if ask(conn, spec, now).await? {
+            jobs.push((spec.id, spec.lane));
+        }
+    }
+    let wanted: Vec<_> = decision.jobs.iter().map(|j| j.id).collect();
+    sqlx::query(
+        "UPDATE job SET state = 'cancelled', finished_at = ?
+         WHERE recording = ? AND state = 'pending' AND id NOT IN (SELECT value FROM json_each(?))",
+    )
+    .bind(now.0)
+    .bind(&id)
+    .bind(codec::to_json(&wanted))
+    .execute(&mut *conn)
+    .await?;
+
+    match decision.due_at {
+        // Never 0, which would mean dirty.
+        Some(at) => {
+            sqlx::query("INSERT OR REPLACE INTO attention (id, at) VALUES (?, ?)").bind(&id).bind(at.0.max(1))
+        }
+        None => sqlx::query("DELETE FROM attention WHERE id = ?").bind(&id),
+    }
+    .execute(&mut *conn)
+    .await?;
+
+    if before != decision.state || reason != decision.reason {
+        sqlx::query("UPDATE recording SET state = ?, reason = ?, revision = revision + 1 WHERE id = ?")
+            .bind(decision.state.as_str())
+            .bind(&decision.reason)
+            .bind(&id)
+            .execute(&mut *conn)
+            .await?;
+    }
+    if before != decision.state {
+        let details = json!({ "from": before, "to": decision.state, "reason": decision.reason });
+        audit::write(conn, now, "decide", "state", Some(&id), details).await?;
+        // A session may be waiting for its track to get anywhere.
+        if codec::kind(row.try_get("kind")?)? != Kind::Session {
+            touch_sessions_naming(conn, row.try_get("name")?).await?;
+        }
+    }
+    Ok(Settled::Applied { jobs })
+}
+
+/// True when the job became pending by this.
+async fn ask(conn: &mut SqliteConnection, spec: &JobSpec, now: Timestamp) -> Result<bool> {
+    let done = sqlx::query(
+        "INSERT INTO job (id, recording, version, action, lane, rule, reason, state, created_at, run_after)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', ?8, ?8)
+         ON CONFLICT (id) DO UPDATE SET state = 'pending', run_after = ?8, lane = ?5, rule = ?6, reason = ?7,
+                                        failures = 0, error = NULL, finished_at = NULL
+         WHERE state = 'cancelled'",
+    )
+    .bind(spec.id.to_string())
+    .bind(spec.recording.to_string())
+    .bind(&spec.version)
+    .bind(codec::to_json(&spec.action))
+    .bind(codec::lane_number(spec.lane))
+    .bind(&spec.rule)
+    .bind(&spec.reason)
+    .bind(now.0)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn to_decide(
+    conn: &mut SqliteConnection,
+    now: Timestamp,
+    after: Option<RecordingId>,
+    limit: u32,
+) -> Result<Vec<RecordingId>> {
+    let ids: Vec<String> = sqlx::query_scalar(TO_DECIDE)
+        .bind(after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(now.0)
+        .bind(limit)
+        .fetch_all(conn)
+        .await?;
+    ids.iter().map(|id| codec::parsed(id)).collect()
+}
+
+/// Two walks along the index: the dirty ones are in order already, the due ones are few and sorted.
+pub(super) const TO_DECIDE: &str = "
+SELECT id FROM (SELECT id FROM attention WHERE at = 0 AND id > ?1 ORDER BY id LIMIT ?3)
+UNION ALL
+SELECT id FROM (SELECT id FROM attention WHERE at BETWEEN 1 AND ?2 AND id > ?1 ORDER BY id LIMIT ?3)
+ORDER BY id LIMIT ?3";
+
+pub(super) async fn policy_in_force(conn: &mut SqliteConnection, hash: &str, now: Timestamp) -> Result<bool> {
+    let former = in_force(conn).await?;
+    if former.as_deref() == Some(hash) {
+        return Ok(false);
+    }
+    sqlx::query("INSERT OR REPLACE INTO setting (name, value) VALUES ('policy', ?)")
+        .bind(hash)
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query("INSERT OR REPLACE INTO attention (id, at) SELECT id, 0 FROM recording")
+        .execute(&mut *conn)
+        .await?;
+    audit::write(conn, now, "user", "policy", None, json!({ "from": former, "to": hash })).await?;
+    Ok(true)
+}
+
+async fn in_force(conn: &mut SqliteConnection) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar("SELECT value FROM setting WHERE name = 'policy'").fetch_optional(conn).await?)
+}

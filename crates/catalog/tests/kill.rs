@@ -1,0 +1,143 @@
+//! A worker may be killed at any moment.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, ChildStdout, Stdio},
+    time::Duration,
+};
+
+use catalog::{Catalog, Settle, Sqlite, contract};
+use domain::{Action, Decision, JobSpec, JobState, Lane, Outcome, Probe, RecordingId, State, Verdict};
+
+const PATH: &str = "CATALOG_KILL_TEST";
+
+/// Promise 4: a message is acknowledged only after its outcome is durably recorded. Here: whatever a call has
+/// answered is there after `kill -9`, and what was under way is there as a whole or not at all.
+#[test]
+fn what_was_acknowledged_outlives_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.sqlite");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut acknowledged = Vec::new();
+    for round in 0..12_u64 {
+        let (mut child, out) = start(&path, round);
+        let mut lines = BufReader::new(out).lines();
+        // Killed at a moment of its work that differs from round to round, once it has begun.
+        let mut heard: Vec<String> = Vec::new();
+        for line in lines.by_ref().take(4 + round as usize * 5) {
+            heard.push(line.unwrap());
+        }
+        std::thread::sleep(Duration::from_micros(round * 1_700 % 9_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // A line may be cut off: then it was not yet said.
+        heard.extend(lines.map_while(Result::ok));
+        acknowledged.extend(heard.into_iter().filter(|l| l.ends_with(" .")));
+
+        runtime.block_on(async {
+            let catalog = Sqlite::open(&path).await.unwrap();
+            check(&catalog, &path, &acknowledged).await;
+            catalog.recover(None, contract::T0).await.unwrap();
+            catalog.close().await;
+        });
+    }
+    let recorded = acknowledged.iter().filter(|l| l.starts_with("recorded")).count();
+    assert!(
+        recorded > 12 && acknowledged.len() > 40,
+        "the child got to work: {} {recorded}",
+        acknowledged.len()
+    );
+}
+
+async fn check(catalog: &Sqlite, path: &Path, acknowledged: &[String]) {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let mut conn = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    let integrity: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut conn).await.unwrap();
+    assert_eq!(integrity, "ok");
+    sqlx::query("INSERT INTO search (search) VALUES ('integrity-check')").execute(&mut conn).await.unwrap();
+
+    for line in acknowledged {
+        let words: Vec<&str> = line.split(' ').collect();
+        let id: RecordingId = words[1].parse().unwrap();
+        let facts = catalog.facts(id).await.unwrap().unwrap_or_else(|| panic!("lost: {line}"));
+        if words[0] == "recorded" {
+            assert!(facts.recording.probe.is_some() && facts.done.len() == 1, "lost: {line}");
+        }
+    }
+    // Whole or not at all: done, fact, audit and search go together, and batches of 16 are all there.
+    let done = catalog.jobs(&Default::default(), 100_000).await.unwrap();
+    for job in done {
+        let facts = catalog.facts(job.spec.recording).await.unwrap().unwrap();
+        assert_eq!(job.state == JobState::Done, facts.recording.probe.is_some(), "{job:?}");
+        let audit = catalog.audit(Some(job.spec.recording), 9).await.unwrap();
+        assert_eq!(job.state == JobState::Done, audit.iter().any(|e| e.what == "record"));
+    }
+    let counts = catalog.counts().await.unwrap();
+    let recordings: u64 = counts.recordings.values().sum();
+    assert_eq!((recordings % 16, counts.bytes), (0, recordings * 1_000));
+    let found = catalog.search(&"clip".parse().unwrap(), 100_000, None).await.unwrap();
+    assert_eq!(found.hits.len() as u64, recordings);
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test that kills must start what it kills; it is this very binary"
+)]
+fn start(path: &Path, round: u64) -> (Child, ChildStdout) {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_child_that_is_killed", "--nocapture", "--test-threads=1"])
+        .env(PATH, format!("{round}:{}", path.display()))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = child.stdout.take().unwrap();
+    (child, out)
+}
+
+/// Not a test by itself: accepts, settles, claims and records until it is killed, saying what was acknowledged.
+#[test]
+fn the_child_that_is_killed() {
+    let Ok(given) = std::env::var(PATH) else { return };
+    let (round, path) = given.split_once(':').unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let catalog = Sqlite::open(Path::new(path)).await.unwrap();
+        println!();
+        for batch in 0.. {
+            let new: Vec<_> =
+                (0..16).map(|n| contract::recording(&format!("clip {round}-{batch}-{n}.mp4"))).collect();
+            for it in catalog.accept(&new, contract::T0).await.unwrap() {
+                println!("accepted {} .", it.recording.id);
+            }
+            for it in &new[..4] {
+                work(&catalog, it.id, &it.version).await;
+                println!("recorded {} .", it.id);
+            }
+        }
+    });
+}
+
+async fn work(catalog: &Sqlite, id: RecordingId, version: &str) {
+    let job = Action::Probe.job_id(id, version);
+    let spec = JobSpec {
+        id: job,
+        recording: id,
+        version: version.into(),
+        action: Action::Probe,
+        lane: Lane::Bulk,
+        rule: "intake".into(),
+        reason: "to be killed at".into(),
+    };
+    let decision = Decision {
+        jobs: vec![spec],
+        waits: vec![],
+        state: State::Processing,
+        reason: String::new(),
+        due_at: None,
+    };
+    catalog.settle(&[Settle { id, revision: 1, decision }], "p", contract::T0).await.unwrap();
+    let claim = catalog.claim(job, "w", contract::T0, Duration::from_secs(60)).await.unwrap().unwrap();
+    let outcome = Outcome::Probed { probe: Probe { verdict: Verdict::Good, facts: None } };
+    catalog.record(&claim, &outcome, contract::T0).await.unwrap();
+}
