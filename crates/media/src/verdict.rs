@@ -1,0 +1,196 @@
+//! What a recording is worth, from measurements only.
+
+use domain::{MediaFacts, StreamFacts, StreamKind, Verdict};
+
+use crate::container::{Container, Kind};
+use crate::describe::{Description, Stream};
+use crate::guard::{MAX_DURATION, MAX_PIXELS, MAX_STREAMS};
+use crate::packets::{Scan, Seen};
+
+/// Frames per second at most. Slow-motion cameras reach 960; above that it is a header's lie, and work without end.
+pub(crate) const MAX_FRAME_RATE: u64 = 1000;
+/// Ticks per second at most: nanoseconds. ffmpeg silently replaces what does not fit by 1.
+const MAX_TIMESCALE: u32 = 1_000_000_000;
+/// Silence on all streams at once that no pause explains: the timestamps jump.
+const MAX_HOLE_US: i64 = 3600 * 1_000_000;
+
+/// Limits and refusals that hold before any packet is read.
+pub(crate) fn refuse(container: &Container, description: &Description) -> Option<String> {
+    if let Kind::Mov(boxes) = &container.kind {
+        if boxes.encrypted() {
+            return Some("it is encrypted (CENC or DRM): it needs its key".to_owned());
+        }
+        if let Some(track) = boxes.tracks.iter().find(|t| t.timescale > MAX_TIMESCALE) {
+            return Some(format!(
+                "its clock claims {} ticks a second, the limit is {MAX_TIMESCALE}",
+                track.timescale
+            ));
+        }
+        // ffprobe hides the size of a picture that is over the limit.
+        for track in &boxes.tracks {
+            let (width, height) = (u32::from(track.size.0), u32::from(track.size.1));
+            if let Some(reason) = too_large(width, height) {
+                return Some(reason);
+            }
+        }
+    }
+    if description.streams.len() > MAX_STREAMS as usize {
+        return Some(too_many(description.streams.len()));
+    }
+    if let Some(reason) = description.streams.iter().find_map(|s| too_large(s.width, s.height)) {
+        return Some(reason);
+    }
+    if !description.streams.iter().any(|s| matches!(s.kind(), StreamKind::Video | StreamKind::Audio)) {
+        let unknown = description
+            .streams
+            .iter()
+            .find(|s| matches!(s.codec_type.as_deref(), Some("video" | "audio")) && s.codec().is_none());
+        return Some(match unknown {
+            Some(stream) => format!("no decoder for its {}", named(stream)),
+            None => "no audio or video streams".to_owned(),
+        });
+    }
+    None
+}
+
+pub(crate) fn too_many(streams: usize) -> String {
+    format!("{streams} streams, the limit is {MAX_STREAMS}")
+}
+
+pub(crate) fn too_large(width: u32, height: u32) -> Option<String> {
+    (u64::from(width) * u64::from(height) > MAX_PIXELS)
+        .then(|| format!("{width}x{height} pixels are over the limit of {MAX_PIXELS} pixels a picture"))
+}
+
+/// The verdict over what was read and decoded. `decoded` is empty where nothing was checked.
+pub(crate) fn judge(container: &Container, facts: &MediaFacts, scan: &Scan, decoded: &Scan) -> Verdict {
+    if let Some(reason) = over_limit(facts) {
+        return Verdict::Unsupported { reason };
+    }
+    let mut reasons = Vec::new();
+    if let Some(reason) = shortfall(container, facts) {
+        reasons.push(reason);
+    }
+    let playing: Vec<&StreamFacts> =
+        facts.streams.iter().filter(|s| matches!(s.kind, StreamKind::Video | StreamKind::Audio)).collect();
+    if playing.iter().all(|s| s.packets == 0) && reasons.is_empty() {
+        reasons.push("its header describes streams, and there is no data in them".to_owned());
+    }
+    reasons.extend(playing.iter().filter_map(|s| undecoded(s, decoded.streams.get(&s.index)?)));
+    let seen: Vec<&Seen> = playing.iter().filter_map(|s| scan.streams.get(&s.index)).collect();
+    if !seen.is_empty() && seen.iter().all(|s| s.packets.hole > MAX_HOLE_US) {
+        let hole = seen.iter().map(|s| s.packets.hole).min().unwrap_or(0);
+        reasons
+            .push(format!("its timestamps jump over {:.1} h in which there is nothing", hole as f64 / 3.6e9));
+    }
+    if reasons.is_empty() {
+        return Verdict::Good;
+    }
+    Verdict::Damaged { reason: reasons.join("; ") }
+}
+
+fn over_limit(facts: &MediaFacts) -> Option<String> {
+    if u128::from(facts.duration_ms) > MAX_DURATION.as_millis() {
+        let hours = |ms: u128| ms / 3_600_000;
+        return Some(format!(
+            "{} h long, the limit is {} h",
+            hours(u128::from(facts.duration_ms)),
+            hours(MAX_DURATION.as_millis())
+        ));
+    }
+    facts.streams.iter().filter(|s| s.kind == StreamKind::Video && s.packets > 10).find_map(|s| {
+        let rate = s.packets * 1000 / s.duration_ms.max(1);
+        (rate > MAX_FRAME_RATE).then(|| format!("{rate} frames a second, the limit is {MAX_FRAME_RATE}"))
+    })
+}
+
+/// What the container promises and does not hold.
+fn shortfall(container: &Container, facts: &MediaFacts) -> Option<String> {
+    let claimed = match &container.kind {
+        // The header of a fragmented file is no promise: it was written before its end was known.
+        Kind::Mov(boxes) if boxes.fragmented => None,
+        // A duration that ffmpeg estimated from the bit rate is no promise either; these carry one in the header.
+        Kind::Mov(_) | Kind::Matroska(_) => facts.header_duration_ms,
+        _ if ["avi", "flv", "flac", "asf", "aiff", "caf", "w64"].contains(&facts.format.as_str()) => {
+            facts.header_duration_ms
+        }
+        _ => None,
+    };
+    // The end counts: where all streams start late, the header counts from zero. Subtitles may last longest.
+    let held = facts
+        .streams
+        .iter()
+        .map(|s| u64::try_from(s.start_ms).unwrap_or(0) + s.duration_ms)
+        .chain([facts.duration_ms])
+        .max()
+        .unwrap_or(0);
+    let missing = claimed.map(|claimed| claimed.saturating_sub(held)).filter(|missing| {
+        // Rounding, encoder delay, and muxers that count a last frame differently.
+        *missing > 1000.max(claimed.unwrap_or(0) / 50) || container.short.is_some() && *missing > 100
+    });
+    match (missing, claimed) {
+        (Some(_), Some(claimed)) => {
+            Some(format!("holds {} of the {} that its header promises", seconds(held), seconds(claimed)))
+        }
+        _ => container.short.clone(),
+    }
+}
+
+/// Whether a stream's packets become frames. Packets and frames were counted over the same stretch.
+fn undecoded(stream: &StreamFacts, seen: &Seen) -> Option<String> {
+    let (packets, frames) = (seen.packets.count, seen.frames.count);
+    let name = format!(
+        "{} stream {} ({})",
+        if stream.video.is_some() { "video" } else { "audio" },
+        stream.index,
+        stream.codec
+    );
+    if packets > 0 && frames == 0 {
+        // A decoder may keep the only packet of a stub of audio as its delay.
+        return (stream.video.is_some() || packets > 3).then(|| format!("{name} does not decode"));
+    }
+    let lost = packets.saturating_sub(frames);
+    let tolerated = match &stream.video {
+        // Two field pictures make one frame, and hidden reference frames of VP8, VP9 and AV1 make none.
+        Some(video) if video.interlaced || ["vp8", "vp9", "av1"].contains(&stream.codec.as_str()) => {
+            packets / 2 + 8
+        }
+        // The leading pictures of an open GOP do not decode where a check starts.
+        Some(_) => packets / 50 + 8,
+        // Encoder delay, and the first packet after a seek.
+        None => packets / 50 + 6,
+    };
+    if lost > tolerated {
+        return Some(match stream.audio {
+            Some(_) => format!(
+                "{name} decodes to {} of {}",
+                share(frames, packets, &seen.packets),
+                seconds_us(seen.packets.lasting.max(seen.packets.span()))
+            ),
+            None => format!("{name} decodes to {frames} pictures of {packets}"),
+        });
+    }
+    // A picture every second is expected where there is a packet every second.
+    let hole = seen.frames.hole - seen.packets.hole;
+    (hole > 1_000_000).then(|| format!("{name} has {} in which nothing decodes", seconds_us(hole)))
+}
+
+fn share(frames: u64, packets: u64, times: &crate::packets::Times) -> String {
+    let all = times.lasting.max(times.span());
+    seconds_us((i128::from(all) * i128::from(frames) / i128::from(packets.max(1))) as i64)
+}
+
+fn named(stream: &Stream) -> String {
+    let kind = stream.codec_type.as_deref().unwrap_or("data");
+    match stream.codec_tag_string.as_deref() {
+        Some(tag) if !tag.starts_with("[0]") => format!("{kind} codec ({})", crate::describe::inert(tag)),
+        _ => format!("{kind} codec"),
+    }
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{:.1} s", ms as f64 / 1000.0)
+}
+fn seconds_us(us: i64) -> String {
+    format!("{:.1} s", us as f64 / 1e6)
+}

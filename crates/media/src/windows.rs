@@ -1,0 +1,104 @@
+//! How much to decode: all of it when that is cheap, else a head, a middle and a tail.
+
+use crate::Check;
+
+/// What a stream set costs to decode.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Work {
+    /// Microseconds.
+    pub duration: i64,
+    /// Where the recording's own clock begins, in microseconds; MPEG-TS rarely begins at zero.
+    pub start: i64,
+    /// Units of work for all of it; see [`picture`] and [`SOUND`].
+    pub cost: u64,
+    /// Microseconds that decoding may have to go back for a key frame; `None` when unknown.
+    pub key_interval: Option<i64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Plan {
+    Nothing,
+    Everything,
+    /// Start (`None`: the beginning) and length in microseconds.
+    Windows(Vec<(Option<i64>, i64)>),
+}
+
+/// About two to five seconds of one core, by codec.
+const BUDGET: u64 = 1_000_000_000;
+/// Recordings up to this long are decoded as a whole when the budget allows.
+const SHORT_US: i64 = 120_000_000;
+const WINDOW_US: i64 = 20_000_000;
+const MIN_WINDOW_US: i64 = 1_000_000;
+/// A packet of sound costs about as much as this many pixels.
+pub(crate) const SOUND: u64 = 30_000;
+
+/// The work of one picture. Every one also costs its headers and a line of output.
+pub(crate) fn picture(pixels: u64) -> u64 {
+    pixels + 30_000
+}
+
+pub(crate) fn plan(check: Check, work: &Work) -> Plan {
+    match check {
+        Check::None => return Plan::Nothing,
+        Check::Full => return Plan::Everything,
+        Check::Windows => {}
+    }
+    if work.cost <= BUDGET && work.duration <= SHORT_US || work.duration <= 0 {
+        return Plan::Everything;
+    }
+    let cost_of = |micros: i64| (u128::from(work.cost) * micros as u128 / work.duration as u128) as u64;
+    let affordable = u128::from(BUDGET / 3) * work.duration as u128 / u128::from(work.cost.max(1));
+    let window = i64::try_from(affordable).unwrap_or(i64::MAX).clamp(MIN_WINDOW_US, WINDOW_US);
+    if work.duration <= 3 * window {
+        return Plan::Everything;
+    }
+    let mut windows = vec![(None, window)];
+    // Decoding in the middle begins at the key frame before, which may be hours away.
+    if work.key_interval.is_some_and(|interval| cost_of(interval) <= BUDGET / 2) {
+        windows.push((Some(work.start + (work.duration - window) / 2), window));
+        windows.push((Some(work.start + work.duration - window), window));
+    }
+    Plan::Windows(windows)
+}
+
+impl Plan {
+    /// ffprobe's `-read_intervals`; `None` for everything.
+    pub fn intervals(&self) -> Option<String> {
+        let Plan::Windows(windows) = self else { return None };
+        let seconds = |us: i64| format!("{:.3}", us as f64 / 1e6);
+        let one = |(start, length): &(Option<i64>, i64)| {
+            format!("{}%+{}", start.map(seconds).unwrap_or_default(), seconds(*length))
+        };
+        Some(windows.iter().map(one).collect::<Vec<_>>().join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: i64 = 1_000_000;
+
+    #[test]
+    fn a_short_recording_is_decoded_as_a_whole() {
+        let work =
+            Work { duration: 30 * S, start: 0, cost: 900 * picture(1280 * 720), key_interval: Some(2 * S) };
+        assert_eq!(plan(Check::Windows, &work), Plan::Everything);
+        assert_eq!(plan(Check::None, &work), Plan::Nothing);
+    }
+
+    #[test]
+    fn a_long_one_in_three_windows_within_the_budget() {
+        let work =
+            Work { duration: 300 * S, start: S, cost: 9000 * picture(1280 * 720), key_interval: Some(2 * S) };
+        let plan = plan(Check::Windows, &work);
+        assert_eq!(plan.intervals().as_deref(), Some("%+11.677,145.161%+11.677,289.323%+11.677"));
+    }
+
+    #[test]
+    fn a_day_with_one_key_frame_is_not_decoded_to_reach_its_middle() {
+        let day = 86_400 * S;
+        let work = Work { duration: day, start: 0, cost: 86_400 * picture(64 * 64), key_interval: Some(day) };
+        assert_eq!(plan(Check::Windows, &work).intervals().as_deref(), Some("%+20.000"));
+    }
+}
