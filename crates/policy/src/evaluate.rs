@@ -15,11 +15,8 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
     let mut due = None;
     let mut steps = Vec::new();
     let probing = Probing::of(facts);
-    if let Some(standing) = probing.standing() {
-        let job = Some((
-            Action::Probe.job_id(facts.recording.id, &facts.recording.version),
-            Cow::Owned(Action::Probe),
-        ));
+    if let Some((id, standing)) = probing.step() {
+        let job = Some((id, Cow::Owned(Action::Probe)));
         steps.push(Step { rule: INTAKE, ask: &PROBE, job, standing, without: Vec::new() });
     }
     let mut rules = Vec::with_capacity(policy.rules.len());
@@ -73,10 +70,10 @@ impl<'p> Step<'p> {
 /// Where probing stands; sessions need none.
 enum Probing {
     Finished,
-    ToDo,
-    Parked(String),
-    /// Recorded as done, yet without a result: nothing that a retry by itself would mend.
-    Lost,
+    ToDo(JobId),
+    Parked(JobId, String),
+    /// Recorded as done, yet without a result: nothing that waiting would mend.
+    Lost(JobId),
 }
 
 impl Probing {
@@ -87,21 +84,21 @@ impl Probing {
         }
         let job = Action::Probe.job_id(r.id, &r.version);
         match facts.parked.get(&job) {
-            Some(reason) => Self::Parked(reason.clone()),
-            None if facts.done.contains(&job) => Self::Lost,
-            None => Self::ToDo,
+            Some(reason) => Self::Parked(job, reason.clone()),
+            None if facts.done.contains(&job) => Self::Lost(job),
+            None => Self::ToDo(job),
         }
     }
 
-    fn standing(&self) -> Option<Standing> {
+    fn step(&self) -> Option<(JobId, Standing)> {
         match self {
             Self::Finished => None,
-            Self::ToDo => Some(Standing::ToDo),
-            Self::Parked(reason) => Some(Standing::Parked(reason.clone())),
-            Self::Lost => Some(Standing::Impossible(
-                "probing is recorded as done and its result is not there; `videorec retry` probes again"
-                    .into(),
-            )),
+            Self::ToDo(job) => Some((*job, Standing::ToDo)),
+            Self::Parked(job, reason) => Some((*job, Standing::Parked(reason.clone()))),
+            Self::Lost(job) => {
+                let why = "probing is recorded as done and its result is not there";
+                Some((*job, Standing::Impossible(why.into())))
+            }
         }
     }
 
@@ -109,8 +106,10 @@ impl Probing {
     fn hinders(&self) -> Option<Standing> {
         match self {
             Self::Finished => None,
-            Self::ToDo => Some(Standing::Waits("probing".into())),
-            Self::Parked(_) | Self::Lost => Some(Standing::NotApplicable("it could not be probed".into())),
+            Self::ToDo(_) => Some(Standing::Waits("probing".into())),
+            Self::Parked(..) | Self::Lost(_) => {
+                Some(Standing::NotApplicable("it could not be probed".into()))
+            }
         }
     }
 }
@@ -126,23 +125,19 @@ fn step<'p>(
     let r = &facts.recording;
     let not = |why: &str| Step::without_job(rule, ask, Standing::NotApplicable(why.to_owned()));
     match ask {
-        Ask::Action(Action::Convert { .. }) if r.kind == Kind::Session => {
-            not("a session is not converted; `mix` composes its tracks")
-        }
-        Ask::Action(Action::Convert { preset }) => match probing.hinders() {
-            Some(standing) => Step::without_job(rule, ask, standing),
-            None => match unfit(facts, preset) {
-                Some(why) => not(&why),
-                None => asked(rule, ask, Cow::Borrowed(action(ask)), facts, Vec::new()),
+        Ask::Action(action) => match action {
+            Action::Convert { .. } if r.kind == Kind::Session => {
+                not("a session is not converted; `mix` composes its tracks")
+            }
+            Action::Convert { preset } => match (probing.hinders(), unfit(facts, preset)) {
+                (Some(standing), _) => Step::without_job(rule, ask, standing),
+                (None, Some(why)) => not(&why),
+                (None, None) => asked(rule, ask, Cow::Borrowed(action), facts, Vec::new()),
             },
+            Action::Backup { store } if *store == r.store => not("the recording itself lives in that store"),
+            Action::Tag { add } if add.is_subset(&r.tags) => Step::without_job(rule, ask, Standing::Done),
+            _ => asked(rule, ask, Cow::Borrowed(action), facts, Vec::new()),
         },
-        Ask::Action(Action::Backup { store }) if *store == r.store => {
-            not("the recording itself lives in that store")
-        }
-        Ask::Action(Action::Tag { add }) if add.is_subset(&r.tags) => {
-            Step::without_job(rule, ask, Standing::Done)
-        }
-        Ask::Action(action) => asked(rule, ask, Cow::Borrowed(action), facts, Vec::new()),
         Ask::Mix { .. } if r.kind != Kind::Session => not("only sessions are mixed"),
         Ask::Mix { preset, layout, loudness } => match mix(preset, *layout, *loudness, facts, now) {
             Mixing::Mix(spec, without) => asked(rule, ask, Cow::Owned(Action::Mix(spec)), facts, without),
@@ -152,13 +147,6 @@ fn step<'p>(
             }
             Mixing::Impossible(why) => Step::without_job(rule, ask, Standing::Impossible(why)),
         },
-    }
-}
-
-fn action(ask: &Ask) -> &Action {
-    match ask {
-        Ask::Action(action) => action,
-        Ask::Mix { .. } => unreachable!("the caller has seen an action"),
     }
 }
 
