@@ -3,6 +3,7 @@
 mod decide;
 mod default;
 mod explain;
+mod matching;
 mod problems;
 mod properties;
 mod rate;

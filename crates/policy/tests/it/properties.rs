@@ -84,7 +84,7 @@ fn ids(decision: &Decision) -> Vec<JobId> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(250))]
 
     /// The same facts give the same decision, whatever the order of rules in the file and of events in the past.
     #[test]

@@ -1,0 +1,55 @@
+use std::collections::BTreeSet;
+
+use domain::Timestamp;
+
+use crate::support::*;
+
+/// Each field of `match` once where it holds and once where it does not, on one known recording.
+#[test]
+fn every_condition_holds_where_it_should_and_only_there() {
+    let mut facts = probed("cam/front/1.mp4", good(video_and_sound()));
+    facts.recording.recorded_at = Some(Timestamp(ACCEPTED.0 - 10 * DAY));
+    facts.recording.tags = BTreeSet::from(["call".into(), "spain".into()]);
+    let now = Timestamp(ACCEPTED.0 + 2 * DAY);
+    for (holds, fails) in [
+        ("kind: [recording, track]", "kind: session"),
+        // Twelve days since it was recorded, two since it was accepted.
+        ("age: '>=12d'", "age: '<12d'"),
+        ("age: 11d..12d", "age: 1d..3d"),
+        ("accepted: '>=2d'", "accepted: '>2d'"),
+        ("accepted: { from: 2026-06-01, before: 2026-06-02 }", "accepted: { before: 2026-06-01 }"),
+        ("recorded: { from: 2026-05-22 }", "recorded: { from: 2026-05-22T00:00:01Z }"),
+        ("size: 5MB..5MB", "size: '>5MB'"),
+        ("duration: '>=10m'", "duration: '<10m'"),
+        ("type: [audio/*, video/*]", "type: video/webm"),
+        ("codec: aac", "codec: [vp8, opus]"),
+        ("height: 1080", "height: '>1080'"),
+        ("prefix: [lobby/, cam/]", "prefix: am/"),
+        ("name: 'cam/**.mp4'", "name: 'cam/*.mp4'"),
+        ("tags: [call, spain]", "tags: [call, france]"),
+        ("tags: { any: [spain, france] }", "tags: { any: [france, italy] }"),
+        ("tags: { has: call, none: private }", "tags: { has: call, none: [private, spain] }"),
+        ("state: good", "state: [damaged, unsupported]"),
+    ] {
+        for (condition, expected) in [(holds, 1), (fails, 0)] {
+            let policy = policy(&format!("\n  - {{ name: r, match: {{ {condition} }}, tag: x }}"));
+            assert_eq!(decide(&policy, &facts, now).jobs.len(), expected, "{condition}");
+        }
+    }
+}
+
+/// Promise 9: age comes from the time we accepted, or the trusted recorded-at, never from metadata inside the file.
+#[test]
+fn a_file_that_claims_to_be_old_is_as_young_as_we_know_it() {
+    let policy = policy("\n  - { name: cold, match: { age: '>=1d' }, backup: replica }");
+    let mut media = sound();
+    media.claimed_created = Some("1970-01-01T00:00:00Z".into());
+    let mut facts = probed("a.mp3", good(media));
+    assert_eq!(decide(&policy, &facts, ACCEPTED).jobs.len(), 0);
+    facts.recording.recorded_at = Some(Timestamp(ACCEPTED.0 - DAY));
+    assert_eq!(decide(&policy, &facts, ACCEPTED).jobs.len(), 1);
+    // A trusted time that lies ahead makes it new, not old.
+    facts.recording.recorded_at = Some(Timestamp(ACCEPTED.0 + DAY));
+    let decision = decide(&policy, &facts, ACCEPTED);
+    assert_eq!((decision.jobs.len(), decision.due_at), (0, Some(Timestamp(ACCEPTED.0 + 2 * DAY))));
+}
