@@ -99,7 +99,7 @@ impl Stream {
         self.codec_name.as_deref().filter(|name| !name.is_empty() && *name != "unknown")
     }
 
-    pub fn default(&self) -> bool {
+    pub fn is_default(&self) -> bool {
         self.disposition.get("default").is_some_and(|v| *v != 0)
     }
 

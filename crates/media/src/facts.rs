@@ -68,7 +68,7 @@ fn stream_facts(
         profile: stream.profile.as_deref().map(inert).filter(|p| !p.is_empty() && p != "unknown"),
         language: stream.tag("language").filter(|l| l != "und"),
         title: stream.tag("title"),
-        default: stream.default(),
+        default: stream.is_default(),
         start_ms: seen.packets.first.map_or(0, |first| first.saturating_sub(start) / 1000),
         duration_ms: ms(span),
         packets: seen.packets.count,

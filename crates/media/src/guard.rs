@@ -228,3 +228,102 @@ pub(crate) fn link(work: &Path, number: usize, source: &Path) -> io::Result<Stri
 fn strings(args: &[&str]) -> Vec<String> {
     args.iter().map(|arg| (*arg).to_owned()).collect()
 }
+
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use sandbox::{Layer, Limits, Output, Sandbox, Spec, Stdin};
+
+    use super::*;
+
+    /// Each option is tried against the same file without it, so that a version of ffmpeg in which it does not
+    /// act fails here.
+    async fn run(program: &str, args: Vec<String>, input: &str, after: &str) -> Output {
+        let sandbox = Sandbox::new(&Layer::ALL).expect("a sandbox of what this machine has");
+        let work = tempfile::tempdir().expect("a temporary directory");
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+        let mut args: Vec<_> = args.into_iter().map(Into::into).collect();
+        args.extend(["-i", input].map(Into::into));
+        args.extend(after.split_whitespace().map(Into::into));
+        let seconds = Duration::from_secs(60);
+        let limits = Limits {
+            wall: seconds,
+            cpu: seconds,
+            memory: 2 << 30,
+            file_size: 1 << 20,
+            disk: u64::MAX,
+            processes: 1,
+        };
+        let spec = Spec {
+            program: PathBuf::from(program),
+            args,
+            dir: work.path().to_owned(),
+            read: vec![target],
+            limits,
+            stdin: Stdin::Null,
+        };
+        sandbox.run(spec, 1 << 20).await.expect("it starts")
+    }
+
+    async fn opens(args: Vec<String>, input: &Path) -> bool {
+        run("ffprobe", args, &input.display().to_string(), "").await.exit.success()
+    }
+
+    #[tokio::test]
+    async fn format_whitelist_keeps_playlists_from_their_neighbours() {
+        let plain = common::plain();
+        let name = plain.file_name().and_then(|name| name.to_str()).expect("a plain name");
+        let hls = format!("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:4,\n{name}\n#EXT-X-ENDLIST\n");
+        let concat = format!("ffconcat version 1.0\nfile {name}\n");
+        for (file, playlist) in [("hls.mp4", hls), ("concat.mp4", concat)] {
+            let file = common::bytes(file, playlist.as_bytes());
+            assert!(opens(Vec::new(), &file).await, "without the guard ffprobe reads the neighbour");
+            assert!(!opens(ffprobe(), &file).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn protocol_whitelist_refuses_all_but_files() {
+        let subfile = format!("subfile,,start,0,end,0,,:{}", common::plain().display());
+        assert!(run("ffprobe", Vec::new(), &subfile, "").await.exit.success());
+        assert!(!run("ffprobe", ffprobe(), &subfile, "").await.exit.success());
+    }
+
+    #[tokio::test]
+    async fn codec_whitelist_acts_in_ffprobe_and_ffmpeg() {
+        let rare =
+            common::ffmpeg("rare.avi", "-f lavfi -i testsrc2=size=64x50:rate=5:duration=1 -c:v magicyuv");
+        assert!(opens(Vec::new(), &rare).await && !opens(ffprobe(), &rare).await);
+        let guarded = [ffmpeg(), input()].concat();
+        let input = rare.display().to_string();
+        assert!(run("ffmpeg", ffmpeg(), &input, "-f null -").await.exit.success());
+        assert!(!run("ffmpeg", guarded, &input, "-f null -").await.exit.success());
+    }
+
+    #[tokio::test]
+    async fn max_pixels_keeps_a_huge_picture_below_100_mb() {
+        let huge = common::huge_picture().display().to_string();
+        for (program, args, after) in
+            [("ffprobe", ffprobe(), "-show_frames"), ("ffmpeg", [ffmpeg(), input()].concat(), "-f null -")]
+        {
+            let output = run(program, args, &huge, after).await;
+            assert!(output.usage.max_rss < 100_000_000, "{program}: {} bytes", output.usage.max_rss);
+        }
+    }
+
+    #[tokio::test]
+    async fn max_alloc_acts() {
+        let plain = common::plain();
+        let tight: Vec<String> = ffprobe()
+            .into_iter()
+            .map(|a| if a == MAX_ALLOC.to_string() { "20000".to_owned() } else { a })
+            .collect();
+        assert!(opens(ffprobe(), &plain).await && !opens(tight, &plain).await);
+    }
+}

@@ -91,12 +91,9 @@ pub(crate) fn judge(container: &Container, facts: &MediaFacts, scan: &Scan, deco
 
 fn over_limit(facts: &MediaFacts) -> Option<String> {
     if u128::from(facts.duration_ms) > MAX_DURATION.as_millis() {
-        let hours = |ms: u128| ms / 3_600_000;
-        return Some(format!(
-            "{} h long, the limit is {} h",
-            hours(u128::from(facts.duration_ms)),
-            hours(MAX_DURATION.as_millis())
-        ));
+        let hours = |ms: f64| format!("{:.1} h", ms / 3.6e6);
+        let limit = hours(MAX_DURATION.as_millis() as f64);
+        return Some(format!("{} long, the limit is {limit}", hours(facts.duration_ms as f64)));
     }
     facts.streams.iter().filter(|s| s.kind == StreamKind::Video && s.packets > 10).find_map(|s| {
         let rate = s.packets * 1000 / s.duration_ms.max(1);

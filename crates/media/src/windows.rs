@@ -92,7 +92,7 @@ mod tests {
         let work =
             Work { duration: 300 * S, start: S, cost: 9000 * picture(1280 * 720), key_interval: Some(2 * S) };
         let plan = plan(Check::Windows, &work);
-        assert_eq!(plan.intervals().as_deref(), Some("%+11.677,145.161%+11.677,289.323%+11.677"));
+        assert_eq!(plan.intervals().as_deref(), Some("%+11.676,145.162%+11.676,289.324%+11.676"));
     }
 
     #[test]
