@@ -1,0 +1,54 @@
+//! FACTS -> DECIDE -> JOBS: the only place where decisions become ledger rows.
+
+use anyhow::{Context as _, Result, bail};
+use catalog::{Settle, Settled};
+use domain::{RecordingId, Usage};
+
+use crate::Library;
+
+/// Recordings decided per transaction: the catalog's one writer is held for milliseconds.
+const BATCH: u32 = 256;
+
+impl Library {
+    /// Decides anew on these recordings and enters what is to be done into the ledger. Safe to repeat: the
+    /// same facts give the same jobs, and a job that exists is not entered again.
+    pub async fn decide(&self, ids: &[RecordingId]) -> Result<()> {
+        let mut pending: Vec<RecordingId> = ids.to_vec();
+        while !pending.is_empty() {
+            let mut batch = Vec::with_capacity(pending.len());
+            let now = self.now();
+            for id in &pending {
+                // Gone in the meantime: nothing to decide on.
+                let Some(facts) = self.catalog.facts(*id).await.context("reading facts")? else { continue };
+                let decision = policy::decide(&self.policy, &facts, &Usage::default(), now);
+                batch.push(Settle { id: *id, revision: facts.recording.revision, decision });
+            }
+            let settled = self.catalog.settle(&batch, self.policy.hash(), now).await.context("settling")?;
+            pending.clear();
+            for (settle, settled) in batch.iter().zip(settled) {
+                match settled {
+                    Settled::Applied { .. } => {}
+                    // Facts changed between reading and writing: read them again, decide again.
+                    Settled::Stale => pending.push(settle.id),
+                    Settled::OtherPolicy => bail!(
+                        "another process put another policy in force; stop it, or start this one with the same policy"
+                    ),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides on everything that changed, that time has made due, or that no event told of. Returns how many.
+    pub async fn sweep(&self) -> Result<u64> {
+        let mut swept = 0;
+        let mut after = None;
+        loop {
+            let ids = self.catalog.to_decide(self.now(), after, BATCH).await.context("sweeping")?;
+            let Some(last) = ids.last() else { return Ok(swept) };
+            after = Some(*last);
+            self.decide(&ids).await?;
+            swept += ids.len() as u64;
+        }
+    }
+}

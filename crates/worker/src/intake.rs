@@ -1,0 +1,354 @@
+//! A file becomes a recording: hashed, stored, verified, known to the catalog, decided on. In this order, so that
+//! at any moment a crash leaves either the file where it was or the recording where it belongs.
+
+use std::{
+    collections::BTreeSet,
+    fs::{File, Metadata},
+    io::Read as _,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use bytes::Bytes;
+use catalog::Known;
+use domain::{Digest, Hasher, Kind, Manifest, NewRecording, RecordingId, Timestamp, Track};
+use futures::{Stream, StreamExt as _};
+use storage::{ErrorKind, Put};
+
+use crate::{Found, Library, Point, keys, library::LIBRARY_STORE, names, walk::SESSION};
+
+/// Files read and stored at the same time: a disk's fsync is waited for by many at once.
+const CONCURRENT: usize = 16;
+/// Recordings per catalog transaction.
+const BATCH: usize = 256;
+/// A manifest is a page of JSON; more is not one.
+const MAX_MANIFEST: u64 = 1 << 20;
+
+#[derive(Clone)]
+pub struct Intake {
+    library: Arc<Library>,
+    options: Options,
+}
+
+/// What the person who brings files in says about them.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// When they were recorded; trusted, because it does not come from inside the file.
+    pub recorded_at: Option<Timestamp>,
+    pub tags: BTreeSet<String>,
+    /// Remove each file once its stored bytes were read back equal and the catalog knows it: the inbox's way.
+    pub remove: bool,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    New {
+        id: RecordingId,
+        bytes: u64,
+        /// A recording that has the same bytes under another name.
+        same_as: Option<RecordingId>,
+    },
+    /// The library has this file already, under this name.
+    Known { id: RecordingId },
+    /// Not taken, and why; the file stays where it is.
+    Refused { reason: String },
+}
+
+/// Everything about a file whose bytes are in the store and whose name is not yet in the catalog.
+struct Stored {
+    found: Found,
+    seen: Seen,
+    new: NewRecording,
+    same_as: Option<RecordingId>,
+}
+
+enum Prepared {
+    Stored(Box<Stored>),
+    Settled(Found, Taken),
+}
+
+impl Intake {
+    pub fn new(library: Arc<Library>, options: Options) -> Self {
+        Self { library, options }
+    }
+
+    /// Takes files in as they come, telling `on` what became of each. Memory does not grow with their number or
+    /// size. An error is the library's own (catalog or store away), not a file's.
+    pub async fn take(
+        &self,
+        files: impl Stream<Item = Found>,
+        mut on: impl FnMut(&Found, &Taken),
+    ) -> Result<()> {
+        let prepared =
+            files.map(|found| self.prepare(found)).buffer_unordered(CONCURRENT).ready_chunks(BATCH);
+        futures::pin_mut!(prepared);
+        while let Some(chunk) = prepared.next().await {
+            let mut batch = Vec::with_capacity(chunk.len());
+            for prepared in chunk {
+                match prepared? {
+                    Prepared::Stored(stored) => batch.push(*stored),
+                    Prepared::Settled(found, taken) => on(&found, &taken),
+                }
+            }
+            self.accept(batch, &mut on).await?;
+        }
+        Ok(())
+    }
+
+    /// Hashes and stores one file. Safe to repeat: its key follows from its name and bytes.
+    async fn prepare(&self, found: Found) -> Result<Prepared> {
+        let refused = |found: Found, reason: String| Ok(Prepared::Settled(found, Taken::Refused { reason }));
+        let (seen, digest) = match off_thread({
+            let path = found.path.clone();
+            move || read(&path)
+        })
+        .await
+        {
+            Ok(read) => read,
+            Err(e) => return refused(found, format!("cannot read it: {e}")),
+        };
+        let manifest = match self.manifest(&found).await {
+            Ok(manifest) => manifest,
+            Err(e) => return refused(found, format!("{e:#}")),
+        };
+        self.library.steps.at(Point::IntakeHashed);
+
+        let id = RecordingId::derive(&[b"file", found.name.as_bytes(), &digest.sha256.0]);
+        if self.library.catalog.get(id).await?.is_some() {
+            self.remove(&found, &seen, &keys::source(id, &found.name), &digest).await?;
+            return Ok(Prepared::Settled(found, Taken::Known { id }));
+        }
+        let same_as = match self.library.catalog.by_digest(&digest.sha256).await? {
+            Some(Known::Rendition(of, name)) => {
+                let of = of.short();
+                return refused(found, format!("we made this ourselves: it is `{name}` of recording {of}"));
+            }
+            Some(Known::Source(other)) => Some(other),
+            None => None,
+        };
+        let new = self.describe(id, &found, digest, manifest);
+        if let Err(e) = self.store(&found, &seen, &new).await? {
+            return refused(found, e);
+        }
+        self.library.steps.at(Point::IntakeStored);
+        Ok(Prepared::Stored(Box::new(Stored { found, seen, new, same_as })))
+    }
+
+    fn describe(
+        &self,
+        id: RecordingId,
+        found: &Found,
+        digest: Digest,
+        manifest: Option<Manifest>,
+    ) -> NewRecording {
+        let mut new = NewRecording {
+            id,
+            kind: Kind::Recording,
+            title: names::title(&found.name),
+            name: found.name.clone(),
+            store: LIBRARY_STORE.to_owned(),
+            key: keys::source(id, &found.name).to_string(),
+            version: digest.sha256.to_string(),
+            digest,
+            accepted_at: self.library.now(),
+            recorded_at: self.options.recorded_at,
+            tags: self.options.tags.clone(),
+            session: None,
+            tracks: Vec::new(),
+        };
+        if let Some(manifest) = manifest {
+            let folder = found.name.rsplit('/').nth(1);
+            new.kind = Kind::Session;
+            new.title = manifest.title.or(folder.map(str::to_owned)).unwrap_or(new.title);
+            new.recorded_at = manifest.recorded_at.or(new.recorded_at);
+            new.tags.extend(manifest.tags);
+            new.tracks = manifest
+                .tracks
+                .iter()
+                .filter_map(|t| {
+                    Some(Track {
+                        name: names::sibling(&found.name, &t.file)?,
+                        participant: t.participant.clone().unwrap_or_else(|| names::title(&t.file)),
+                        offset_ms: t.offset_ms,
+                        leave_ms: t.leave_ms,
+                    })
+                })
+                .collect();
+        }
+        new
+    }
+
+    /// The manifest if this file is one; an error that says where it is wrong.
+    async fn manifest(&self, found: &Found) -> Result<Option<Manifest>> {
+        if found.name.rsplit('/').next() != Some(SESSION) {
+            return Ok(None);
+        }
+        let path = found.path.clone();
+        let text = off_thread(move || {
+            let mut text = String::new();
+            File::open(path)?.take(MAX_MANIFEST).read_to_string(&mut text)?;
+            Ok(text)
+        })
+        .await
+        .context("cannot read the session's manifest")?;
+        let manifest: Manifest = serde_json::from_str(&text).context("this session.json is not valid")?;
+        if manifest.tracks.is_empty() {
+            bail!("this session.json is not valid: `tracks` is empty; name each participant's file");
+        }
+        let mut names_seen = BTreeSet::new();
+        for track in &manifest.tracks {
+            let name = names::sibling(&found.name, &track.file).ok_or_else(|| {
+                anyhow!(
+                    "this session.json is not valid: `{}` is not a file next to it",
+                    track.file.escape_debug()
+                )
+            })?;
+            if !names_seen.insert(name) {
+                bail!("this session.json is not valid: `{}` is named twice", track.file.escape_debug());
+            }
+            if track.leave_ms.is_some_and(|leave| leave <= track.offset_ms) {
+                bail!(
+                    "this session.json is not valid: `{}` leaves before it joins",
+                    track.file.escape_debug()
+                );
+            }
+        }
+        Ok(Some(manifest))
+    }
+
+    /// Streams the file into the store. The inner error is the file's own and refuses it.
+    async fn store(&self, found: &Found, seen: &Seen, new: &NewRecording) -> Result<Result<(), String>> {
+        let store = self.library.home()?;
+        let key = keys::source(new.id, &new.name);
+        let put = Put { if_absent: true, expected: Some(new.digest) };
+        let path = found.path.clone();
+        let stored = storage::put_stream(store, &key, chunks(path), put).await;
+        match stored {
+            Ok(_) => {}
+            // A run before this one came as far as here and no further.
+            Err(e) if e.kind() == ErrorKind::Exists => {
+                let there = storage::digest_of(store, &key, None).await?;
+                if there != new.digest {
+                    bail!("{key} holds other bytes than its name says; run `videorec doctor`");
+                }
+            }
+            Err(e) if e.kind() == ErrorKind::Corrupt => {
+                return Ok(Err("it changed while it was read; bring it in again when it is finished".into()));
+            }
+            Err(e) => return Err(e).with_context(|| format!("storing {}", found.path.display())),
+        }
+        if !seen.still(&found.path) {
+            return Ok(Err("it changed while it was read; bring it in again when it is finished".into()));
+        }
+        Ok(Ok(()))
+    }
+
+    async fn accept(&self, batch: Vec<Stored>, on: &mut impl FnMut(&Found, &Taken)) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let library = &self.library;
+        let new: Vec<NewRecording> = batch.iter().map(|s| s.new.clone()).collect();
+        let accepted = library.catalog.accept(&new, library.now()).await.context("accepting recordings")?;
+        library.steps.at(Point::IntakeAccepted);
+        let ids: Vec<RecordingId> = accepted.iter().map(|a| a.recording.id).collect();
+        library.decide(&ids).await?;
+        library.steps.at(Point::IntakeSettled);
+        for (stored, accepted) in batch.iter().zip(&accepted) {
+            let id = accepted.recording.id;
+            self.remove(&stored.found, &stored.seen, &keys::source(id, &stored.new.name), &stored.new.digest)
+                .await?;
+            let taken = if accepted.new {
+                Taken::New { id, bytes: stored.new.digest.size, same_as: stored.same_as }
+            } else {
+                Taken::Known { id }
+            };
+            on(&stored.found, &taken);
+        }
+        Ok(())
+    }
+
+    /// Promise 1: what we take away was read back from the store and hashed equal; and only if nobody wrote to the
+    /// file since it was hashed.
+    async fn remove(&self, found: &Found, seen: &Seen, key: &storage::Key, digest: &Digest) -> Result<()> {
+        if !self.options.remove {
+            return Ok(());
+        }
+        let back = storage::digest_of(self.library.home()?, key, None).await.context("reading back")?;
+        if back != *digest {
+            bail!(
+                "{key} reads back differently than it was written: check the disk; the inbox's file is kept"
+            );
+        }
+        if seen.still(&found.path) {
+            std::fs::remove_file(&found.path)
+                .with_context(|| format!("cannot remove {} from the inbox", found.path.display()))?;
+        }
+        self.library.steps.at(Point::IntakeRemoved);
+        Ok(())
+    }
+}
+
+/// A file as it was when it was hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified_ns: i128,
+}
+
+impl Seen {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified_ns: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
+        }
+    }
+
+    fn still(&self, path: &Path) -> bool {
+        path.metadata().is_ok_and(|m| Self::of(&m) == *self)
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<(Seen, Digest)> {
+    let mut file = File::open(path)?;
+    let seen = Seen::of(&file.metadata()?);
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; usize::try_from(seen.size).unwrap_or(usize::MAX).clamp(1, storage::CHUNK)];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((seen, hasher.finish())),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+}
+
+/// A local file's bytes, read off the async threads.
+fn chunks(path: PathBuf) -> impl Stream<Item = Result<Bytes, storage::Error>> + Send {
+    let failed = |e: std::io::Error| storage::Error::new(ErrorKind::Other, format!("reading the file: {e}"));
+    futures::stream::try_unfold((path, None::<File>), move |(path, file)| async move {
+        let read = move || {
+            let mut file = match file {
+                Some(file) => file,
+                None => File::open(&path)?,
+            };
+            let mut buffer = Vec::with_capacity(storage::CHUNK.min(file.metadata()?.len() as usize + 1));
+            (&mut file).take(storage::CHUNK as u64).read_to_end(&mut buffer)?;
+            Ok((buffer, path, file))
+        };
+        let (buffer, path, file) = off_thread(read).await.map_err(failed)?;
+        Ok((!buffer.is_empty()).then(|| (Bytes::from(buffer), (path, Some(file)))))
+    })
+}
+
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(std::io::Error::other(e)))
+}

@@ -1,0 +1,104 @@
+//! One effect a file. Each says what triggers it, what it reads and writes, and what makes it safe to repeat.
+
+mod backup;
+mod convert;
+mod mix;
+mod probe;
+mod publish;
+mod source;
+mod tag;
+
+use std::path::{Path, PathBuf};
+
+use catalog::Claim;
+use domain::{Action, Failure, Outcome, Progress, Recording};
+use tokio::sync::watch;
+
+use crate::{Library, retry, runner::Stop};
+
+/// What a job has at hand.
+pub(crate) struct Context<'a> {
+    pub library: &'a Library,
+    pub claim: &'a Claim,
+    pub recording: Recording,
+    /// Private to this job; made empty before, removed after.
+    pub work: Work,
+    pub progress: &'a watch::Sender<Option<Progress>>,
+}
+
+pub(crate) async fn perform(
+    library: &Library,
+    claim: &Claim,
+    progress: &watch::Sender<Option<Progress>>,
+) -> Result<Outcome, Stop> {
+    let spec = &claim.job.spec;
+    if claim.job.attempts > retry::MAX_ATTEMPTS {
+        return Err(Failure::permanent(format!(
+            "handed out {} times and never came to an outcome: it may be what kills the worker",
+            claim.job.attempts
+        ))
+        .into());
+    }
+    let recording =
+        library.recording(spec.recording).await.map_err(|e| Failure::temporary(format!("{e:#}")))?;
+    if recording.version != spec.version {
+        return Err(
+            Failure::permanent("the recording was replaced by a newer version; its own jobs follow").into()
+        );
+    }
+    let work = Work::make(library.scratch.join(spec.id.to_string()))?;
+    let context = Context { library, claim, recording, work, progress };
+    match &spec.action {
+        Action::Probe => probe::perform(&context).await,
+        Action::Convert { preset } => convert::perform(&context, preset).await,
+        Action::Mix(mix) => mix::perform(&context, mix).await,
+        Action::Backup { store } => backup::perform(&context, store).await,
+        Action::Tag { add } => tag::perform(add),
+    }
+}
+
+impl Context<'_> {
+    /// Promise 5: a worker whose lease was lost writes nothing more.
+    pub(crate) async fn still_ours(&self) -> Result<(), Stop> {
+        match self.library.catalog.holds(self.claim, self.library.now()).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Stop::Lost),
+            Err(e) => Err(Failure::temporary(format!("cannot confirm the lease: {e}")).into()),
+        }
+    }
+
+    pub(crate) fn report(&self) -> impl Fn(Progress) + Send + Sync + '_ {
+        |progress| {
+            self.progress.send_replace(Some(progress));
+        }
+    }
+}
+
+/// A private directory that goes with the job, however it ends.
+pub(crate) struct Work(PathBuf);
+
+impl Work {
+    fn make(path: PathBuf) -> Result<Self, Failure> {
+        let failed = |e: std::io::Error| {
+            Failure::temporary(format!(
+                "cannot make the work directory {}: {e}; free some space",
+                path.display()
+            ))
+        };
+        match std::fs::remove_dir_all(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
+            _ => std::fs::create_dir_all(&path).map_err(failed)?,
+        }
+        Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,35 @@
+//! Where a recording's bytes live in the library's store.
+//!
+//! ```text
+//! 3k/3kq0.../source.webm                       the accepted bytes
+//! 3k/3kq0.../mp4-720p-9f2c41ab.mp4             a rendition, named by its preset and job
+//! 3k/3kq0.../thumbnails-01hx7cde.poster.jpg
+//! ```
+//! Keys come from ids, presets' names and file kinds only: nothing that a stranger chose is ever a path.
+//! The job's id in the name keeps a worker that lost its lease from touching its successor's output.
+
+use domain::{JobId, RecordingId, Role};
+use storage::Key;
+
+use crate::names;
+
+pub fn source(id: RecordingId, label: &str) -> Key {
+    let extension = names::extension(label).unwrap_or_else(|| "bin".into());
+    key(id, &format!("source.{extension}"))
+}
+
+pub fn rendition(id: RecordingId, name: &str, job: JobId, role: Role, extension: &str) -> Key {
+    let part = match role {
+        Role::Media => "",
+        Role::Poster => ".poster",
+        Role::Sprite => ".sprite",
+        Role::Tiles => ".tiles",
+        Role::Waveform => ".waveform",
+    };
+    key(id, &format!("{name}-{}{part}.{extension}", job.short()))
+}
+
+fn key(id: RecordingId, file: &str) -> Key {
+    let id = id.to_string();
+    Key::parse(&format!("{}/{id}/{file}", &id[..2])).expect("ids, presets' names and extensions are plain")
+}

@@ -1,0 +1,40 @@
+//! When to try again: a pure function of how often it failed.
+
+use std::time::Duration;
+
+use domain::{Failure, FailureKind};
+
+/// Failures of the job's own after which it is parked.
+pub const MAX_FAILURES: u32 = 5;
+/// Times a job may be handed out without ever coming to an outcome (the worker died each time), after which
+/// it is parked: it may be what kills the workers.
+pub const MAX_ATTEMPTS: u32 = 12;
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    After(Duration),
+    Park,
+}
+
+/// `failures` counts this one.
+pub fn next(failure: &Failure, failures: u32) -> Next {
+    if failure.kind == FailureKind::Permanent || failures >= MAX_FAILURES {
+        return Next::Park;
+    }
+    // 2, 8, 32, 128 s: long enough for a full disk or a sleeping NAS to be noticed, over within minutes.
+    Next::After(Duration::from_secs(2 << (2 * failures.saturating_sub(1))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_failures_back_off_and_end() {
+        let failure = Failure::temporary("the store is away");
+        let delays: Vec<_> = (1..=MAX_FAILURES).map(|n| next(&failure, n)).collect();
+        let after = |s| Next::After(Duration::from_secs(s));
+        assert_eq!(delays, [after(2), after(8), after(32), after(128), Next::Park]);
+        assert_eq!(next(&Failure::permanent("not media"), 1), Next::Park);
+    }
+}
