@@ -1,0 +1,189 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use domain::{JobState, Timestamp};
+
+use crate::exit;
+
+/// Turns a pile of recordings into a library that looks after itself.
+///
+/// One policy file says what should be true of every recording; videorec makes it true and keeps it true.
+#[derive(Parser)]
+#[command(name = "videorec", version, after_help = exit::HELP, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Args, Clone)]
+pub struct Global {
+    /// The library's folder [default: $VIDEOREC_LIBRARY, else the library that the current folder is in]
+    #[arg(long, short = 'L', global = true, value_name = "DIR")]
+    pub library: Option<PathBuf>,
+    /// The policy file [default: DIR/policy.yaml, else the policy last in force, else the shipped one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Print JSON: one object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Sandbox layers to do without, by name (see `videorec doctor`); without this, a missing layer is refused
+    #[arg(long, global = true, value_name = "LAYERS", value_delimiter = ',')]
+    pub allow_missing: Vec<String>,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run everything in one process: watch the inbox, work, keep what the policy says true; Ctrl-C ends it cleanly
+    Up(Up),
+    /// Bring in files and folders, and do with them what the policy says
+    Ingest(Ingest),
+    /// List recordings, newest first
+    Ls(Ls),
+    /// Show all that is known of a recording, and why it is as it is
+    Show {
+        /// The recording's id, or its first characters
+        id: String,
+    },
+    /// Find recordings: words, "exact phrases", pre*, -without, tag:x, kind:session, state:ready, type:video/*
+    Search {
+        #[arg(required = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+        /// Hits at most
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// List jobs, newest first: what runs, what waits, what gave up and why
+    Jobs(Jobs),
+    /// Take up again what gave up: a job, all of a recording's, or everything
+    Retry {
+        /// Ids of jobs or recordings, or their first characters
+        #[arg(required_unless_present = "all")]
+        ids: Vec<String>,
+        /// Everything that gave up
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+    },
+    /// Say what would be done and why; nothing is done
+    Plan {
+        /// Show every job, not just the first of each rule
+        #[arg(long)]
+        all: bool,
+    },
+    /// Check ffmpeg, the sandbox, the disk and the stores; each line says what to do
+    Doctor,
+    /// Write, check and explain the policy
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Print completions for a shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args)]
+pub struct Up {
+    /// Seconds that running jobs may take to finish after Ctrl-C; a second Ctrl-C ends them at once
+    #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+    pub drain: u64,
+    /// Seconds for which a file in the inbox must not change before it is taken
+    #[arg(long, default_value_t = 2, value_name = "SECONDS")]
+    pub stable: u64,
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+#[derive(Args)]
+pub struct Ingest {
+    /// Files and folders
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Only take them in; the work is left to `videorec up` or a later command
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Tags to give them
+    #[arg(long, value_name = "TAGS", value_delimiter = ',')]
+    pub tag: Vec<String>,
+    /// When they were recorded, e.g. 2026-03-01T09:00:00Z; age counts from it
+    #[arg(long, value_name = "TIME")]
+    pub recorded_at: Option<Timestamp>,
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// What this machine gives to jobs.
+#[derive(Args)]
+pub struct Machine {
+    /// Threads for jobs [default: all]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<u32>,
+    /// Megabytes of memory for jobs [default: three quarters of the machine's]
+    #[arg(long, value_name = "MB")]
+    pub memory: Option<u64>,
+}
+
+#[derive(Args)]
+pub struct Ls {
+    /// Recordings at most
+    #[arg(long, default_value_t = 50)]
+    pub limit: u32,
+    /// Go on after a page: the cursor that it ended with
+    #[arg(long)]
+    pub after: Option<catalog::Cursor>,
+    /// Also show what was made of each
+    #[arg(long)]
+    pub renditions: bool,
+}
+
+#[derive(Args)]
+pub struct Jobs {
+    /// Only those in this state: pending, running, done, parked, cancelled
+    #[arg(long, value_delimiter = ',', value_parser = job_state)]
+    pub state: Vec<JobState>,
+    /// Only those of this recording
+    #[arg(long, value_name = "ID")]
+    pub recording: Option<String>,
+    /// Jobs at most
+    #[arg(long, default_value_t = 50)]
+    pub limit: u32,
+}
+
+#[derive(Subcommand)]
+pub enum Policy {
+    /// Write the commented default policy: the reference of the language
+    Init {
+        /// Where to [default: DIR/policy.yaml]
+        file: Option<PathBuf>,
+    },
+    /// Check a policy file; nothing is done
+    Check {
+        /// [default: the policy that would be used]
+        file: Option<PathBuf>,
+    },
+    /// Say for one recording which rules apply, which do not and why, and what it waits for
+    Explain {
+        /// The recording's id, or its first characters
+        id: String,
+    },
+    /// Print the policy that would be used
+    Show,
+}
+
+fn job_state(text: &str) -> Result<JobState, String> {
+    JobState::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| {
+        let known: Vec<_> = JobState::ALL.iter().map(|s| s.as_str()).collect();
+        format!("not a state; the states are {}", known.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

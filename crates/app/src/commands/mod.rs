@@ -1,0 +1,67 @@
+//! One command a file: what a person sees of what the rooms do.
+
+mod doctor;
+mod ingest;
+mod jobs;
+mod ls;
+mod plan;
+mod policy;
+mod retry;
+mod show;
+mod up;
+
+use anyhow::Result;
+use catalog::Catalog as _;
+use clap::CommandFactory as _;
+use domain::RecordingId;
+
+use crate::{
+    cli::{Cli, Command},
+    config::Config,
+    exit::{Code, Coded},
+    logging, ui,
+    wire::View,
+};
+
+pub fn run(cli: Cli) -> Result<Code> {
+    if let Command::Completions { shell } = cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "videorec", &mut std::io::stdout());
+        return Ok(Code::Done);
+    }
+    let config = Config::read(&cli.global)?;
+    logging::start(&config, !matches!(cli.command, Command::Up(_)));
+    // Two threads: the heavy work is done by children, and each thread costs memory.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(dispatch(cli.command, &config))
+}
+
+async fn dispatch(command: Command, config: &Config) -> Result<Code> {
+    match command {
+        Command::Up(args) => up::run(config, &args).await,
+        Command::Ingest(args) => ingest::run(config, &args).await,
+        Command::Ls(args) => ls::list(config, &args).await,
+        Command::Show { id } => show::run(config, &id).await,
+        Command::Search { words, limit } => ls::search(config, &words.join(" "), limit).await,
+        Command::Jobs(args) => jobs::run(config, &args).await,
+        Command::Retry { ids, all } => retry::run(config, &ids, all).await,
+        Command::Plan { all } => plan::run(config, all).await,
+        Command::Doctor => doctor::run(config).await,
+        Command::Policy(args) => policy::run(config, &args).await,
+        Command::Completions { .. } => unreachable!("handled before there is a runtime"),
+    }
+}
+
+/// The one recording whose id begins like this.
+async fn one(view: &View, prefix: &str) -> Result<RecordingId> {
+    match view.catalog.resolve(&prefix.to_lowercase()).await?.as_slice() {
+        [] => Err(Coded::error(
+            Code::NotFound,
+            format!("no recording's id begins with `{}`; see `videorec ls`", ui::text::inert(prefix)),
+        )),
+        [id] => Ok(*id),
+        several => {
+            let ids: Vec<_> = several.iter().map(ToString::to_string).collect();
+            Err(Coded::error(Code::NotFound, format!("`{prefix}` begins several ids: {}", ids.join(", "))))
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What the command line and the environment ask for. The sole reader of the environment.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+use sandbox::Layer;
+use worker::Point;
+
+use crate::{
+    cli::Global,
+    exit::{Code, Coded},
+};
+
+pub struct Config {
+    pub layout: Option<Layout>,
+    pub policy: Option<PathBuf>,
+    pub ffmpeg: Option<PathBuf>,
+    pub ffprobe: Option<PathBuf>,
+    pub path: Option<OsString>,
+    pub allow_missing: Vec<Layer>,
+    /// For tests: the process kills itself with SIGKILL when it comes to this point for the n-th time.
+    pub crash_at: Option<(Point, u32)>,
+    pub log: Option<String>,
+    pub log_json: bool,
+    pub no_color: bool,
+    pub json: bool,
+}
+
+/// Where things are in a library's folder.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    pub root: PathBuf,
+}
+
+impl Config {
+    pub fn read(global: &Global) -> Result<Self> {
+        let path_of = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let text_of = |name: &str| env::var(name).ok().filter(|v| !v.is_empty());
+        let root = match global.library.clone().or_else(|| path_of("VIDEOREC_LIBRARY")) {
+            Some(root) => Some(std::path::absolute(root)?),
+            None => env::current_dir().ok().and_then(|here| Layout::around(&here)),
+        };
+        let mut allow_missing = Vec::new();
+        let named = text_of("VIDEOREC_ALLOW_MISSING").unwrap_or_default();
+        for name in named.split(',').chain(global.allow_missing.iter().map(String::as_str)) {
+            if !name.is_empty() {
+                allow_missing.push(layer(name.trim())?);
+            }
+        }
+        Ok(Self {
+            layout: root.map(|root| Layout { root }),
+            policy: global.policy.clone(),
+            ffmpeg: path_of("VIDEOREC_FFMPEG"),
+            ffprobe: path_of("VIDEOREC_FFPROBE"),
+            path: env::var_os("PATH"),
+            allow_missing,
+            crash_at: text_of("VIDEOREC_CRASH_AT").map(|text| crash_at(&text)).transpose()?,
+            log: text_of("VIDEOREC_LOG"),
+            log_json: text_of("VIDEOREC_LOG_FORMAT").is_some_and(|f| f == "json"),
+            no_color: env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()),
+            json: global.json,
+        })
+    }
+
+    /// The library that was named or that the current folder is in, existing or not.
+    pub fn layout(&self) -> Result<&Layout> {
+        self.layout.as_ref().ok_or_else(|| {
+            Coded::error(
+                Code::NotFound,
+                "no library: name its folder with --library DIR or VIDEOREC_LIBRARY, or run this inside of one \
+                 (`videorec up --library DIR` makes a new one)",
+            )
+        })
+    }
+
+    /// The library, which must be there.
+    pub fn existing(&self) -> Result<&Layout> {
+        let layout = self.layout()?;
+        if layout.catalog().is_file() {
+            return Ok(layout);
+        }
+        Err(Coded::error(
+            Code::NotFound,
+            format!(
+                "{} is not a library yet: `videorec up` or `videorec ingest` with --library {} makes it one",
+                layout.root.display(),
+                layout.root.display()
+            ),
+        ))
+    }
+}
+
+impl Layout {
+    /// The library that `here` is in.
+    fn around(here: &Path) -> Option<PathBuf> {
+        let is_library = |p: &&Path| Self { root: p.to_path_buf() }.catalog().is_file();
+        here.ancestors().find(is_library).map(Path::to_path_buf)
+    }
+    /// Files dropped here are taken in while `up` runs.
+    pub fn inbox(&self) -> PathBuf {
+        self.root.join("inbox")
+    }
+    /// The library's own store: sources and renditions.
+    pub fn recordings(&self) -> PathBuf {
+        self.root.join("recordings")
+    }
+    pub fn policy(&self) -> PathBuf {
+        self.root.join("policy.yaml")
+    }
+    /// What is not a person's to touch.
+    pub fn state(&self) -> PathBuf {
+        self.root.join(".videorec")
+    }
+    pub fn catalog(&self) -> PathBuf {
+        self.state().join("catalog.db")
+    }
+    pub fn lock(&self) -> PathBuf {
+        self.state().join("lock")
+    }
+    /// Jobs' private directories; on the store's filesystem, so that outputs move instead of being copied.
+    pub fn work(&self) -> PathBuf {
+        self.state().join("work")
+    }
+    /// The policy that was last worked by, so that a command without one does not fall back to another.
+    pub fn policy_in_force(&self) -> PathBuf {
+        self.state().join("policy-in-force.yaml")
+    }
+}
+
+fn layer(name: &str) -> Result<Layer> {
+    Layer::from_name(name).ok_or_else(|| {
+        let known: Vec<_> = Layer::ALL.iter().map(|l| l.name()).collect();
+        Coded::error(
+            Code::Usage,
+            format!("`{name}` is not a sandbox layer; the layers are {}", known.join(", ")),
+        )
+    })
+}
+
+/// `job-claimed` or `job-claimed:3`.
+fn crash_at(text: &str) -> Result<(Point, u32)> {
+    let (name, n) = text.split_once(':').unwrap_or((text, "1"));
+    let point = Point::ALL.into_iter().find(|p| p.name() == name);
+    match (point, n.parse()) {
+        (Some(point), Ok(n)) => Ok((point, n)),
+        _ => Err(Coded::error(Code::Usage, format!("VIDEOREC_CRASH_AT: `{text}` is not POINT or POINT:N"))),
+    }
+}

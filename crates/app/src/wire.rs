@@ -1,0 +1,196 @@
+//! Picks the backends. Embedded mode: folders as stores, SQLite as the catalog, a queue in the process.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use catalog::Sqlite;
+use policy::Policy;
+use sandbox::Sandbox;
+use storage::Disk;
+use worker::{LIBRARY_STORE, Library, Limits, Point, Runner, Steps, Stores};
+
+use crate::{
+    cli::Machine,
+    clock,
+    config::{Config, Layout},
+    exit::{Code, Coded},
+    lock::{self, Lock, Taken},
+};
+
+/// What looking needs: the catalog and the policy, no ffmpeg.
+pub struct View {
+    pub layout: Layout,
+    pub catalog: Sqlite,
+    pub policy: PolicyFile,
+}
+
+pub struct PolicyFile {
+    /// Where it was read; the shipped one has no file.
+    pub path: Option<PathBuf>,
+    pub text: String,
+    pub policy: Policy,
+}
+
+/// What working needs, and the lock that makes this process the one that works.
+pub struct Workshop {
+    pub layout: Layout,
+    pub library: Arc<Library>,
+    /// `None`: another process works on the library.
+    pub lock: Option<Lock>,
+    pub holder: Option<u32>,
+}
+
+pub async fn look(config: &Config) -> Result<View> {
+    let layout = config.existing()?.clone();
+    let policy = policy(config, &layout)?;
+    let catalog = open_catalog(&layout).await?;
+    Ok(View { layout, catalog, policy })
+}
+
+/// Opens a library for work, making it if it is not there yet.
+pub async fn work(config: &Config, machine: &Machine) -> Result<Workshop> {
+    let layout = config.layout()?.clone();
+    for folder in [layout.state(), layout.work(), layout.inbox()] {
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let (lock, holder) = match lock::take(&layout.lock()).context("cannot lock the library")? {
+        Taken::Ours(lock) => (Some(lock), None),
+        Taken::Theirs(holder) => (None, holder),
+    };
+    // Who only brings files in while another process works must decide as that process does.
+    let policy = match &lock {
+        Some(_) => policy(config, &layout)?,
+        None => read_policy(&layout.policy_in_force())?,
+    };
+    let media = media(config, threads(machine))?;
+    let catalog = Arc::new(open_catalog(&layout).await?);
+    let stores = stores(&layout, &policy.policy)?;
+    if lock.is_some() {
+        write_whole(&layout.policy_in_force(), &policy.text)?;
+        clear(&layout.work())?;
+    }
+    let library = Library {
+        catalog,
+        queue: Arc::new(queue::Embedded::new(queue::Config::default())),
+        stores,
+        policy: Arc::new(policy.policy),
+        media,
+        clock: Arc::new(clock::System),
+        scratch: layout.work(),
+        worker: format!("embedded-{}", std::process::id()),
+        steps: steps(config.crash_at),
+    };
+    Ok(Workshop { layout, library: Arc::new(library), lock, holder })
+}
+
+pub fn runner(library: &Arc<Library>, machine: &Machine, drain: Duration) -> Runner {
+    let memory = machine.memory.map_or_else(|| physical_memory() / 4 * 3, |mb| mb.saturating_mul(1_000_000));
+    Runner::new(library.clone(), Limits { threads: threads(machine), memory, drain })
+}
+
+/// The policy that would be used: the one named, else the library's own file, else the one last in force, else
+/// the shipped one.
+pub fn policy(config: &Config, layout: &Layout) -> Result<PolicyFile> {
+    if let Some(path) = &config.policy {
+        return read_policy(path);
+    }
+    for path in [layout.policy(), layout.policy_in_force()] {
+        if path.is_file() {
+            return read_policy(&path);
+        }
+    }
+    let text = policy::DEFAULT.to_owned();
+    let policy =
+        policy::parse(&text).map_err(|e| anyhow::anyhow!("the shipped policy does not check: {e}"))?;
+    Ok(PolicyFile { path: None, text, policy })
+}
+
+pub fn read_policy(path: &Path) -> Result<PolicyFile> {
+    let wrong = |why: String| Coded::error(Code::Usage, why);
+    let bytes =
+        fs::read(path).map_err(|e| wrong(format!("cannot read the policy {}: {e}", path.display())))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| wrong(format!("{} is not text in UTF-8", path.display())))?;
+    let name = path.display().to_string();
+    match policy::parse(&text) {
+        Ok(policy) => Ok(PolicyFile { path: Some(path.to_owned()), text, policy }),
+        Err(problems) => {
+            Err(wrong(format!("the policy does not check; nothing was done\n{}", problems.in_file(&name))))
+        }
+    }
+}
+
+pub fn media(config: &Config, threads: u32) -> Result<media::Tools> {
+    let sandbox = Sandbox::new(&config.allow_missing).map_err(|e| {
+        Coded::error(
+            Code::Machine,
+            format!("{e}\n`videorec doctor` shows every layer; --allow-missing LAYER does without one"),
+        )
+    })?;
+    let tools =
+        media::Tools::new(sandbox, config.ffmpeg.clone(), config.ffprobe.clone(), config.path.as_deref())?;
+    Ok(tools.with_threads(threads))
+}
+
+/// The library's own store and those of the policy. Relative folders count from the library's.
+pub fn stores(layout: &Layout, policy: &Policy) -> Result<Stores> {
+    let mut stores = Stores::default();
+    stores.add(Arc::new(Disk::open(LIBRARY_STORE, layout.recordings())?));
+    for (name, store) in policy.stores() {
+        if let Some(path) = &store.path {
+            stores.add(Arc::new(Disk::open(name, layout.root.join(path))?));
+        }
+    }
+    Ok(stores)
+}
+
+pub async fn open_catalog(layout: &Layout) -> Result<Sqlite> {
+    Ok(Sqlite::open(&layout.catalog()).await?)
+}
+
+pub fn threads(machine: &Machine) -> u32 {
+    let all = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    machine.threads.unwrap_or(all).max(1)
+}
+
+fn physical_memory() -> u64 {
+    // SAFETY: sysconf takes no pointers.
+    let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    u64::try_from(pages).unwrap_or(0).saturating_mul(u64::try_from(size).unwrap_or(0)).max(1 << 30)
+}
+
+fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let new = path.with_extension("new");
+    fs::write(&new, text)
+        .and_then(|()| fs::rename(&new, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What jobs of a process that died have left behind.
+fn clear(work: &Path) -> Result<()> {
+    for entry in fs::read_dir(work)? {
+        let path = entry?.path();
+        fs::remove_dir_all(&path).with_context(|| format!("cannot clear {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Dies as if the power failed, where a test asked for it.
+fn steps(crash_at: Option<(Point, u32)>) -> Steps {
+    let Some((point, n)) = crash_at else { return Steps::default() };
+    let left = AtomicU32::new(n);
+    Steps::new(move |at| {
+        if at == point && left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // SAFETY: raise takes no pointers.
+            unsafe { libc::raise(libc::SIGKILL) };
+        }
+    })
+}

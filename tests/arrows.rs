@@ -1,0 +1,68 @@
+//! The house's walls: who may depend on whom (ARCHITECTURE.md), held against `cargo metadata`.
+#![expect(clippy::disallowed_methods, reason = "the test starts cargo")]
+
+use std::{collections::BTreeMap, process::Command};
+
+/// Each room and the rooms it may see.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("sandbox", &[]),
+    ("policy", &["domain", "sandbox"]),
+    ("media", &["domain", "sandbox"]),
+    ("storage", &["domain"]),
+    ("queue", &["domain"]),
+    ("catalog", &["domain"]),
+    ("worker", &["domain", "policy", "sandbox", "media", "storage", "queue", "catalog"]),
+    ("app", &["domain", "policy", "sandbox", "media", "storage", "queue", "catalog", "worker"]),
+    ("xtask", &[]),
+];
+
+fn metadata() -> serde_json::Value {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    let args = ["metadata", "--format-version", "1", "--no-deps", "--offline", "--manifest-path", manifest];
+    let output = Command::new(env!("CARGO")).args(args).output().expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("cargo writes JSON")
+}
+
+/// Every room knows only what it may, development dependencies on rooms included.
+#[test]
+fn rooms_depend_only_where_the_arrows_point() {
+    let metadata = metadata();
+    let allowed: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
+    let packages = metadata["packages"].as_array().expect("packages");
+    for package in packages {
+        let name = package["name"].as_str().expect("a name");
+        let may = allowed
+            .get(name)
+            .unwrap_or_else(|| panic!("`{name}` is a new room: say in ARROWS what it may see"));
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            let on = dependency["name"].as_str().expect("a name");
+            let is_room = allowed.contains_key(on) && dependency["path"].is_string();
+            assert!(!is_room || may.contains(&on), "`{name}` must not know `{on}`");
+        }
+    }
+    assert_eq!(packages.len(), ARROWS.len(), "a room of ARROWS is gone");
+}
+
+/// What a room must never know, as crates that it must not even have.
+#[test]
+fn rooms_do_not_have_what_they_must_not_know() {
+    const NEVER: &[(&str, &[&str])] = &[
+        ("domain", &["tokio", "async-trait", "sqlx"]),
+        ("policy", &["tokio", "sqlx", "aws-sdk-s3"]),
+        ("sandbox", &["ffmpeg-sidecar"]),
+        ("media", &["sqlx", "aws-sdk-s3"]),
+        ("storage", &["sqlx"]),
+        ("catalog", &["aws-sdk-s3", "ffmpeg-sidecar"]),
+        ("worker", &["clap", "axum", "sqlx", "aws-sdk-s3"]),
+    ];
+    let metadata = metadata();
+    for package in metadata["packages"].as_array().expect("packages") {
+        let never = NEVER.iter().find(|(room, _)| package["name"] == *room).map_or(&[][..], |(_, n)| n);
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            let on = dependency["name"].as_str().expect("a name");
+            assert!(!never.contains(&on), "{} must not know {on}", package["name"]);
+        }
+    }
+}
