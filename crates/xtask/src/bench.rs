@@ -1,3 +1,63 @@
-pub fn run(_names: &[String]) -> Result<(), String> {
-    Err("not yet".into())
+//! Paired measurements, interleaved, against the peer in the same run; medians and ratios. Never a test: what a
+//! machine does today is not a property of the code.
+
+mod ingest;
+mod memory;
+mod transcode;
+mod work;
+
+use std::time::Duration;
+
+use crate::{
+    run::{cargo, run as execute},
+    setup,
+};
+
+const BENCHES: &[(&str, &str, fn() -> Result<(), String>)] = &[
+    (
+        "transcode",
+        "5 min 720p through the system against bare ffmpeg with the same arguments",
+        transcode::encode,
+    ),
+    ("remux", "the copy path against encoding the same file", transcode::remux),
+    ("ingest", "10,000 small files up to the catalog", ingest::many),
+    ("memory", "resident memory: idle, and while a 2 GiB file comes in", memory::all),
+];
+
+pub fn run(names: &[String]) -> Result<(), String> {
+    if let Some(unknown) = names.iter().find(|n| !BENCHES.iter().any(|(name, ..)| name == n)) {
+        let known: Vec<_> = BENCHES.iter().map(|(name, what, _)| format!("  {name:<10} {what}")).collect();
+        return Err(format!("`{unknown}` is not a bench\n{}", known.join("\n")));
+    }
+    setup::ffmpeg()?;
+    execute(&mut cargo(&["build", "--locked", "--release", "--package", "app"]))?;
+    for (name, what, bench) in BENCHES {
+        if names.is_empty() || names.iter().any(|n| n == name) {
+            println!("\n## {name}: {what}");
+            bench()?;
+        }
+    }
+    Ok(())
+}
+
+/// The middle one; of an even number the mean of the two in the middle.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
+}
+
+/// One line: the median, and all runs so that the spread is seen.
+fn report(what: &str, runs: &[Duration]) -> f64 {
+    let seconds: Vec<f64> = runs.iter().map(Duration::as_secs_f64).collect();
+    let all: Vec<_> = seconds.iter().map(|s| format!("{s:.2}")).collect();
+    let median = median(&seconds);
+    println!("{what:<44} {median:>8.2} s   (runs: {})", all.join(", "));
+    median
+}
+
+/// A ratio against its target, said plainly either way.
+fn ratio(what: &str, value: f64, target: &str, met: bool) {
+    println!("{what:<44} {value:>8.3}     target {target}: {}", if met { "met" } else { "MISSED" });
 }
