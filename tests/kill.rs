@@ -30,7 +30,7 @@ const TIMES: [u32; 2] = [1, 4];
 
 const POLICY: &str = "
 version: 1
-stores: { replica: { url: ../replica } }
+stores: { replica: { url: REPLICA } }
 rules:
   - name: web copies
     match: { kind: recording, type: video/* }
@@ -115,7 +115,8 @@ fn undisturbed() -> BTreeSet<String> {
 fn prepared() -> Library {
     let library = Library::new();
     fs::create_dir_all(library.inbox()).expect("an inbox");
-    fs::write(library.root().join("policy.yaml"), POLICY).expect("a policy");
+    let policy = POLICY.replace("REPLICA", library.home.path().join("replica").to_str().expect("UTF-8"));
+    fs::write(library.root().join("policy.yaml"), policy).expect("a policy");
     let sources = library.home.path().join("sources");
     call(&sources.join("call"));
     camera(&sources.join("lobby.mp4"));

@@ -243,14 +243,17 @@ fn what_gave_up_is_taken_up_again() {
     let source = library.home.path().join("lobby.mp4");
     camera(&source);
     fs::create_dir_all(library.root()).unwrap();
-    let policy = "version: 1\nstores: { replica: { url: ../replica } }\nrules:\n  \
-                  - { name: second, match: all, backup: replica }\n";
+    let replica = library.home.path().join("replica");
+    let policy = format!(
+        "version: 1\nstores: {{ replica: {{ url: {} }} }}\nrules:\n  - {{ name: second, match: all, backup: replica }}\n",
+        replica.display()
+    );
     fs::write(library.root().join("policy.yaml"), policy).unwrap();
     let taken = library.json(&["ingest", "--no-wait", source.to_str().unwrap()]);
     // Other bytes stand where the copy belongs.
     let id = taken[0]["id"].as_str().unwrap();
     let key = library.json(&["show", id])[0]["recording"]["key"].as_str().unwrap().to_owned();
-    let target = library.home.path().join("replica").join(key);
+    let target = replica.join(key);
     fs::create_dir_all(target.parent().unwrap()).unwrap();
     fs::write(&target, "something else").unwrap();
 
