@@ -105,7 +105,8 @@ pub async fn queries_find_what_they_say(f: &Fixture) {
         let page = c.search(&query, 99, None).await.unwrap_or_else(|e| panic!("{text}: {e}"));
         let mut found: Vec<_> = page.hits.iter().map(|r| r.name.as_str()).collect();
         let mut expected = expected.to_vec();
-        (found.sort_unstable(), expected.sort_unstable());
+        found.sort_unstable();
+        expected.sort_unstable();
         assert_eq!(found, expected, "{text}");
     }
     let defaulted = c.search(&Query::default(), 99, None).await.unwrap();

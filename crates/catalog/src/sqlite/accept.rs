@@ -12,35 +12,43 @@ pub(super) async fn accept(
     batch: &[NewRecording],
     now: Timestamp,
 ) -> Result<Vec<Accepted>> {
-    let mut accepted = Vec::with_capacity(batch.len());
+    // A session may bind a track further up, and a track touch a session: then answers are read at the end.
+    let bound = batch.iter().any(|it| it.kind == Kind::Session);
     let mut rids = Rids::default();
+    let mut usage: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut accepted = Vec::with_capacity(batch.len());
     for it in batch {
-        let known: Option<(i64, String, i64)> =
-            sqlx::query_as("SELECT rid, version, accepted_at FROM recording WHERE id = ?")
+        let known: Option<(String, i64)> =
+            sqlx::query_as("SELECT version, accepted_at FROM recording WHERE id = ?")
                 .bind(it.id.to_string())
                 .fetch_optional(&mut *conn)
                 .await?;
-        let new = match known {
+        let (new, recording) = match known {
             None => {
-                insert(conn, it, &mut rids, now).await?;
-                true
+                *usage.entry(&it.store).or_default() += codec::signed(it.digest.size);
+                (true, insert(conn, it, &mut rids, now).await?)
             }
             // An event that was late tells of bytes that are no longer there.
-            Some((_, version, at)) if version == it.version || it.accepted_at.0 < at => false,
-            Some(_) => {
-                replace(conn, it, &mut rids, now).await?;
-                true
+            Some((version, at)) if version == it.version || it.accepted_at.0 < at => {
+                (false, there(conn, it.id).await?)
             }
+            Some(_) => (true, replace(conn, it, &mut rids, now).await?),
         };
-        accepted.push((it.id, new));
+        accepted.push(Accepted { recording, new });
     }
-    // Read at the end: a session further down the batch may have bound a track further up.
-    let mut out = Vec::with_capacity(accepted.len());
-    for (id, new) in accepted {
-        let recording = look::get(conn, id).await?.expect("just written, in this transaction");
-        out.push(Accepted { recording, new });
+    for (store, bytes) in usage {
+        add_usage(conn, store, bytes).await?;
     }
-    Ok(out)
+    if bound {
+        for it in &mut accepted {
+            it.recording = there(conn, it.recording.id).await?;
+        }
+    }
+    Ok(accepted)
+}
+
+async fn there(conn: &mut SqliteConnection, id: RecordingId) -> Result<Recording> {
+    Ok(look::get(conn, id).await?.expect("found or written before, in this transaction"))
 }
 
 async fn insert(
@@ -48,7 +56,7 @@ async fn insert(
     it: &NewRecording,
     rids: &mut Rids,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Recording> {
     let session = if it.kind == Kind::Session { None } else { session_naming(conn, &it.name).await? };
     let mut recording = Recording {
         id: it.id,
@@ -69,7 +77,7 @@ async fn insert(
         reason: String::new(),
         revision: 1,
     };
-    if let Some(session) = session {
+    if let Some(session) = &session {
         session.takes(&mut recording);
     }
     let rid = rids.free(conn, recording.dated()).await?;
@@ -101,16 +109,16 @@ async fn insert(
         .bind(&id)
         .execute(&mut *conn)
         .await?;
-    add_usage(conn, &it.store, codec::signed(it.digest.size)).await?;
     let details = json!({ "name": it.name, "store": it.store, "key": it.key, "version": it.version,
                           "size": it.digest.size, "sha256": it.digest.sha256 });
     audit::write(conn, now, "intake", "accept", Some(&id), details).await?;
     if it.kind == Kind::Session {
         name_tracks(conn, it, rids, now).await?;
-    } else {
+    } else if session.is_some() {
         touch_sessions_naming(conn, &it.name).await?;
     }
-    search::index(conn, rid, &recording).await
+    search::index(conn, rid, &recording).await?;
+    Ok(recording)
 }
 
 /// The same recording, other bytes: what was measured of the former ones is void.
@@ -119,7 +127,7 @@ async fn replace(
     it: &NewRecording,
     rids: &mut Rids,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Recording> {
     let id = it.id.to_string();
     let (store, size): (String, i64) = sqlx::query_as("SELECT store, size FROM recording WHERE id = ?")
         .bind(&id)
@@ -159,8 +167,9 @@ async fn replace(
     } else {
         touch_sessions_naming(conn, &it.name).await?;
     }
-    let recording = look::get(conn, it.id).await?.expect("just updated, in this transaction");
-    place(conn, &recording, rids).await
+    let recording = there(conn, it.id).await?;
+    place(conn, &recording, rids).await?;
+    Ok(recording)
 }
 
 /// Writes the manifest down, and binds whatever of it has come.

@@ -63,7 +63,7 @@ impl Sqlite {
         schema::bring_up_to_date(&mut first, path).await?;
         first.close().await?;
 
-        let writer = options.clone().pragma("cache_size", "-4096").thread_name(|_| "catalog-write".into());
+        let writer = options.clone().pragma("cache_size", "-8192").thread_name(|_| "catalog-write".into());
         let readers = options.pragma("cache_size", "-1024").pragma("query_only", "on");
         let readers = readers.thread_name(|n| format!("catalog-read-{n}"));
         let pool = || {
@@ -72,13 +72,12 @@ impl Sqlite {
                 .test_before_acquire(false)
                 // Our own callers queue for as long as the work before them takes.
                 .acquire_timeout(6 * PATIENCE)
+                // An idle worker holds no caches.
+                .idle_timeout(Some(Duration::from_secs(60)))
         };
         Ok(Self {
-            writer: pool().max_connections(1).idle_timeout(None).connect_lazy_with(writer),
-            readers: pool()
-                .max_connections(READERS)
-                .idle_timeout(Some(Duration::from_secs(60)))
-                .connect_lazy_with(readers),
+            writer: pool().max_connections(1).connect_lazy_with(writer),
+            readers: pool().max_connections(READERS).connect_lazy_with(readers),
         })
     }
 
