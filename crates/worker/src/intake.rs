@@ -82,13 +82,18 @@ impl Intake {
         files: impl Stream<Item = Found>,
         mut on: impl FnMut(&Found, &Taken),
     ) -> Result<()> {
-        let prepared =
-            files.map(|found| self.prepare(found)).buffer_unordered(CONCURRENT).ready_chunks(BATCH);
+        // Tasks of their own: a future that is not polled while a batch is accepted would keep its catalog connection,
+        // and sixteen of those leave none for the batch.
+        let prepare = |found| {
+            let intake = self.clone();
+            tokio::spawn(async move { intake.prepare(found).await })
+        };
+        let prepared = files.map(prepare).buffer_unordered(CONCURRENT).ready_chunks(BATCH);
         futures::pin_mut!(prepared);
         while let Some(chunk) = prepared.next().await {
             let mut batch = Vec::with_capacity(chunk.len());
             for prepared in chunk {
-                match prepared? {
+                match prepared.context("taking in a file")?? {
                     Prepared::Stored(stored) => batch.push(*stored),
                     Prepared::Settled(found, taken) => on(&found, &taken),
                 }
