@@ -4,7 +4,7 @@ use domain::{AudioFacts, Dynamic, MediaFacts, StreamFacts, StreamKind, VideoFact
 
 use crate::container::{Container, Kind};
 use crate::describe::{Description, Stream, inert, ratio};
-use crate::packets::{Scan, Seen};
+use crate::packets::{Decoded, Scan, Seen};
 
 /// A stream with a single key frame is one GOP when it is no longer than this; above it the distance is unknown.
 const MOMENT_US: i64 = 10_000_000;
@@ -13,7 +13,7 @@ pub(crate) fn facts(
     container: &Container,
     description: &Description,
     scan: &Scan,
-    decoded: &Scan,
+    decoded: &Decoded,
 ) -> MediaFacts {
     let shown = |kind| matches!(kind, StreamKind::Video | StreamKind::Audio);
     let spans = |only_shown: bool| {
@@ -32,7 +32,7 @@ pub(crate) fn facts(
         .iter()
         .map(|stream| {
             let seen = scan.streams.get(&stream.index).unwrap_or(&nothing);
-            stream_facts(container, stream, seen, decoded.streams.get(&stream.index), start)
+            stream_facts(container, stream, seen, decoded, start)
         })
         .collect();
     MediaFacts {
@@ -55,7 +55,7 @@ fn stream_facts(
     container: &Container,
     stream: &Stream,
     seen: &Seen,
-    decoded: Option<&Seen>,
+    decoded: &Decoded,
     start: i64,
 ) -> StreamFacts {
     let kind = stream.kind();
@@ -81,16 +81,12 @@ fn stream_facts(
     }
 }
 
-fn video_facts(container: &Container, stream: &Stream, seen: &Seen, decoded: Option<&Seen>) -> VideoFacts {
+fn video_facts(container: &Container, stream: &Stream, seen: &Seen, decoded: &Decoded) -> VideoFacts {
     let pixel_format = inert(stream.pix_fmt.as_deref().unwrap_or("unknown"));
     let alpha_tag = stream.tag("alpha_mode").as_deref() == Some("1");
     // A full decode knows better than the packets which of them show a picture (VP9's hidden frames do not).
-    let times = match decoded {
-        Some(decoded) if decoded.frames.count > 1 && decoded.packets.count == seen.packets.count => {
-            &decoded.frames
-        }
-        _ => &seen.packets,
-    };
+    let whole = decoded.whole.get(&stream.index).filter(|whole| whole.frames.count > 1);
+    let times = whole.map_or(&seen.packets, |whole| &whole.frames);
     VideoFacts {
         width: stream.width,
         height: stream.height,
@@ -106,7 +102,7 @@ fn video_facts(container: &Container, stream: &Stream, seen: &Seen, decoded: Opt
             .filter(|_| seen.keys > 1 || seen.packets.span() <= MOMENT_US)
             .map(ms),
         closed_gop: !seen.leading,
-        constant_resolution: decoded.is_none_or(|decoded| decoded.sizes.len() <= 1),
+        constant_resolution: decoded.tallies.get(&stream.index).is_none_or(|tally| tally.sizes.len() <= 1),
         monotonic_dts: seen.monotonic_dts,
         simple_edit_list: match &container.kind {
             Kind::Mov(boxes) => {
@@ -166,14 +162,20 @@ fn has_alpha(pixel_format: &str) -> bool {
 
 /// The container's ratio where the pictures confirm it, because 30000/1001 cannot be measured; else as measured.
 fn frame_rate(stream: &Stream, pictures: u64, span: i64) -> (u32, u32) {
-    let claimed =
-        [stream.avg_frame_rate.as_deref(), stream.r_frame_rate.as_deref()].into_iter().filter_map(ratio);
+    let (base, average) = (ratio(stream.r_frame_rate.as_deref()), ratio(stream.avg_frame_rate.as_deref()));
     if pictures < 2 || span <= 0 {
-        return claimed.into_iter().next().unwrap_or((0, 1));
+        return average.or(base).unwrap_or((0, 1));
     }
     let measured = pictures as f64 * 1e6 / span as f64;
-    let near = |(num, den): &(u32, u32)| (f64::from(*num) / f64::from(*den) / measured - 1.0).abs() < 0.01;
-    claimed.into_iter().find(near).unwrap_or_else(|| ((measured * 1000.0).round().min(4e9) as u32, 1000))
+    let near = |ratio: Option<(u32, u32)>, tolerance: f64| {
+        ratio.filter(|(num, den)| (f64::from(*num) / f64::from(*den) / measured - 1.0).abs() < tolerance)
+    };
+    // The base rate is a round ratio where the average carries the container's rounding; 29.97 and 30 are 0.1 %
+    // apart.
+    near(base, 0.0005)
+        .or_else(|| near(average, 0.01))
+        .or_else(|| near(base, 0.01))
+        .unwrap_or_else(|| ((measured * 1000.0).round().min(4e9) as u32, 1000))
 }
 
 fn media_type(container: &Container, description: &Description, streams: &[StreamFacts]) -> &'static str {

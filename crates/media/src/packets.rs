@@ -22,6 +22,9 @@ pub(crate) struct Seen {
     /// Microseconds; between key frames, not counting from the last to the end.
     pub longest_key_distance: i64,
     pub last_key: Option<i64>,
+    /// Packets before the first key frame, within [`LEAD_US`]: they show nothing, and are no damage, where a
+    /// capture (or a window of ours) begins in the middle of a GOP.
+    pub before_key: u64,
     /// A packet after a key frame is shown before it: the GOP is open.
     pub leading: bool,
     /// Where the last packet starts in the file, and its bytes.
@@ -59,6 +62,8 @@ pub(crate) struct Intervals {
     total: u64,
 }
 
+/// Key frames further apart than this are rare, so that a first one that comes later is not how a capture begins.
+const LEAD_US: i64 = 10_000_000;
 /// H.264 and HEVC reorder across 16 pictures at most.
 const REORDER: usize = 17;
 /// Distinct intervals remembered: more are counted as different from all.
@@ -144,6 +149,10 @@ impl Seen {
             return;
         };
         self.packets.add(pts, row.duration);
+        let first = self.packets.first.unwrap_or(pts);
+        if self.last_key.is_none() && !row.key && pts.saturating_sub(first) < LEAD_US {
+            self.before_key += 1;
+        }
         if row.key {
             if let Some(last) = self.last_key {
                 self.longest_key_distance = self.longest_key_distance.max(pts.saturating_sub(last));
@@ -171,6 +180,57 @@ impl Seen {
     pub fn key_interval(&self) -> Option<i64> {
         let to_end = self.packets.end()?.saturating_sub(self.last_key?);
         Some(self.longest_key_distance.max(to_end))
+    }
+}
+
+/// What decoding came to.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    pub tallies: BTreeMap<u32, Tally>,
+    /// Streams of which everything was decoded, with what was seen.
+    pub whole: BTreeMap<u32, Seen>,
+    /// How the decoder crashed.
+    pub crashed: Option<String>,
+}
+
+impl Decoded {
+    pub fn add(&mut self, scan: Scan, everything: bool) {
+        for (index, seen) in scan.streams {
+            self.tallies.entry(index).or_default().add(&seen);
+            if everything {
+                self.whole.insert(index, seen);
+            }
+        }
+    }
+}
+
+/// What decoding one stream came to, over all windows.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub runs: u64,
+    /// Packets from which a picture or sound is expected.
+    pub packets: u64,
+    pub frames: u64,
+    /// Microseconds that the packets last.
+    pub lasting: i64,
+    /// The longest stretch in microseconds in which there are packets and no frames.
+    pub hole: i64,
+    pub sizes: Vec<(u32, u32)>,
+}
+
+impl Tally {
+    /// Adds one window, which a scan of its own read.
+    pub fn add(&mut self, seen: &Seen) {
+        self.runs += 1;
+        self.packets += seen.packets.count - seen.before_key;
+        self.frames += seen.frames.count;
+        self.lasting += seen.packets.lasting.max(seen.packets.span());
+        self.hole = self.hole.max(seen.frames.hole - seen.packets.hole);
+        for size in &seen.sizes {
+            if self.sizes.len() < MAX_SIZES && !self.sizes.contains(size) {
+                self.sizes.push(*size);
+            }
+        }
     }
 }
 
@@ -306,6 +366,19 @@ mod tests {
         assert!(!scan(&reordered).packets.intervals.vary());
         let variable: String = (0..300u64).map(|n| line(n * 33 + n % 7 * 9)).collect();
         assert!(scan(&variable).packets.intervals.vary());
+    }
+
+    #[test]
+    fn what_precedes_the_first_key_frame_is_not_expected_to_decode() {
+        let seen = scan(
+            "packet|stream_index=0|pts_time=7.0|flags=__\n\
+             packet|stream_index=0|pts_time=7.1|flags=__\n\
+             packet|stream_index=0|pts_time=7.2|flags=K_\n\
+             frame|stream_index=0|best_effort_timestamp_time=7.2|width=64|height=48",
+        );
+        let mut tally = Tally::default();
+        tally.add(&seen);
+        assert_eq!((tally.packets, tally.frames, tally.sizes), (1, 1, vec![(64, 48)]));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use tokio::io::AsyncReadExt;
 
 use crate::container::{self, Container, Kind};
 use crate::describe::Description;
-use crate::packets::Scan;
-use crate::windows::{self, Plan, Work};
+use crate::packets::{Decoded, Scan};
+use crate::windows::{self, Work};
 use crate::{Tools, facts, guard, verdict};
 
 impl Tools {
@@ -40,8 +40,8 @@ impl Tools {
             return Ok(unsupported(format!("it cannot be read within its budget: {budget}")));
         }
         let decoded = child.decode(&description, &scan).await?;
-        let facts = facts::facts(&container, &description, &scan, &decoded.scan);
-        let mut verdict = verdict::judge(&container, &facts, &scan, &decoded.scan);
+        let facts = facts::facts(&container, &description, &scan, &decoded);
+        let mut verdict = verdict::judge(&container, &facts, &scan, &decoded);
         if let Some(reason) =
             decoded.crashed.or(crash(end)).or(cut_adts(&facts.format, source, &scan).map_err(ours)?)
         {
@@ -66,6 +66,9 @@ const MEMORY: u64 = 1 << 30;
 /// Bytes a pixel for decoding: 10-bit 4:2:0 takes 3, and a decoder holds 16 references and its threads' pictures.
 const BYTES_A_PIXEL: u64 = 64;
 
+const DECODED: &str = "packet=stream_index,pts_time,dts_time,duration_time,size,flags:frame=stream_index,\
+    best_effort_timestamp_time,pkt_dts_time,duration_time,pkt_duration_time,nb_samples,width,height";
+
 /// The calls of ffprobe for one source.
 struct Child<'a> {
     tools: &'a Tools,
@@ -73,12 +76,6 @@ struct Child<'a> {
     source: &'a Path,
     /// The source as argv names it.
     input: String,
-}
-
-#[derive(Default)]
-struct Decoded {
-    scan: Scan,
-    crashed: Option<String>,
 }
 
 impl Child<'_> {
@@ -112,27 +109,28 @@ impl Child<'_> {
         for (kind, selector) in [(StreamKind::Video, "V"), (StreamKind::Audio, "a")] {
             let (work, memory) = cost(description, scan, kind);
             let plan = windows::plan(self.tools.check, &work);
-            if work.cost == 0 || plan == Plan::Nothing {
+            if work.cost == 0 {
                 continue;
             }
-            let mut args = guard::ffprobe();
-            args.extend(words("-err_detect explode -threads"));
-            args.push(self.tools.threads.to_string());
-            args.extend(words("-select_streams"));
-            args.push(selector.to_owned());
-            if let Some(intervals) = plan.intervals() {
-                args.extend(["-read_intervals".to_owned(), intervals]);
+            for interval in plan.runs() {
+                let mut args = guard::ffprobe();
+                args.extend(words("-err_detect explode -threads"));
+                args.push(self.tools.threads.to_string());
+                args.extend(["-select_streams".to_owned(), selector.to_owned()]);
+                let everything = interval.is_none();
+                args.extend(
+                    interval.into_iter().flat_map(|interval| ["-read_intervals".to_owned(), interval]),
+                );
+                args.extend(words("-show_packets -show_frames -show_entries"));
+                args.push(DECODED.to_owned());
+                let wall = if self.tools.check == crate::Check::Full { FULL_CHECK } else { CHECK };
+                // Out of budget is no fault of the recording: what was decoded until then is judged. A run of its
+                // own for each window, because after a seek all that precedes a key frame is to be left out.
+                let mut scan = Scan::default();
+                let end = self.lines(args, limits(wall, memory), &mut scan).await?;
+                decoded.crashed = decoded.crashed.or(crash(end));
+                decoded.add(scan, everything && end.success());
             }
-            args.extend(words("-show_packets -show_frames -show_entries"));
-            args.push(
-                "packet=stream_index,pts_time,dts_time,duration_time,size,flags:frame=stream_index,\
-                 best_effort_timestamp_time,pkt_dts_time,duration_time,pkt_duration_time,nb_samples,width,height"
-                    .to_owned(),
-            );
-            let wall = if self.tools.check == crate::Check::Full { FULL_CHECK } else { CHECK };
-            // Out of budget is no fault of the recording: what was decoded until then is judged.
-            let end = self.lines(args, limits(wall, memory), &mut decoded.scan).await?;
-            decoded.crashed = decoded.crashed.or(crash(end));
         }
         Ok(decoded)
     }

@@ -5,7 +5,7 @@ use domain::{MediaFacts, StreamFacts, StreamKind, Verdict};
 use crate::container::{Container, Kind};
 use crate::describe::{Description, Stream};
 use crate::guard::{MAX_DURATION, MAX_PIXELS, MAX_STREAMS};
-use crate::packets::{Scan, Seen};
+use crate::packets::{Decoded, Scan, Seen, Tally};
 
 /// Frames per second at most. Slow-motion cameras reach 960; above that it is a header's lie, and work without end.
 pub(crate) const MAX_FRAME_RATE: u64 = 1000;
@@ -63,7 +63,7 @@ pub(crate) fn too_large(width: u32, height: u32) -> Option<String> {
 }
 
 /// The verdict over what was read and decoded. `decoded` is empty where nothing was checked.
-pub(crate) fn judge(container: &Container, facts: &MediaFacts, scan: &Scan, decoded: &Scan) -> Verdict {
+pub(crate) fn judge(container: &Container, facts: &MediaFacts, scan: &Scan, decoded: &Decoded) -> Verdict {
     if let Some(reason) = over_limit(facts) {
         return Verdict::Unsupported { reason };
     }
@@ -76,7 +76,7 @@ pub(crate) fn judge(container: &Container, facts: &MediaFacts, scan: &Scan, deco
     if playing.iter().all(|s| s.packets == 0) && reasons.is_empty() {
         reasons.push("its header describes streams, and there is no data in them".to_owned());
     }
-    reasons.extend(playing.iter().filter_map(|s| undecoded(s, decoded.streams.get(&s.index)?)));
+    reasons.extend(playing.iter().filter_map(|s| undecoded(s, decoded.tallies.get(&s.index)?)));
     let seen: Vec<&Seen> = playing.iter().filter_map(|s| scan.streams.get(&s.index)).collect();
     if !seen.is_empty() && seen.iter().all(|s| s.packets.hole > MAX_HOLE_US) {
         let hole = seen.iter().map(|s| s.packets.hole).min().unwrap_or(0);
@@ -133,48 +133,40 @@ fn shortfall(container: &Container, facts: &MediaFacts) -> Option<String> {
     }
 }
 
-/// Whether a stream's packets become frames. Packets and frames were counted over the same stretch.
-fn undecoded(stream: &StreamFacts, seen: &Seen) -> Option<String> {
-    let (packets, frames) = (seen.packets.count, seen.frames.count);
-    let name = format!(
-        "{} stream {} ({})",
-        if stream.video.is_some() { "video" } else { "audio" },
-        stream.index,
-        stream.codec
-    );
+/// Whether a stream's packets become frames. Packets and frames were counted over the same stretches.
+fn undecoded(stream: &StreamFacts, tally: &Tally) -> Option<String> {
+    let &Tally { packets, frames, .. } = tally;
+    let name = match stream.video {
+        Some(_) => format!("video stream {} ({})", stream.index, stream.codec),
+        None => format!("audio stream {} ({})", stream.index, stream.codec),
+    };
     if packets > 0 && frames == 0 {
-        // A decoder may keep the only packet of a stub of audio as its delay.
+        // A decoder may keep the only packets of a stub of audio as its delay.
         return (stream.video.is_some() || packets > 3).then(|| format!("{name} does not decode"));
     }
     let lost = packets.saturating_sub(frames);
     let tolerated = match &stream.video {
         // Two field pictures make one frame, and hidden reference frames of VP8, VP9 and AV1 make none.
         Some(video) if video.interlaced || ["vp8", "vp9", "av1"].contains(&stream.codec.as_str()) => {
-            packets / 2 + 8
+            packets / 2
         }
-        // The leading pictures of an open GOP do not decode where a check starts.
-        Some(_) => packets / 50 + 8,
-        // Encoder delay, and the first packet after a seek.
-        None => packets / 50 + 6,
+        _ => packets / 50,
     };
-    if lost > tolerated {
+    // Encoder delay, leading pictures and what a decoder keeps back, once for each window.
+    if lost > tolerated + 8 * tally.runs {
+        let whole = tally.lasting / 1000 >= i64::try_from(stream.duration_ms).unwrap_or(i64::MAX) / 10 * 9;
+        let checked = if whole { "" } else { " that were checked" };
         return Some(match stream.audio {
-            Some(_) => format!(
-                "{name} decodes to {} of {}",
-                share(frames, packets, &seen.packets),
-                seconds_us(seen.packets.lasting.max(seen.packets.span()))
-            ),
-            None => format!("{name} decodes to {frames} pictures of {packets}"),
+            Some(_) => {
+                let held = (i128::from(tally.lasting) * i128::from(frames) / i128::from(packets)) as i64;
+                format!("{name} decodes to {} of {}{checked}", seconds_us(held), seconds_us(tally.lasting))
+            }
+            None => format!("{name} decodes to {frames} pictures of {packets}{checked}"),
         });
     }
-    // A picture every second is expected where there is a packet every second.
-    let hole = seen.frames.hole - seen.packets.hole;
-    (hole > 1_000_000).then(|| format!("{name} has {} in which nothing decodes", seconds_us(hole)))
-}
-
-fn share(frames: u64, packets: u64, times: &crate::packets::Times) -> String {
-    let all = times.lasting.max(times.span());
-    seconds_us((i128::from(all) * i128::from(frames) / i128::from(packets.max(1))) as i64)
+    // Where there are packets every moment, a picture is expected every moment.
+    (tally.hole > 1_000_000)
+        .then(|| format!("{name} has {} in which nothing decodes", seconds_us(tally.hole)))
 }
 
 fn named(stream: &Stream) -> String {
@@ -190,4 +182,60 @@ fn seconds(ms: u64) -> String {
 }
 fn seconds_us(us: i64) -> String {
     format!("{:.1} s", us as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::AudioFacts;
+
+    fn sound(packets: u64, frames: u64) -> Option<String> {
+        let stream = StreamFacts {
+            index: 1,
+            kind: StreamKind::Audio,
+            codec: "mp3".to_owned(),
+            profile: None,
+            language: None,
+            title: None,
+            default: true,
+            start_ms: 0,
+            duration_ms: 4000,
+            packets,
+            bit_rate: 0,
+            video: None,
+            audio: Some(AudioFacts { sample_rate: 48_000, channels: 2 }),
+        };
+        undecoded(&stream, &Tally { runs: 1, packets, frames, lasting: 4_000_000, ..Tally::default() })
+    }
+
+    #[test]
+    fn packets_that_become_no_frames_are_damage() {
+        assert_eq!(sound(160, 160), None);
+        assert_eq!(sound(160, 158), None, "encoder delay");
+        assert_eq!(sound(160, 40).as_deref(), Some("audio stream 1 (mp3) decodes to 1.0 s of 4.0 s"));
+        assert_eq!(sound(160, 0).as_deref(), Some("audio stream 1 (mp3) does not decode"));
+        assert_eq!(sound(1, 0), None, "a stub");
+    }
+
+    #[test]
+    fn a_header_is_believed_only_where_it_is_a_promise() {
+        let container = |kind| Container { len: 1000, kind, short: None };
+        let facts = |format: &str| MediaFacts {
+            format: format.to_owned(),
+            media_type: String::new(),
+            duration_ms: 2400,
+            header_duration_ms: Some(4000),
+            bit_rate: 0,
+            streams: Vec::new(),
+            claimed_created: None,
+            claimed_title: None,
+        };
+        let whole = Kind::Mov(crate::boxes::Boxes::default());
+        let fragmented = Kind::Mov(crate::boxes::Boxes { fragmented: true, ..Default::default() });
+        let said = "holds 2.4 s of the 4.0 s that its header promises";
+        assert_eq!(shortfall(&container(whole), &facts("mov,mp4")).as_deref(), Some(said));
+        assert_eq!(shortfall(&container(fragmented), &facts("mov,mp4")), None);
+        assert_eq!(shortfall(&container(Kind::Other), &facts("mp3")), None, "estimated from the bit rate");
+        assert_eq!(shortfall(&container(Kind::Other), &facts("flac")).as_deref(), Some(said));
+    }
 }

@@ -62,14 +62,19 @@ pub(crate) fn plan(check: Check, work: &Work) -> Plan {
 }
 
 impl Plan {
-    /// ffprobe's `-read_intervals`; `None` for everything.
-    pub fn intervals(&self) -> Option<String> {
-        let Plan::Windows(windows) = self else { return None };
+    /// ffprobe's `-read_intervals` for each run of its own; none of it for everything.
+    pub fn runs(&self) -> Vec<Option<String>> {
         let seconds = |us: i64| format!("{:.3}", us as f64 / 1e6);
-        let one = |(start, length): &(Option<i64>, i64)| {
-            format!("{}%+{}", start.map(seconds).unwrap_or_default(), seconds(*length))
-        };
-        Some(windows.iter().map(one).collect::<Vec<_>>().join(","))
+        match self {
+            Plan::Nothing => Vec::new(),
+            Plan::Everything => vec![None],
+            Plan::Windows(windows) => windows
+                .iter()
+                .map(|(start, length)| {
+                    Some(format!("{}%+{}", start.map(seconds).unwrap_or_default(), seconds(*length)))
+                })
+                .collect(),
+        }
     }
 }
 
@@ -92,13 +97,14 @@ mod tests {
         let work =
             Work { duration: 300 * S, start: S, cost: 9000 * picture(1280 * 720), key_interval: Some(2 * S) };
         let plan = plan(Check::Windows, &work);
-        assert_eq!(plan.intervals().as_deref(), Some("%+11.676,145.162%+11.676,289.324%+11.676"));
+        let runs: Vec<_> = plan.runs().into_iter().flatten().collect();
+        assert_eq!(runs, ["%+11.676", "145.162%+11.676", "289.324%+11.676"]);
     }
 
     #[test]
     fn a_day_with_one_key_frame_is_not_decoded_to_reach_its_middle() {
         let day = 86_400 * S;
         let work = Work { duration: day, start: 0, cost: 86_400 * picture(64 * 64), key_interval: Some(day) };
-        assert_eq!(plan(Check::Windows, &work).intervals().as_deref(), Some("%+20.000"));
+        assert_eq!(plan(Check::Windows, &work).runs(), [Some("%+20.000".to_owned())]);
     }
 }

@@ -221,6 +221,22 @@ async fn bytes_destroyed_in_the_middle_are_found_by_counting_pictures() {
 }
 
 #[tokio::test]
+async fn a_long_recording_is_checked_in_windows_that_may_begin_in_the_middle_of_a_gop() {
+    let long = ffmpeg(
+        "windows.ts",
+        "-f lavfi -i testsrc2=size=160x120:rate=10:duration=150 -c:v libx264 -preset ultrafast -g 70",
+    );
+    good(&long).await;
+    let broken = changed("windows-destroyed.ts", &long, |mut bytes| {
+        // The tail's packets keep their headers and lose their pictures.
+        let tail = bytes.len() / 188 / 10 * 9;
+        bytes.chunks_mut(188).skip(tail).for_each(|packet| packet.iter_mut().skip(40).for_each(|b| *b = 0));
+        bytes
+    });
+    damage(&broken).await;
+}
+
+#[tokio::test]
 async fn audio_that_does_not_decode_is_named() {
     // The sample table stays; what it points at is no AAC.
     let broken = changed("mute.m4a", &ffmpeg("tone.m4a", &format!("{TONE} -c:a aac")), |mut bytes| {
