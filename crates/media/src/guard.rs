@@ -286,6 +286,14 @@ mod tests {
             assert!(opens(Vec::new(), &file).await, "without the guard ffprobe reads the neighbour");
             assert!(!opens(ffprobe(), &file).await);
         }
+        // Without the guard these wait for the network or for ever.
+        let dash =
+            "<?xml version=\"1.0\"?><MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\"></MPD>";
+        let sdp = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\nc=IN IP4 127.0.0.1\r\nm=audio 5004 RTP/AVP 0\r\n";
+        let endless = "#EXTM3U\n#EXTINF:1,\nendless.mp4\n";
+        for (file, text) in [("dash.mp4", dash), ("sdp.mp4", sdp), ("endless.mp4", endless)] {
+            assert!(!opens(ffprobe(), &common::bytes(file, text.as_bytes())).await, "{file}");
+        }
     }
 
     #[tokio::test]

@@ -1,4 +1,7 @@
 //! Each attack on media meets what `security.md` says it must.
+//!
+//! Playlists never get as far as ffprobe here: our own look refuses them. That ffprobe's whitelists would refuse
+//! them too is tested beside them, in `guard.rs`.
 
 mod common;
 
@@ -38,9 +41,6 @@ async fn playlists_that_point_at_a_neighbour_are_refused_unread() {
         format!(
             "<?xml version=\"1.0\"?><MPD type=\"static\"><Period><BaseURL>{neighbour}</BaseURL></Period></MPD>"
         ),
-        // A byte that no text has takes it past our own look, to ffprobe's whitelist.
-        format!("#EXTM3U\u{0}\n#EXT-X-TARGETDURATION:9\n#EXTINF:4,\n{neighbour}\n#EXT-X-ENDLIST\n"),
-        format!("ffconcat version 1.0\nfile '{neighbour}'\n#\u{0}\n"),
     ];
     for playlist in playlists {
         let file = dir.path().join("holiday.mp4");
@@ -60,8 +60,7 @@ async fn playlists_that_reach_for_the_network_never_connect() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     for playlist in [
         format!("#EXTM3U\n#EXTINF:4,\nhttp://127.0.0.1:{port}/secret\n#EXT-X-ENDLIST\n"),
-        format!("#EXTM3U\u{0}\n#EXTINF:4,\nhttp://127.0.0.1:{port}/secret\n#EXT-X-ENDLIST\n"),
-        format!("ffconcat version 1.0\nfile http://127.0.0.1:{port}/secret\n#\u{0}"),
+        format!("ffconcat version 1.0\nfile http://127.0.0.1:{port}/secret\n"),
         format!("v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\nc=IN IP4 127.0.0.1\r\nm=audio {port} RTP/AVP 0\r\n"),
     ] {
         let file = dir.path().join("call.avi");
@@ -77,12 +76,10 @@ async fn playlists_that_reach_for_the_network_never_connect() {
 async fn endless_playlists_are_refused_at_once() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = dir.path().join("loop.mp4");
-    for mark in ["", "\u{0}"] {
-        std::fs::write(&file, format!("#EXTM3U{mark}\n#EXTINF:1,\nloop.mp4\n")).expect("writable");
-        let started = Instant::now();
-        refusal(&file).await;
-        assert!(started.elapsed() < Duration::from_secs(5));
-    }
+    std::fs::write(&file, "#EXTM3U\n#EXTINF:1,\nloop.mp4\n").expect("writable");
+    let started = Instant::now();
+    refusal(&file).await;
+    assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 /// 400 streams are refused by number; as many as a large meeting has are not.
