@@ -44,8 +44,9 @@ pub trait Catalog: Send + Sync {
     /// as it is; a known id with another version, accepted no earlier, is the same recording with new bytes:
     /// its probe is forgotten.
     ///
-    /// Sessions and their tracks find one another by name, whichever comes first. A track without tags or
-    /// recorded time takes its session's.
+    /// Sessions and their tracks find one another by name, whichever comes first; what a session has is never
+    /// taken from it by a later session or recording of the same names. A track without tags or recorded time
+    /// takes its session's.
     async fn accept(&self, batch: &[NewRecording], now: Timestamp) -> Result<Vec<Accepted>>;
 
     async fn get(&self, id: RecordingId) -> Result<Option<Recording>>;

@@ -50,8 +50,8 @@ macro_rules! contract_suite {
                 a_session_takes_the_tracks_that_came_before,
                 a_session_takes_the_tracks_that_come_later,
                 both_orders_end_the_same,
-                the_latest_recording_of_a_name_is_the_track,
-                the_latest_session_has_the_track,
+                what_a_session_has_is_never_taken_from_it,
+                the_latest_session_that_waits_has_the_track,
                 a_track_that_changes_wakes_its_session;
             settle:
                 a_decision_on_former_facts_is_refused,

@@ -66,27 +66,48 @@ pub async fn both_orders_end_the_same(f: &Fixture) {
     }
 }
 
-pub async fn the_latest_recording_of_a_name_is_the_track(f: &Fixture) {
-    let call = accept(&*f.catalog, &session("session.json", &[("ana.webm", "Ana")])).await;
-    let mut newer = recording("ana.webm");
-    newer.id = domain::RecordingId::derive(&[b"another content"]);
-    newer.accepted_at = later(10);
-    let newer = accept(&*f.catalog, &newer).await;
-    let older = accept(&*f.catalog, &recording("ana.webm")).await;
-    assert_eq!((older.session, newer.session), (Some(call.id), Some(call.id)));
-    let track = facts(&*f.catalog, call.id).await.tracks.remove(0).recording.unwrap();
-    assert_eq!(track.id, newer.id);
+/// Next week's call comes under the same names: it is another call, and leaves the first one as it was.
+pub async fn what_a_session_has_is_never_taken_from_it(f: &Fixture) {
+    let catalog = &*f.catalog;
+    let of_week = |week: u8| {
+        let mut call = session("call/session.json", &[("call/ana.webm", "Ana")]);
+        let mut ana = recording("call/ana.webm");
+        call.id = domain::RecordingId::derive(&[b"session", &[week]]);
+        ana.id = domain::RecordingId::derive(&[b"track", &[week]]);
+        (call.accepted_at, ana.accepted_at) = (later(u64::from(week)), later(u64::from(week)));
+        (call, ana)
+    };
+    let ((first, ana), (second, other_ana)) = (of_week(1), of_week(2));
+    let first = accept(catalog, &first).await;
+    let ana = accept(catalog, &ana).await;
+    let unchanged = get(catalog, first.id).await;
+    // The track before its manifest, the harder order.
+    let other_ana = accept(catalog, &other_ana).await;
+    assert_eq!((other_ana.kind, other_ana.session), (Kind::Recording, None), "no session wants another one");
+    let second = accept(catalog, &second).await;
+
+    assert_eq!(get(catalog, other_ana.id).await.session, Some(second.id));
+    assert_eq!(get(catalog, ana.id).await.session, Some(first.id));
+    assert_eq!(
+        get(catalog, first.id).await.revision,
+        unchanged.revision,
+        "the first call has nothing to look at"
+    );
+    for (session, track) in [(first.id, ana.id), (second.id, other_ana.id)] {
+        let facts = facts(catalog, session).await;
+        assert_eq!(facts.tracks[0].recording.as_ref().map(|r| r.id), Some(track));
+    }
 }
 
-pub async fn the_latest_session_has_the_track(f: &Fixture) {
-    let ana = accept(&*f.catalog, &recording("ana.webm")).await;
+/// Two sessions wait for the same name: the latest gets it, the other goes on waiting.
+pub async fn the_latest_session_that_waits_has_the_track(f: &Fixture) {
+    let older = accept(&*f.catalog, &session("old/session.json", &[("ana.webm", "Anna")])).await;
     let mut newer = session("new/session.json", &[("ana.webm", "Ana")]);
     newer.accepted_at = later(10);
     let newer = accept(&*f.catalog, &newer).await;
-    let older = accept(&*f.catalog, &session("old/session.json", &[("ana.webm", "Anna")])).await;
-    assert_eq!(get(&*f.catalog, ana.id).await.session, Some(newer.id));
-    // Both name it, so both look at it.
-    assert!(facts(&*f.catalog, older.id).await.tracks[0].recording.is_some());
+    let ana = accept(&*f.catalog, &recording("ana.webm")).await;
+    assert_eq!(ana.session, Some(newer.id));
+    assert!(facts(&*f.catalog, older.id).await.tracks[0].recording.is_none());
 }
 
 pub async fn a_track_that_changes_wakes_its_session(f: &Fixture) {

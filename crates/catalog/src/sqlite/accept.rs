@@ -4,7 +4,7 @@ use domain::{Kind, NewRecording, Recording, RecordingId, State, Timestamp};
 use serde_json::json;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{add_usage, audit, look, rows, search, touch, touch_sessions_naming};
+use super::{add_usage, audit, look, rows, search, touch, touch_session_of};
 use crate::{Accepted, Result, codec};
 
 pub(super) async fn accept(
@@ -57,7 +57,7 @@ async fn insert(
     rids: &mut Rids,
     now: Timestamp,
 ) -> Result<Recording> {
-    let session = if it.kind == Kind::Session { None } else { session_naming(conn, &it.name).await? };
+    let session = if it.kind == Kind::Session { None } else { session_wanting(conn, &it.name).await? };
     let mut recording = Recording {
         id: it.id,
         kind: it.kind,
@@ -114,8 +114,8 @@ async fn insert(
     audit::write(conn, now, "intake", "accept", Some(&id), details).await?;
     if it.kind == Kind::Session {
         name_tracks(conn, it, rids, now).await?;
-    } else if session.is_some() {
-        touch_sessions_naming(conn, &it.name).await?;
+    } else {
+        touch_session_of(conn, &id).await?;
     }
     search::index(conn, rid, &recording).await?;
     Ok(recording)
@@ -165,7 +165,7 @@ async fn replace(
             .await?;
         name_tracks(conn, it, rids, now).await?;
     } else {
-        touch_sessions_naming(conn, &it.name).await?;
+        touch_session_of(conn, &id).await?;
     }
     let recording = there(conn, it.id).await?;
     place(conn, &recording, rids).await?;
@@ -203,51 +203,61 @@ async fn name_tracks(
         .await?;
         names.insert(track.name.clone());
     }
+    let taker = Session { id: session.id, tags: session.tags.clone(), recorded_at: session.recorded_at };
     for name in names {
-        bind_all(conn, &name, rids, now).await?;
+        let named = session.tracks.iter().any(|t| t.name == name);
+        bind(conn, &taker, &name, named, rids, now).await?;
     }
     Ok(())
 }
 
-/// Every recording of this name belongs to the latest session that names it, or to none.
-async fn bind_all(conn: &mut SqliteConnection, name: &str, rids: &mut Rids, now: Timestamp) -> Result<()> {
-    let session = session_naming(conn, name).await?;
-    let found = sqlx::query(concat!(
+/// Gives a session its track of this name: the one it has, else the latest that no session has. A track that a
+/// manifest no longer names is let go.
+///
+/// What a session has is never taken from it: next week's call under the same names is another call.
+async fn bind(
+    conn: &mut SqliteConnection,
+    session: &Session,
+    name: &str,
+    named: bool,
+    rids: &mut Rids,
+    now: Timestamp,
+) -> Result<()> {
+    let row = sqlx::query(concat!(
         "SELECT ",
         rows::recording_columns!(),
-        " FROM recording r WHERE r.name = ? AND r.kind <> 'session'"
+        " FROM recording r WHERE r.name = ?1 AND r.kind <> 'session' AND (r.session = ?2 OR r.session IS NULL)
+          ORDER BY r.session IS NULL, r.accepted_at DESC, r.id DESC LIMIT 1"
     ))
     .bind(name)
-    .fetch_all(&mut *conn)
+    .bind(session.id.to_string())
+    .fetch_optional(&mut *conn)
     .await?;
-    for row in &found {
-        let before = rows::recording(row)?;
-        let mut recording = before.clone();
-        match &session {
-            Some(session) => session.takes(&mut recording),
-            None => {
-                recording.session = None;
-                recording.kind = Kind::Recording;
-            }
-        }
-        if recording != before {
-            let id = recording.id.to_string();
-            sqlx::query("UPDATE recording SET kind = ?, session = ?, tags = ?, recorded_at = ? WHERE id = ?")
-                .bind(recording.kind.as_str())
-                .bind(recording.session.map(|s| s.to_string()))
-                .bind(codec::to_json(&recording.tags))
-                .bind(recording.recorded_at.map(|t| t.0))
-                .bind(&id)
-                .execute(&mut *conn)
-                .await?;
-            touch(conn, &id).await?;
-            let details = json!({ "session": recording.session });
-            audit::write(conn, now, "intake", "bind", Some(&id), details).await?;
-        }
-        // Also when it was bound before: the participant's name or the session's title may be another.
-        place(conn, &recording, rids).await?;
+    let Some(row) = row else { return Ok(()) };
+    let before = rows::recording(&row)?;
+    let mut recording = before.clone();
+    if named {
+        session.takes(&mut recording);
+    } else if recording.session == Some(session.id) {
+        recording.session = None;
+        recording.kind = Kind::Recording;
     }
-    Ok(())
+    if recording != before {
+        let id = recording.id.to_string();
+        sqlx::query("UPDATE recording SET kind = ?, session = ?, tags = ?, recorded_at = ? WHERE id = ?")
+            .bind(recording.kind.as_str())
+            .bind(recording.session.map(|s| s.to_string()))
+            .bind(codec::to_json(&recording.tags))
+            .bind(recording.recorded_at.map(|t| t.0))
+            .bind(&id)
+            .execute(&mut *conn)
+            .await?;
+        touch(conn, &id).await?;
+        let details = json!({ "session": recording.session });
+        audit::write(conn, now, "intake", "bind", Some(&id), details).await?;
+    }
+    // Also when it was bound before: the participant's name or the session's title may be another.
+    place(conn, &recording, rids).await
 }
 
 /// Puts a recording where its date belongs, and into the search index as it is now.
@@ -293,10 +303,13 @@ impl Session {
     }
 }
 
-async fn session_naming(conn: &mut SqliteConnection, name: &str) -> Result<Option<Session>> {
+/// The latest session that names such a track and has none yet.
+async fn session_wanting(conn: &mut SqliteConnection, name: &str) -> Result<Option<Session>> {
     let row = sqlx::query(
         "SELECT s.id, s.tags, s.recorded_at FROM session_track t JOIN recording s ON s.id = t.session
-         WHERE t.name = ? ORDER BY s.accepted_at DESC, s.id DESC LIMIT 1",
+         WHERE t.name = ?1
+           AND NOT EXISTS (SELECT 1 FROM recording r WHERE r.name = ?1 AND r.session = t.session)
+         ORDER BY s.accepted_at DESC, s.id DESC LIMIT 1",
     )
     .bind(name)
     .fetch_optional(conn)

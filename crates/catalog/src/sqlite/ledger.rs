@@ -4,7 +4,7 @@ use domain::{Failure, JobId, Lane, Progress, Timestamp};
 use serde_json::json;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{audit, rows, touch, touch_sessions_naming};
+use super::{audit, rows, touch, touch_session_of};
 use crate::{Claim, Error, Kind, Next, Result, Retry, codec};
 
 pub(super) async fn due(
@@ -110,7 +110,7 @@ pub(super) async fn fail(
                               "error": failure });
         let worker = claim.job.worker.as_deref().unwrap_or("worker");
         audit::write(conn, now, worker, "park", Some(&recording), details).await?;
-        touch_with_sessions(conn, &recording).await?;
+        touch_with_session(conn, &recording).await?;
     }
     Ok(())
 }
@@ -151,7 +151,7 @@ pub(super) async fn retry(conn: &mut SqliteConnection, which: Retry, now: Timest
     for recording in recordings.iter().collect::<BTreeSet<_>>() {
         let jobs = recordings.iter().filter(|r| *r == recording).count();
         audit::write(conn, now, "user", "retry", Some(recording), json!({ "jobs": jobs })).await?;
-        touch_with_sessions(conn, recording).await?;
+        touch_with_session(conn, recording).await?;
     }
     Ok(recordings.len() as u64)
 }
@@ -173,17 +173,9 @@ pub(super) async fn recover(
 }
 
 /// Something of this recording changed that its sessions look at too.
-pub(super) async fn touch_with_sessions(conn: &mut SqliteConnection, recording: &str) -> Result<()> {
+pub(super) async fn touch_with_session(conn: &mut SqliteConnection, recording: &str) -> Result<()> {
     touch(conn, recording).await?;
-    let name: Option<String> =
-        sqlx::query_scalar("SELECT name FROM recording WHERE id = ? AND kind <> 'session'")
-            .bind(recording)
-            .fetch_optional(&mut *conn)
-            .await?;
-    match name {
-        Some(name) => touch_sessions_naming(conn, &name).await,
-        None => Ok(()),
-    }
+    touch_session_of(conn, recording).await
 }
 
 fn fenced(rows: u64, claim: &Claim) -> Result<()> {

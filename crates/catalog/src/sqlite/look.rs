@@ -54,10 +54,10 @@ pub(super) async fn facts(conn: &mut SqliteConnection, id: RecordingId) -> Resul
         let row = sqlx::query(concat!(
             "SELECT ",
             rows::recording_columns!(),
-            " FROM recording r WHERE r.name = ? AND r.kind <> 'session'
-              ORDER BY r.accepted_at DESC, r.id DESC LIMIT 1"
+            " FROM recording r WHERE r.name = ? AND r.session = ? ORDER BY r.accepted_at, r.id LIMIT 1"
         ))
         .bind(&track.name)
+        .bind(id.to_string())
         .fetch_optional(&mut *conn)
         .await?;
         let recording = row.as_ref().map(rows::recording).transpose()?;

@@ -248,17 +248,17 @@ async fn touch(conn: &mut SqliteConnection, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// What is true of a track is a fact of every session that names it.
-async fn touch_sessions_naming(conn: &mut SqliteConnection, name: &str) -> Result<()> {
-    let sessions: Vec<String> =
-        sqlx::query_scalar("SELECT DISTINCT session FROM session_track WHERE name = ?")
-            .bind(name)
-            .fetch_all(&mut *conn)
-            .await?;
-    for session in sessions {
-        touch(&mut *conn, &session).await?;
+/// What is true of a track is a fact of its session.
+async fn touch_session_of(conn: &mut SqliteConnection, recording: &str) -> Result<()> {
+    let session: Option<String> = sqlx::query_scalar("SELECT session FROM recording WHERE id = ?")
+        .bind(recording)
+        .fetch_optional(&mut *conn)
+        .await?
+        .flatten();
+    match session {
+        Some(session) => touch(conn, &session).await,
+        None => Ok(()),
     }
-    Ok(())
 }
 
 async fn add_usage(conn: &mut SqliteConnection, store: &str, bytes: i64) -> Result<()> {

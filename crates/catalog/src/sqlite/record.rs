@@ -50,7 +50,7 @@ pub(super) async fn record(
     let details = json!({ "job": spec.id, "action": spec.action.label(), "rule": spec.rule, "fact": fact,
                           "outdated": !current });
     audit::write(conn, now, worker, "record", Some(&id), details).await?;
-    ledger::touch_with_sessions(conn, &id).await
+    ledger::touch_with_session(conn, &id).await
 }
 
 /// Of bytes that are no longer the recording's it says nothing.

@@ -1,8 +1,8 @@
-use domain::{JobSpec, Kind, RecordingId, State, Timestamp};
+use domain::{JobSpec, RecordingId, State, Timestamp};
 use serde_json::json;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{audit, touch_sessions_naming};
+use super::{audit, touch_session_of};
 use crate::{Result, Settle, Settled, codec};
 
 pub(super) async fn settle(
@@ -23,7 +23,7 @@ pub(super) async fn settle(
 
 async fn settle_one(conn: &mut SqliteConnection, it: &Settle, now: Timestamp) -> Result<Settled> {
     let id = it.id.to_string();
-    let found = sqlx::query("SELECT kind, name, state, reason FROM recording WHERE id = ? AND revision = ?")
+    let found = sqlx::query("SELECT state, reason FROM recording WHERE id = ? AND revision = ?")
         .bind(&id)
         .bind(it.revision)
         .fetch_optional(&mut *conn)
@@ -72,9 +72,7 @@ async fn settle_one(conn: &mut SqliteConnection, it: &Settle, now: Timestamp) ->
         let details = json!({ "from": before, "to": decision.state, "reason": decision.reason });
         audit::write(conn, now, "decide", "state", Some(&id), details).await?;
         // A session may be waiting for its track to get anywhere.
-        if codec::kind(row.try_get("kind")?)? != Kind::Session {
-            touch_sessions_naming(conn, row.try_get("name")?).await?;
-        }
+        touch_session_of(conn, &id).await?;
     }
     Ok(Settled::Applied { jobs })
 }
