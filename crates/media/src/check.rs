@@ -136,7 +136,10 @@ pub(crate) fn picture(bytes: &[u8]) -> bool {
 }
 
 pub(crate) fn seconds(ms: u64) -> String {
-    format!("{:.1} s", ms as f64 / 1000.0)
+    match ms {
+        0..1000 => format!("{:.2} s", ms as f64 / 1000.0),
+        _ => format!("{:.1} s", ms as f64 / 1000.0),
+    }
 }
 
 pub(crate) fn name(kind: StreamKind) -> &'static str {

@@ -92,11 +92,11 @@ impl Tools {
         } else {
             None
         };
-        let Some(second) = second else { return Err(failed(&short)) };
+        let Some(second) = second else { return Err(failed(source, &short)) };
         tracing::info!(reason = %short.sentence, "converting once more");
         match self.attempt(work, source, facts, &second, progress).await? {
             Ok(made) => Ok(made),
-            Err(short) => Err(failed(&short)),
+            Err(short) => Err(failed(source, &short)),
         }
     }
 
@@ -309,7 +309,14 @@ fn salvaged(plan: &Plan, facts: &MediaFacts, got: &MediaFacts, reason: &str) -> 
     sentence + "."
 }
 
-fn failed(short: &Short) -> Failure {
+fn failed(source: &Source<'_>, short: &Short) -> Failure {
+    if let Some(reason) = source.damaged() {
+        let reason = reason.trim_end_matches('.');
+        return Failure::permanent(format!(
+            "Nothing of this damaged recording could be salvaged ({reason}): {}. The source is kept.",
+            short.sentence
+        ));
+    }
     Failure::permanent(format!(
         "The output is not what the recording is: {}. The source is kept; probe it again if it changed.",
         short.sentence

@@ -68,8 +68,11 @@ pub(crate) fn picture(stream: &StreamFacts, facts: &VideoFacts, into: Into, tone
 }
 
 impl Picture {
-    pub(crate) fn rate(mut self, rate: (u32, u32)) -> Picture {
-        self.filters.push(format!("fps={}", size::rate_text(rate)));
+    /// A constant rate for a stream of so many pictures.
+    pub(crate) fn rate(mut self, rate: (u32, u32), packets: u64) -> Picture {
+        // How long a lone picture lasts is unknown, and rounding its end would leave none.
+        let end = if packets == 1 { ":start_time=0:eof_action=pass" } else { "" };
+        self.filters.push(format!("fps={}{end}", size::rate_text(rate)));
         self
     }
 

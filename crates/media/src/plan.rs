@@ -162,12 +162,14 @@ fn video_plan(
         }
         Some(mut why) => {
             let size = size::fit(facts.display_size(), target.short_side);
-            let rate = size::rate(facts.frame_rate, facts.variable_frame_rate, target.max_fps);
+            // The rate of a lone picture is whatever its container counts time in.
+            let average = if stream.packets == 1 { (0, 1) } else { facts.frame_rate };
+            let rate = size::rate(average, facts.variable_frame_rate, target.max_fps);
             if facts.dynamic != Dynamic::Sdr && !given.tonemap {
                 why += "; its colours are not mapped, because this ffmpeg has no zscale and tonemap filters";
             }
             let picture = picture::picture(stream, facts, Into::Size(size.0, size.1), given.tonemap)
-                .rate(rate)
+                .rate(rate, stream.packets)
                 .format("yuv420p");
             (How::Encode(EncodeVideo { picture, rate }), size, why)
         }

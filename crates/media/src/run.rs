@@ -89,9 +89,14 @@ fn stopped(exit: Exit, stderr: &str) -> Option<Failure> {
 
 /// The last thing ffmpeg complained of, for a person.
 pub(crate) fn complaint(stderr: &str) -> String {
-    let line =
+    // `[mov,mp4 @ 0x5647aa65a740] stream 1: partial file`: the address is another one each time.
+    let bare = |line: &str| match line.split_once("] ") {
+        Some((tag, rest)) if tag.starts_with('[') && tag.contains(" @ 0x") => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    let last =
         stderr.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it gave no reason");
-    line.chars().take(300).collect()
+    bare(last).trim_end_matches('.').chars().take(300).collect()
 }
 
 /// Bytes under a directory.

@@ -71,6 +71,14 @@ const SAMPLES: u64 = 12_000_000;
 
 /// It draws the mean of absolute values, so rectifying first and thinning out then leaves the drawing the same.
 fn argv(stream: u32, duration_ms: u64, width: u32, height: u32) -> Vec<String> {
+    // Less than a sample a column is refused: a moment of sound gets silence behind it.
+    if duration_ms * 8 < u64::from(width) * 2 {
+        return drawn(&format!(
+            "[0:{stream}]aresample=48000:async=1:first_pts=0,aformat=sample_fmts=fltp:channel_layouts=mono,\
+                 apad=whole_len={},showwavespic=s={width}x{height}:colors=#4a90d9[v]",
+            width * 2
+        ));
+    }
     let rate = (SAMPLES / (duration_ms / 1000).max(1)).clamp(50, 8000);
     let thin = if rate < 8000 {
         format!("aeval=exprs=abs(val(0)):c=mono,aresample={rate},aformat=channel_layouts=mono,")
@@ -81,9 +89,13 @@ fn argv(stream: u32, duration_ms: u64, width: u32, height: u32) -> Vec<String> {
         "[0:{stream}]aresample=8000:async=1:first_pts=0,aformat=sample_fmts=fltp:channel_layouts=mono,\
          {thin}showwavespic=s={width}x{height}:colors=#4a90d9[v]"
     );
+    drawn(&graph)
+}
+
+fn drawn(graph: &str) -> Vec<String> {
     Argv::new()
         .source(&[], 0)
-        .args(&["-filter_complex", &graph, "-map", "[v]", "-frames:v", "1", "-c:v", "png"])
+        .args(&["-filter_complex", graph, "-map", "[v]", "-frames:v", "1", "-c:v", "png"])
         .strip()
         .output("image2pipe", "waveform.png")
 }
