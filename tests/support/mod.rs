@@ -124,9 +124,10 @@ impl Up {
     /// Ctrl-C, and a clean end.
     pub fn stop(mut self) {
         self.signal("INT");
-        let status =
-            self.ended(Duration::from_secs(40)).unwrap_or_else(|| panic!("did not stop\n{}", self.log()));
-        assert!(status.success(), "{status}\n{}", self.log());
+        let status = self
+            .ended(Duration::from_secs(40))
+            .unwrap_or_else(|| panic!("did not stop within 40 s\n{}", self.log()));
+        assert!(status.success(), "stopped with {status}\n{}", self.log());
     }
 }
 

@@ -11,13 +11,13 @@ mod container;
 mod describe;
 mod ebml;
 mod facts;
+mod guard;
 mod packets;
+mod probe;
 mod riff;
+mod tools;
 mod verdict;
 mod windows;
-mod guard;
-mod probe;
-mod tools;
 
 mod argv;
 mod budget;

@@ -88,7 +88,8 @@ impl Intake {
             let intake = self.clone();
             tokio::spawn(async move { intake.prepare(found).await })
         };
-        let prepared = files.map(prepare).buffer_unordered(CONCURRENT).ready_chunks(BATCH);
+        // In their order: a manifest is accepted before its tracks, which else would be recordings for a moment.
+        let prepared = files.map(prepare).buffered(CONCURRENT).ready_chunks(BATCH);
         futures::pin_mut!(prepared);
         while let Some(chunk) = prepared.next().await {
             let mut batch = Vec::with_capacity(chunk.len());
