@@ -29,8 +29,8 @@ pub(crate) const LIST: &str = "segments.ffconcat";
 /// starts (a paused screen) is known. What was drawn earlier than this appears with its next change.
 const LEAD_US: i64 = 2_000_000;
 
-/// What every segment says of its colours, whoever is in it: it stands in H.264's headers, only the first segment's
-/// survive the join, and a decoder refuses pictures that want others (14 of 100 decoded).
+/// What every segment says of its colours, whoever is in it: it stands in H.264's headers, and only the first
+/// segment's survive the join.
 const SAME: &str =
     "setsar=1,format=yuv420p,setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709";
 

@@ -66,6 +66,12 @@ const MEMORY: u64 = 1 << 30;
 /// Bytes a pixel for decoding: 10-bit 4:2:0 takes 3, and a decoder holds 16 references and its threads' pictures.
 const BYTES_A_PIXEL: u64 = 64;
 
+/// Threads that decode one stream of a check: it is bounded to seconds, and `cost` counts it as small.
+const MAX_THREADS: u32 = 2;
+/// Address space that a thread takes before it does anything: the C library's arena and a stack. Too little of it
+/// looks like a recording that does not decode.
+const THREAD: u64 = 72 << 20;
+
 const DECODED: &str = "packet=stream_index,pts_time,dts_time,duration_time,size,flags:frame=stream_index,\
     best_effort_timestamp_time,pkt_dts_time,duration_time,pkt_duration_time,nb_samples,width,height";
 
@@ -107,7 +113,10 @@ impl Child<'_> {
     async fn decode(&self, description: &Description, scan: &Scan) -> Result<Decoded, Failure> {
         let mut decoded = Decoded::default();
         for (kind, selector) in [(StreamKind::Video, "V"), (StreamKind::Audio, "a")] {
-            let (work, memory) = cost(description, scan, kind);
+            let (work, streams, memory) = cost(description, scan, kind);
+            // One stream may use a second core; many of them are many decoders already.
+            let threads = if streams > 1 { 1 } else { self.tools.threads.min(MAX_THREADS) };
+            let memory = memory + u64::from(threads) * streams * THREAD;
             let plan = windows::plan(self.tools.check, &work);
             if work.cost == 0 {
                 continue;
@@ -115,7 +124,7 @@ impl Child<'_> {
             for interval in plan.runs() {
                 let mut args = guard::ffprobe();
                 args.extend(words("-err_detect explode -threads"));
-                args.push(self.tools.threads.to_string());
+                args.push(threads.to_string());
                 args.extend(["-select_streams".to_owned(), selector.to_owned()]);
                 let everything = interval.is_none();
                 args.extend(
@@ -214,8 +223,8 @@ impl Child<'_> {
     }
 }
 
-/// What decoding all streams of a kind costs, and the address space it may take.
-fn cost(description: &Description, scan: &Scan, kind: StreamKind) -> (Work, u64) {
+/// What decoding all streams of a kind costs, how many there are, and the address space that their pictures may take.
+fn cost(description: &Description, scan: &Scan, kind: StreamKind) -> (Work, u64, u64) {
     let mut work = Work { start: i64::MAX, ..Work::default() };
     let (mut end, mut pixels) = (i64::MIN, 0);
     let mut intervals = Vec::new();
@@ -229,9 +238,10 @@ fn cost(description: &Description, scan: &Scan, kind: StreamKind) -> (Work, u64)
         intervals.push(seen.key_interval());
     }
     work.duration = end.saturating_sub(work.start).max(0);
+    let streams = intervals.len() as u64;
     work.key_interval =
         intervals.into_iter().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
-    (work, MEMORY + pixels.min(guard::MAX_PIXELS) * BYTES_A_PIXEL)
+    (work, streams, MEMORY + pixels.min(guard::MAX_PIXELS) * BYTES_A_PIXEL)
 }
 
 async fn read_container(source: &Path) -> Result<Container, Failure> {
