@@ -16,6 +16,8 @@ use crate::{Found, Intake, Runner, Taken, intake::Seen, walk::Walk};
 /// How often the folder is looked at. Looking works on every filesystem, NFS and SMB included, where
 /// notifications do not.
 const LOOK: Duration = Duration::from_millis(500);
+/// After trouble that is not a file's (a full disk, a store away): it will not pass in a moment.
+const TROUBLE: Duration = Duration::from_secs(10);
 /// A folder that a person made and that we emptied goes after this long without a change in it.
 const EMPTY_FOLDERS: Duration = Duration::from_secs(60);
 
@@ -44,14 +46,24 @@ impl Inbox {
     /// Watches until `stop`.
     pub async fn run(mut self, runner: Runner, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            match self.look().await {
-                Ok(0) => {}
-                Ok(_) => runner.wake(),
-                Err(e) => warn!(error = format!("{e:#}"), "the inbox could not be emptied; trying again"),
-            }
+            let pause = match self.look().await {
+                Ok(taken) => {
+                    if taken > 0 {
+                        runner.wake();
+                    }
+                    LOOK
+                }
+                Err(e) => {
+                    warn!(
+                        error = format!("{e:#}"),
+                        "the inbox is not emptied; its files wait there; trying again"
+                    );
+                    TROUBLE
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }

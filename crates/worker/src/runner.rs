@@ -228,7 +228,13 @@ impl Runner {
         let kept = match done {
             Ok(outcome) => self.record(&claim, outcome).await,
             Err(Stop::Failed(failure)) => self.fail(&claim, failure).await,
-            Err(Stop::Lost) => return,
+            // The message may come again at once: the ledger knows whose the job is.
+            Err(Stop::Lost) => {
+                if let Err(e) = self.library.queue.release(&message.receipt, Duration::ZERO).await {
+                    debug!(error = %e, "message not given back; its visibility will end");
+                }
+                return;
+            }
         };
         drop(heartbeat);
         let settled = match kept {
