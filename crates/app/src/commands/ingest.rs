@@ -8,13 +8,14 @@ use anyhow::{Context as _, Result};
 use catalog::Catalog;
 use domain::{RecordingId, State};
 use tokio_util::sync::CancellationToken;
-use worker::{Found, Intake, Options, Taken, Walk};
+use worker::{Found, Intake, Options, Taken as TakenIn, Walk};
 
 use super::ls;
 use crate::{
     cli::Ingest,
     config::Config,
     exit::Code,
+    lock::{self, Taken},
     ui::{
         self,
         progress::{Follow, Show},
@@ -41,7 +42,7 @@ struct Tally {
 }
 
 pub async fn run(config: &Config, args: &Ingest) -> Result<Code> {
-    let workshop = wire::work(config, &args.machine).await?;
+    let mut workshop = wire::work(config, &args.machine).await?;
     let show = Show::pick(config.json);
     let stop = super::up::stop_on_signal();
     let runner = wire::runner(&workshop.library, &args.machine, DRAIN);
@@ -49,27 +50,60 @@ pub async fn run(config: &Config, args: &Ingest) -> Result<Code> {
         runner.recover().await?;
     }
     let tally = take_in(config, args, &workshop, &show, &stop).await?;
-    if args.no_wait || stop.is_cancelled() {
-        return finish(config, &workshop, &tally, false).await;
+    if !args.no_wait && !stop.is_cancelled() {
+        let catalog: Arc<dyn Catalog> = workshop.library.catalog.clone();
+        let mut follow = Follow::start(catalog, &show).await?;
+        if workshop.lock.is_none() {
+            watch(&mut workshop, &mut follow, &show, &stop).await?;
+        }
+        if workshop.lock.is_some() {
+            runner.recover().await?;
+            let rested = CancellationToken::new();
+            let work = async {
+                runner.run_to_rest(stop.clone()).await;
+                rested.cancel();
+            };
+            let ((), shown) = tokio::join!(work, follow.run_until(rested.clone()));
+            shown?;
+        }
     }
-    let catalog: Arc<dyn Catalog> = workshop.library.catalog.clone();
-    let mut follow = Follow::start(catalog, &show).await?;
-    if workshop.lock.is_some() {
-        let rested = CancellationToken::new();
-        let work = async {
-            runner.run_to_rest(stop.clone()).await;
-            rested.cancel();
-        };
-        let (_, shown) = tokio::join!(work, follow.run_until(rested.clone()));
-        shown?;
-    } else {
-        let holder = workshop.holder.map(|pid| format!(" (process {pid})")).unwrap_or_default();
-        show.say(&format!(
-            "`videorec up`{holder} does the work; this only watches: Ctrl-C leaves it working"
-        ));
-        follow.run_to_rest(stop.clone()).await?;
-    }
-    finish(config, &workshop, &tally, !stop.is_cancelled()).await
+    finish(config, &workshop, &tally, !args.no_wait && !stop.is_cancelled()).await
+}
+
+/// Watches the process that works here until nothing is left to do, or until it ends and this one can take over.
+async fn watch(
+    workshop: &mut Workshop,
+    follow: &mut Follow<'_>,
+    show: &Show,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let holder = workshop.holder.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+    show.say(&format!(
+        "another videorec{holder} does the work; this one watches, and takes over should it end"
+    ));
+    let over = stop.child_token();
+    let path = workshop.layout.lock();
+    let wait = async {
+        while !over.is_cancelled() {
+            if let Ok(Taken::Ours(lock)) = lock::take(&path) {
+                over.cancel();
+                return Some(lock);
+            }
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+        None
+    };
+    let watched = async {
+        let watched = follow.run_to_rest(over.clone()).await;
+        over.cancel();
+        watched
+    };
+    let (lock, watched) = tokio::join!(wait, watched);
+    workshop.lock = lock;
+    watched
 }
 
 async fn take_in(
@@ -114,21 +148,21 @@ async fn take_in(
     Ok(tally)
 }
 
-fn tell(config: &Config, show: &Show, found: &Found, taken: &Taken) {
+fn tell(config: &Config, show: &Show, found: &Found, taken: &TakenIn) {
     let name = text::inert(&found.name);
     if config.json {
         let mut object = serde_json::json!({ "name": found.name });
         match taken {
-            Taken::New { id, same_as, .. } => {
+            TakenIn::New { id, same_as, .. } => {
                 object["taken"] = "new".into();
                 object["id"] = id.to_string().into();
                 object["same_as"] = same_as.map(|s| s.to_string()).into();
             }
-            Taken::Known { id } => {
+            TakenIn::Known { id } => {
                 object["taken"] = "known".into();
                 object["id"] = id.to_string().into();
             }
-            Taken::Refused { reason } => {
+            TakenIn::Refused { reason } => {
                 object["taken"] = "refused".into();
                 object["reason"] = reason.clone().into();
             }
@@ -136,8 +170,8 @@ fn tell(config: &Config, show: &Show, found: &Found, taken: &Taken) {
         return ui::json(&object);
     }
     match taken {
-        Taken::Refused { reason } => show.say(&format!("not taken  {name}: {}", text::inert(reason))),
-        Taken::New { same_as: Some(other), .. } => {
+        TakenIn::Refused { reason } => show.say(&format!("not taken  {name}: {}", text::inert(reason))),
+        TakenIn::New { same_as: Some(other), .. } => {
             show.say(&format!("note: {name} has the same bytes as recording {}", other.short()));
         }
         _ => {}
@@ -145,18 +179,18 @@ fn tell(config: &Config, show: &Show, found: &Found, taken: &Taken) {
 }
 
 impl Tally {
-    fn add(&mut self, taken: &Taken) {
+    fn add(&mut self, taken: &TakenIn) {
         let id = match taken {
-            Taken::New { id, bytes, .. } => {
+            TakenIn::New { id, bytes, .. } => {
                 self.new += 1;
                 self.bytes += bytes;
                 id
             }
-            Taken::Known { id } => {
+            TakenIn::Known { id } => {
                 self.known += 1;
                 id
             }
-            Taken::Refused { .. } => {
+            TakenIn::Refused { .. } => {
                 self.refused += 1;
                 return;
             }
