@@ -13,7 +13,10 @@ use crate::{
     setup,
 };
 
-const BENCHES: &[(&str, &str, fn() -> Result<(), String>)] = &[
+/// Its name, what it measures, and how.
+type Bench = (&'static str, &'static str, fn() -> Result<(), String>);
+
+const BENCHES: &[Bench] = &[
     (
         "transcode",
         "5 min 720p through the system against bare ffmpeg with the same arguments",

@@ -9,7 +9,9 @@ pub fn test(args: &[String]) -> Result<(), String> {
     setup::ffmpeg()?;
     // The product's binary first: the end-to-end tests start it.
     run(&mut cargo(&["build", "--locked", "--package", "app"]))?;
-    run(cargo(&["test", "--locked", "--workspace"]).args(args))
+    let mut test = cargo(&["test", "--locked", "--workspace"]);
+    setup::without_layers(&mut test);
+    run(test.args(args))
 }
 
 pub fn all() -> Result<(), String> {

@@ -28,6 +28,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let quietly = |args: &[&str]| {
         let mut command = Command::new(&videorec);
         command.arg("--library").arg(&library).args(args);
+        setup::without_layers(&mut command);
         command
     };
     let mut ingest = quietly(&["ingest"]);

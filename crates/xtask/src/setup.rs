@@ -76,6 +76,14 @@ pub fn ffmpeg() -> Result<(), String> {
     }
 }
 
+/// macOS has none of Linux's sandbox layers. What the demo and the tests feed to ffmpeg there they made themselves, so
+/// they may name the layers to do without; `videorec` itself never does so by itself.
+pub fn without_layers(command: &mut Command) {
+    if cfg!(target_os = "macos") {
+        command.env("VIDEOREC_ALLOW_MISSING", "landlock,landlock-net,seccomp,parent-death");
+    }
+}
+
 pub fn which(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?)
         .map(|dir| dir.join(program))

@@ -48,8 +48,10 @@ pub fn encode() -> Result<(), String> {
 pub fn remux() -> Result<(), String> {
     let folder = work::folder("remux")?;
     let source = folder.join("source.mp4");
-    let gop = ["-g", "60", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac"];
-    make(&source, &gop)?;
+    // Below the preset's highest rate: nothing but the copy path's own conditions decides.
+    let rate = ["-b:v", "2500k", "-maxrate", "3500k", "-bufsize", "5000k"];
+    let video = ["-g", "60", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac"];
+    make(&source, &[&video[..], &rate].concat())?;
     let (mut copied, mut encoded) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {
         copied.push(conversion(&folder, ENCODE, &source)?);
