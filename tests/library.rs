@@ -218,8 +218,10 @@ fn another_policy_makes_what_it_asks_for_and_plan_says_so_first() {
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.err.contains("policy.yaml:5:") && wrong.err.contains("`convert`"), "{}", wrong.err);
 
-    let small =
-        "version: 1\nrules:\n  - name: small\n    match: all\n    convert: [mp4-480p]\n    tag: [small]\n";
+    // One of the shipped presets, and one of their own.
+    let small = "version: 1\n\
+        presets:\n  tiny: { kind: video, container: webm, video: { codec: vp9, short_side: 120, crf: 40 } }\n\
+        rules:\n  - { name: small, match: all, convert: [mp4-480p, tiny], tag: [small] }\n";
     fs::write(&file, small).unwrap();
     let plan = library.ok(&["plan"]);
     assert!(plan.contains("convert mp4-480p") && plan.contains("tag small"), "{plan}");
@@ -230,10 +232,14 @@ fn another_policy_makes_what_it_asks_for_and_plan_says_so_first() {
     let up = library.up(&[], &[]);
     eventually(|| {
         let lobby = &library.recordings()["lobby.mp4"];
-        let made = lobby["renditions"].as_array().unwrap().len() == 4 && lobby["tags"][0] == "small";
+        let made = lobby["renditions"].as_array().unwrap().len() == 5 && lobby["tags"][0] == "small";
         made.then_some(()).ok_or(format!("{lobby:#}"))
     });
     up.stop();
+    let lobby = &library.recordings()["lobby.mp4"];
+    let tiny = lobby["renditions"].as_array().unwrap().iter().find(|r| r["name"] == "tiny").unwrap();
+    let video = &tiny["facts"]["streams"][0];
+    assert_eq!((&video["codec"], &video["video"]["height"]), (&"vp9".into(), &120.into()), "{tiny:#}");
 }
 
 /// A job that gives up says why, and `retry` takes it up again when the reason is gone.
@@ -315,4 +321,61 @@ fn completions_are_to_be_had_for_every_shell() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(Library::new().ok(&["completions", shell]).contains("videorec"));
     }
+}
+
+/// A full disk is said and loses nothing: what fits is taken, what does not stays where it was, and room heals it.
+#[test]
+fn a_full_disk_is_said_and_loses_nothing() {
+    let library = Library::new();
+    fs::create_dir_all(library.root()).unwrap();
+    let root = library.root();
+    let mount = ["-t", "tmpfs", "-o", "size=24m", "tmpfs", root.to_str().unwrap()];
+    if !std::process::Command::new("mount").args(mount).status().is_ok_and(|s| s.success()) {
+        return eprintln!("skipped: only root may mount the small disk that this needs");
+    }
+    let _mounted = Unmount(root.clone());
+    let (small, large) = (library.home.path().join("small.mp4"), library.home.path().join("large.mp4"));
+    camera(&small);
+    fs::write(&large, vec![7; 40_000_000]).unwrap();
+    library.ok(&["ingest", small.to_str().unwrap()]);
+    let full = library.run(&["ingest", large.to_str().unwrap()]);
+    assert_eq!(full.code, Some(5), "{}", full.err);
+    assert!(full.err.contains("free some space"), "{}", full.err);
+    assert_eq!(library.recordings().len(), 1, "half a file became a recording");
+    assert_eq!(library.recordings()["small.mp4"]["state"], "ready");
+    assert!(
+        library
+            .json(&["doctor"])
+            .iter()
+            .any(|f| f["ok"] == false && f["says"].as_str().unwrap().contains("free"))
+    );
+
+    let grown = ["-o", "remount,size=200m", root.to_str().unwrap()];
+    assert!(std::process::Command::new("mount").args(grown).status().unwrap().success());
+    // Not a video, but taken in whole.
+    assert_eq!(library.run(&["ingest", large.to_str().unwrap()]).code, Some(1));
+    assert_eq!(library.recordings()["large.mp4"]["digest"]["size"], 40_000_000);
+}
+
+struct Unmount(std::path::PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// The process that works ends; the one that only watched takes over.
+#[test]
+fn who_watches_takes_over_when_the_worker_is_killed() {
+    let library = Library::new();
+    let source = library.home.path().join("long.webm");
+    browser(&source, 30, 300);
+    let mut up = library.up(&[], &[("VIDEOREC_CRASH_AT", "job-claimed:2")]);
+    eventually(|| library.inbox().is_dir().then_some(()).ok_or("no inbox".into()));
+    let said = library.run(&["ingest", source.to_str().unwrap()]);
+    assert!(up.ended(Duration::from_secs(1)).is_some(), "it was to be killed");
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.err.contains("takes over"), "{}", said.err);
+    assert_eq!(library.recordings()["long.webm"]["state"], "ready");
 }
