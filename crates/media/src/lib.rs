@@ -3,7 +3,7 @@
 //! Architecture invariant: media never knows where bytes live. It gets local paths and a private work directory
 //! of its own for every call, and it starts children through `sandbox` only.
 //!
-//! Every call of ffmpeg or ffprobe takes its input-side options from [`guard`], and reaches its inputs through
+//! Every call of ffmpeg or ffprobe takes its input-side options from `guard`, and reaches its inputs through
 //! names that `guard` made up: nothing a user chose is ever part of an argv.
 
 mod boxes;

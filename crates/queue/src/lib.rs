@@ -3,7 +3,7 @@
 //! Architecture invariant: never knows what a message means. A body is text; whoever receives it must look at the
 //! facts again, because a message may come twice, late, or after its cause is gone.
 //!
-//! A backend joins by passing [`contract`]: one suite for all, one line to join.
+//! A backend joins by passing [`mod@contract`]: one suite for all, one line to join.
 
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;

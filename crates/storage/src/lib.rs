@@ -3,7 +3,7 @@
 //! Architecture invariant: knows neither jobs nor policy. A store holds bytes under keys; what the bytes are
 //! for, how long they stay and who may have them is decided elsewhere.
 //!
-//! A backend joins by passing [`contract`]: one suite for all, one line to join.
+//! A backend joins by passing [`mod@contract`]: one suite for all, one line to join.
 
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;

@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, Key};
 /// Bytes under keys.
 ///
 /// Two things hold for every backend: nothing is visible under a key before it is complete (see [`Upload`]),
-/// and memory does not grow with an object's size. The suite in [`crate::contract`] says the rest.
+/// and memory does not grow with an object's size. The suite in [`mod@crate::contract`] says the rest.
 ///
 /// A call whose future is dropped, or whose answer is an error with [`Error::is_temporary`], may have had its
 /// effect all the same, as over any network: ask again, or repeat it with `if_absent`.
