@@ -175,7 +175,10 @@ impl<'a> Follow<'a> {
         overall.set_style(style("{bar:30} {pos}/{len} jobs{msg}"));
         overall.set_length(total);
         overall.set_position(self.done + self.parked);
-        overall.set_message(overall_note(self.started.elapsed(), self.done, open, self.parked));
+        let longest = running.iter().filter_map(|j| j.progress?.eta_ms).max().map(Duration::from_millis);
+        let note =
+            overall_note(self.started.elapsed(), self.done, open, self.parked, longest.unwrap_or_default());
+        overall.set_message(note);
 
         let now: BTreeSet<JobId> = running.iter().map(|j| j.spec.id).collect();
         self.bars.retain(|id, bar| {
@@ -205,14 +208,14 @@ fn job_note(job: &Job) -> String {
     speed.into_iter().chain(left).collect()
 }
 
-/// Speed and time left, as far as the jobs done so far tell.
-fn overall_note(elapsed: Duration, done: u64, open: u64, parked: u64) -> String {
+/// Speed and time left, as far as the jobs done so far tell; never less than what a running job still takes.
+fn overall_note(elapsed: Duration, done: u64, open: u64, parked: u64, longest: Duration) -> String {
     let gave_up = if parked == 0 { String::new() } else { format!(", {parked} gave up") };
     if done == 0 || open == 0 {
         return gave_up;
     }
     let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
-    let left = text::duration(Duration::from_secs_f64((open as f64 / rate).min(1e7)));
+    let left = text::duration(Duration::from_secs_f64((open as f64 / rate).min(1e7)).max(longest));
     format!(", {rate:.1} jobs/s, about {left} left{gave_up}")
 }
 
