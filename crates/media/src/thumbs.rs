@@ -26,7 +26,7 @@ impl Tools {
                 Failure::permanent("The recording has no video, so there is nothing to make thumbnails of.")
             })?;
         let tonemap = self.tonemaps(work, facts).await?;
-        let sheet = sheet(stream, video, sprite)?;
+        let mut sheet = sheet(stream, video, sprite)?;
 
         let poster_size = width_to(video.display_size(), poster_width);
         for at_ms in [poster_at(stream.duration_ms), 0] {
@@ -42,7 +42,13 @@ impl Tools {
         let each = |tick: Tick| progress(tick.of(0, total_us));
         let limits = load(stream, video, &sheet, self.parallel().0).limits(run::present(work))?;
         let args = tiles(stream, video, &sheet, tonemap);
-        let ended = self.ffmpeg(work, args, &[source.path], limits, &each).await?;
+        let mut ended = self.ffmpeg(work, args, &[source.path], limits, &each).await?;
+        if !whole(&work.join("sprite.jpg")) && sheet.keyframes_only {
+            // A single key frame that falls between two tiles leaves none at all: then every picture counts.
+            sheet.keyframes_only = false;
+            let args = tiles(stream, video, &sheet, tonemap);
+            ended = self.ffmpeg(work, args, &[source.path], limits, &each).await?;
+        }
         if !whole(&work.join("poster.jpg")) || !whole(&work.join("sprite.jpg")) {
             return Err(Failure::permanent(format!(
                 "No picture of this recording could be read: {}.",

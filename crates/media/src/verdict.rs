@@ -68,7 +68,7 @@ pub(crate) fn judge(container: &Container, facts: &MediaFacts, scan: &Scan, deco
         return Verdict::Unsupported { reason };
     }
     let mut reasons = Vec::new();
-    if let Some(reason) = shortfall(container, facts) {
+    if let Some(reason) = shortfall(container, facts, scan) {
         reasons.push(reason);
     }
     let playing: Vec<&StreamFacts> =
@@ -102,7 +102,7 @@ fn over_limit(facts: &MediaFacts) -> Option<String> {
 }
 
 /// What the container promises and does not hold.
-fn shortfall(container: &Container, facts: &MediaFacts) -> Option<String> {
+fn shortfall(container: &Container, facts: &MediaFacts, scan: &Scan) -> Option<String> {
     let claimed = match &container.kind {
         // The header of a fragmented file is no promise: it was written before its end was known.
         Kind::Mov(boxes) if boxes.fragmented => None,
@@ -121,6 +121,12 @@ fn shortfall(container: &Container, facts: &MediaFacts) -> Option<String> {
         .chain([facts.duration_ms])
         .max()
         .unwrap_or(0);
+    // Matroska's duration is its last timestamp, also where the first one is an hour (segmenters, `-copyts`).
+    let begins = match &container.kind {
+        Kind::Matroska(_) => scan.streams.values().filter_map(|seen| seen.packets.first).min().unwrap_or(0),
+        _ => 0,
+    };
+    let held = held + u64::try_from(begins / 1000).unwrap_or(0);
     let missing = claimed.map(|claimed| claimed.saturating_sub(held)).filter(|missing| {
         // Rounding, encoder delay, and muxers that count a last frame differently.
         *missing > 1000.max(claimed.unwrap_or(0) / 50) || container.short.is_some() && *missing > 100
@@ -233,9 +239,16 @@ mod tests {
         let whole = Kind::Mov(crate::boxes::Boxes::default());
         let fragmented = Kind::Mov(crate::boxes::Boxes { fragmented: true, ..Default::default() });
         let said = "holds 2.4 s of the 4.0 s that its header promises";
-        assert_eq!(shortfall(&container(whole), &facts("mov,mp4")).as_deref(), Some(said));
-        assert_eq!(shortfall(&container(fragmented), &facts("mov,mp4")), None);
-        assert_eq!(shortfall(&container(Kind::Other), &facts("mp3")), None, "estimated from the bit rate");
-        assert_eq!(shortfall(&container(Kind::Other), &facts("flac")).as_deref(), Some(said));
+        assert_eq!(shortfall(&container(whole), &facts("mov,mp4"), &Scan::default()).as_deref(), Some(said));
+        assert_eq!(shortfall(&container(fragmented), &facts("mov,mp4"), &Scan::default()), None);
+        assert_eq!(
+            shortfall(&container(Kind::Other), &facts("mp3"), &Scan::default()),
+            None,
+            "estimated from the bit rate"
+        );
+        assert_eq!(
+            shortfall(&container(Kind::Other), &facts("flac"), &Scan::default()).as_deref(),
+            Some(said)
+        );
     }
 }
