@@ -124,6 +124,13 @@ impl Intake {
 
         let id = RecordingId::derive(&[b"file", found.name.as_bytes(), &digest.sha256.0]);
         if self.library.catalog.get(id).await?.is_some() {
+            // Known, and still there? A source that was lost from the store is healed by bringing it in again.
+            if !self.is_stored(id, &found.name, &digest).await? {
+                let new = self.describe(id, &found, digest, manifest);
+                if let Err(e) = self.store(&found, &seen, &new).await? {
+                    return refused(found, e);
+                }
+            }
             self.remove(&found, &seen, &keys::source(id, &found.name), &digest).await?;
             return Ok(Prepared::Settled(found, Taken::Known { id }));
         }
@@ -141,6 +148,21 @@ impl Intake {
         }
         self.library.steps.at(Point::IntakeStored);
         Ok(Prepared::Stored(Box::new(Stored { found, seen, new, same_as })))
+    }
+
+    /// Whether the bytes that were accepted under this id are where they belong, as far as their number tells.
+    async fn is_stored(&self, id: RecordingId, name: &str, digest: &Digest) -> Result<bool> {
+        match self.library.home()?.head(&keys::source(id, name)).await {
+            Ok(meta) if meta.size == digest.size => Ok(true),
+            Ok(meta) => bail!(
+                "{} has {} bytes in the library, but {} were accepted; move that file away, then bring this in again",
+                meta.key,
+                meta.size,
+                digest.size
+            ),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e.into()),
+        }
     }
 
     fn describe(

@@ -28,19 +28,24 @@ struct Entry {
     path: PathBuf,
     /// Relative to what was given, with its last folder.
     label: PathBuf,
+    /// A link found inside a folder: it could lead anywhere, also in circles. One that is given by name is meant.
+    link: bool,
 }
 
 impl Walk {
     pub fn new(paths: &[PathBuf], skip: &[PathBuf]) -> Self {
         let mut todo: Vec<Entry> =
-            paths.iter().map(|p| Entry { path: p.clone(), label: given_label(p) }).collect();
+            paths.iter().map(|p| Entry { path: p.clone(), label: given_label(p), link: false }).collect();
         todo.sort_by_key(|e| std::cmp::Reverse(order(&e.path)));
         Self { todo, skip: skip.iter().map(|p| p.canonicalize().unwrap_or_else(|_| p.clone())).collect() }
     }
 
     /// The files of one folder, labelled relative to it.
     pub fn inside(folder: &Path) -> Self {
-        Self { todo: vec![Entry { path: folder.to_owned(), label: PathBuf::new() }], skip: Vec::new() }
+        Self {
+            todo: vec![Entry { path: folder.to_owned(), label: PathBuf::new(), link: false }],
+            skip: Vec::new(),
+        }
     }
 
     fn open(&mut self, folder: &Entry) -> io::Result<()> {
@@ -52,10 +57,9 @@ impl Walk {
         for entry in fs::read_dir(&folder.path)? {
             let entry = entry?;
             let name = entry.file_name();
-            // A link inside a folder could lead anywhere, also in circles; one that is given by name is meant.
-            let skip = is_passed_over(&name.to_string_lossy()) || entry.file_type()?.is_symlink();
-            if !skip {
-                inside.push(Entry { path: entry.path(), label: folder.label.join(name) });
+            if !is_passed_over(&name.to_string_lossy()) {
+                let link = entry.file_type()?.is_symlink();
+                inside.push(Entry { path: entry.path(), label: folder.label.join(name), link });
             }
         }
         // The stack is emptied from its end.
@@ -72,6 +76,10 @@ impl Iterator for Walk {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let entry = self.todo.pop()?;
+            if entry.link {
+                let why = "a link inside a folder is not followed; give it by its own name";
+                return Some(Err((entry.path, io::Error::other(why))));
+            }
             let metadata = match fs::metadata(&entry.path) {
                 Ok(metadata) => metadata,
                 Err(e) => return Some(Err((entry.path, e))),
