@@ -51,7 +51,7 @@ pub enum Command {
         #[arg(required = true, allow_hyphen_values = true)]
         words: Vec<String>,
         /// Hits at most
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// List jobs, newest first: what runs, what waits, what gave up and why
@@ -127,9 +127,9 @@ pub struct Machine {
 #[derive(Args)]
 pub struct Ls {
     /// Recordings at most
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
-    /// Go on after a page: the cursor that it ended with
+    /// Go on after a page: the cursor that it ended with (with --json, its last line: {"next": CURSOR})
     #[arg(long)]
     pub after: Option<catalog::Cursor>,
     /// Also show what was made of each

@@ -5,13 +5,14 @@ use tracing_subscriber::EnvFilter;
 use crate::config::Config;
 
 /// Logs to standard error: what a person runs stays quiet, what serves says what it does.
-pub fn start(config: &Config, quiet: bool) {
+/// `json`: also where the environment does not ask for it.
+pub fn start(config: &Config, quiet: bool, json: bool) {
     let filter = config.log.clone().unwrap_or_else(|| if quiet { "error" } else { "info" }.to_owned());
     let builder = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(EnvFilter::builder().parse_lossy(filter))
         .with_ansi(!config.no_color && std::io::stderr().is_terminal());
-    if config.log_json {
+    if config.log_json || json {
         builder.json().flatten_event(true).init();
     } else {
         builder.with_target(false).init();

@@ -22,9 +22,17 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         // `--help` and `--version` end here too, with 0.
         Err(e) => {
-            let code = if e.use_stderr() { exit::Code::Usage } else { exit::Code::Done };
-            let _ = e.print();
-            return code.into();
+            if !e.use_stderr() {
+                let _ = e.print();
+                return exit::Code::Done.into();
+            }
+            if std::env::args().any(|a| a == "--json") {
+                let text = e.render().to_string();
+                exit::report(&exit::Coded::error(exit::Code::Usage, text.trim()), true);
+            } else {
+                let _ = e.print();
+            }
+            return exit::Code::Usage.into();
         }
     };
     let json = cli.global.json;

@@ -25,11 +25,10 @@ use crate::{
     lock::{self, Lock, Taken},
 };
 
-/// What looking needs: the catalog and the policy, no ffmpeg.
+/// What looking needs: the catalog; no ffmpeg, and no policy, which may be broken while it is edited.
 pub struct View {
     pub layout: Layout,
     pub catalog: Sqlite,
-    pub policy: PolicyFile,
 }
 
 pub struct PolicyFile {
@@ -50,9 +49,8 @@ pub struct Workshop {
 
 pub async fn look(config: &Config) -> Result<View> {
     let layout = config.existing()?.clone();
-    let policy = policy(config, &layout)?;
     let catalog = open_catalog(&layout).await?;
-    Ok(View { layout, catalog, policy })
+    Ok(View { layout, catalog })
 }
 
 /// Opens a library for work, making it if it is not there yet.
@@ -140,16 +138,40 @@ pub fn media(config: &Config, threads: u32) -> Result<media::Tools> {
     Ok(tools.with_threads(threads))
 }
 
-/// The library's own store and those of the policy. Relative folders count from the library's.
+/// The library's own store and those of the policy, each in a folder of its own: a "second copy" that is the first one
+/// under another name, or that lies where new files are taken from, would be worse than none.
 pub fn stores(layout: &Layout, policy: &Policy) -> Result<Stores> {
     let mut stores = Stores::default();
     stores.add(Arc::new(Disk::open(LIBRARY_STORE, layout.recordings())?));
+    // Canonical, so that links and other spellings of one folder are one folder.
+    let mut taken = vec![("the library".to_owned(), fs::canonicalize(&layout.root)?)];
     for (name, store) in policy.stores() {
-        if let Some(path) = &store.path {
-            stores.add(Arc::new(Disk::open(name, layout.root.join(path))?));
+        let Some(path) = &store.path else { continue };
+        // Looked at before it is opened: opening makes folders.
+        let place = canonical(Path::new(path));
+        if let Some((other, _)) = taken.iter().find(|(_, t)| place.starts_with(t) || t.starts_with(&place)) {
+            return Err(Coded::error(
+                Code::Usage,
+                format!(
+                    "store `{name}` ({}) shares its folder with {other}: a copy there would be no second copy; \
+                     give it a folder of its own, best on another disk",
+                    place.display()
+                ),
+            ));
         }
+        stores.add(Arc::new(Disk::open(name, path)?));
+        taken.push((format!("store `{name}`"), place));
     }
     Ok(stores)
+}
+
+/// The path with links followed as far as it exists.
+fn canonical(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|a| Some((a, fs::canonicalize(a).ok()?)));
+    match existing {
+        Some((ancestor, real)) => real.join(path.strip_prefix(ancestor).unwrap_or(Path::new(""))),
+        None => path.to_owned(),
+    }
 }
 
 pub async fn open_catalog(layout: &Layout) -> Result<Sqlite> {

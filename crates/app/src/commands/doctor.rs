@@ -32,7 +32,8 @@ pub async fn run(config: &Config) -> Result<Code> {
     } else {
         for f in &findings {
             let mark = if f.ok { "ok   " } else { "WRONG" };
-            ui::line(&format!("{mark}  {:<24} {}", f.what, text::inert(&f.says)));
+            let says: Vec<_> = f.says.lines().map(text::inert).collect();
+            ui::line(&format!("{mark}  {:<24} {}", f.what, says.join("\n         ")));
         }
     }
     Ok(if all_well { Code::Done } else { Code::Partly })

@@ -145,6 +145,11 @@ async fn take_in(
     tally.refused += unreadable.len() as u64;
     let seconds = text::duration(started.elapsed());
     show.say(&format!("took in {} in {seconds}", tally.in_words()));
+    if tally.known > 0 && (!args.tag.is_empty() || args.recorded_at.is_some()) {
+        show.say(
+            "note: --tag and --recorded-at were given to the new files only; known ones stay as they are",
+        );
+    }
     Ok(tally)
 }
 

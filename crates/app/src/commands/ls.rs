@@ -54,6 +54,9 @@ async fn page(
         }
     }
     if config.json {
+        if let Some(next) = page.next {
+            ui::json(&serde_json::json!({ "next": next.to_string() }));
+        }
         return Ok(Code::Done);
     }
     if rows.is_empty() {

@@ -25,11 +25,15 @@ use crate::{
 
 pub fn run(cli: Cli) -> Result<Code> {
     if let Command::Completions { shell } = cli.command {
-        clap_complete::generate(shell, &mut Cli::command(), "videorec", &mut std::io::stdout());
+        // Gathered first: the generator panics when its reader (`| head`) has gone.
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "videorec", &mut script);
+        ui::line(String::from_utf8_lossy(&script).trim_end());
         return Ok(Code::Done);
     }
     let config = Config::read(&cli.global)?;
-    logging::start(&config, !matches!(cli.command, Command::Up(_)));
+    let serves = matches!(cli.command, Command::Up(_));
+    logging::start(&config, !serves, serves && config.json);
     // Two threads: the heavy work is done by children, and each thread costs memory.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(dispatch(cli.command, &config))

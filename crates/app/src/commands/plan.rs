@@ -28,6 +28,7 @@ struct Part {
 /// `decide` over the whole library with nothing entered into the ledger.
 pub async fn run(config: &Config, all: bool) -> Result<Code> {
     let view = wire::look(config).await?;
+    let policy = wire::policy(config, &view.layout)?.policy;
     let now = clock::System.now();
     let mut parts: BTreeMap<(String, String), Part> = BTreeMap::new();
     let (mut waits, mut recordings, mut after) = (BTreeMap::<String, u64>::new(), 0u64, None);
@@ -35,7 +36,7 @@ pub async fn run(config: &Config, all: bool) -> Result<Code> {
         let page = view.catalog.search(&Query::default(), PAGE, after).await?;
         for recording in &page.hits {
             let Some(facts) = view.catalog.facts(recording.id).await? else { continue };
-            let decision = policy::decide(&view.policy.policy, &facts, &Usage::default(), now);
+            let decision = policy::decide(&policy, &facts, &Usage::default(), now);
             recordings += 1;
             if config.json {
                 print_json(recording, &decision);

@@ -88,11 +88,12 @@ fn check(config: &Config, file: &PolicyFile) -> Result<Code> {
 
 async fn explain(config: &Config, id: &str) -> Result<Code> {
     let view = wire::look(config).await?;
+    let policy = wire::policy(config, &view.layout)?.policy;
     let id = one(&view, id).await?;
     let Some(facts) = view.catalog.facts(id).await? else {
         anyhow::bail!("recording {id} vanished meanwhile")
     };
-    let explanation = policy::explain(&view.policy.policy, &facts, &Usage::default(), clock::System.now());
+    let explanation = policy::explain(&policy, &facts, &Usage::default(), clock::System.now());
     if config.json {
         ui::json(&explanation);
     } else {

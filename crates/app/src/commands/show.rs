@@ -19,8 +19,13 @@ pub async fn run(config: &Config, id: &str) -> Result<Code> {
     let Some(facts) = view.catalog.facts(id).await? else {
         anyhow::bail!("recording {id} vanished meanwhile")
     };
-    let explanation = policy::explain(&view.policy.policy, &facts, &Usage::default(), clock::System.now());
+    let policy = wire::policy(config, &view.layout);
+    let explain = |file: &wire::PolicyFile| {
+        policy::explain(&file.policy, &facts, &Usage::default(), clock::System.now())
+    };
+    let explanation = policy.as_ref().map(explain);
     if config.json {
+        let explanation = explanation.as_ref().ok();
         ui::json(&serde_json::json!({
             "recording": facts.recording,
             "renditions": facts.renditions,
@@ -31,7 +36,10 @@ pub async fn run(config: &Config, id: &str) -> Result<Code> {
     }
     describe(&view.layout, &facts);
     ui::line("\nWhy it is so");
-    indented(&explanation.to_string());
+    match explanation {
+        Ok(explanation) => indented(&explanation.to_string()),
+        Err(e) => indented(&format!("not to be said: {e:#}")),
+    }
     Ok(Code::Done)
 }
 
