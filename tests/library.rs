@@ -379,3 +379,84 @@ fn who_watches_takes_over_when_the_worker_is_killed() {
     assert!(said.err.contains("takes over"), "{}", said.err);
     assert_eq!(library.recordings()["long.webm"]["state"], "ready");
 }
+
+/// Promise 1: a second copy that is the first one under another name is none. Nor may a store lie where new files are
+/// taken from, or around the library.
+#[test]
+fn a_store_has_a_folder_of_its_own() {
+    let library = Library::new();
+    let source = library.home.path().join("lobby.mp4");
+    camera(&source);
+    library.ok(&["ingest", source.to_str().unwrap()]);
+    let link = library.home.path().join("elsewhere");
+    std::os::unix::fs::symlink(library.root().join("recordings"), &link).unwrap();
+    let places =
+        [library.root().join("recordings"), library.inbox().join("backup"), link, library.home.path().into()];
+    for place in places {
+        let policy = format!(
+            "version: 1\nstores: {{ replica: {{ url: {} }} }}\nrules:\n  - {{ name: second, match: all, backup: replica }}\n",
+            place.display()
+        );
+        fs::write(library.root().join("policy.yaml"), policy).unwrap();
+        let refused = library.run(&["ingest", source.to_str().unwrap()]);
+        assert_eq!(refused.code, Some(2), "{place:?}: {}", refused.err);
+        assert!(refused.err.contains("a folder of its own"), "{}", refused.err);
+        assert_eq!(library.run(&["doctor"]).code, Some(1), "{place:?}");
+    }
+    assert_eq!(library.json(&["jobs"]).iter().filter(|j| j["action"]["do"] == "backup").count(), 0);
+}
+
+#[test]
+fn a_source_that_was_lost_is_healed_by_bringing_it_in_again() {
+    let library = Library::new();
+    let source = library.home.path().join("lobby.mp4");
+    camera(&source);
+    library.ok(&["ingest", source.to_str().unwrap()]);
+    let key = library.recordings()["lobby.mp4"]["key"].as_str().unwrap().to_owned();
+    let stored = library.root().join("recordings").join(key);
+    fs::remove_file(&stored).unwrap();
+    library.ok(&["ingest", source.to_str().unwrap()]);
+    assert_eq!(hash(&stored), hash(&source));
+}
+
+#[test]
+fn a_policy_that_is_being_edited_keeps_nobody_from_looking() {
+    let library = Library::new();
+    let source = library.home.path().join("lobby.mp4");
+    camera(&source);
+    library.ok(&["ingest", source.to_str().unwrap()]);
+    fs::write(library.root().join("policy.yaml"), "version: 1\nrules: [ { name: half").unwrap();
+    for args in [&["ls"][..], &["jobs"], &["search", "lobby"]] {
+        library.ok(args);
+    }
+    let id = library.recordings()["lobby.mp4"]["id"].as_str().unwrap().to_owned();
+    assert!(library.ok(&["show", &id]).contains("the policy does not check"));
+    assert_eq!(library.run(&["plan"]).code, Some(2));
+    let usage = library.run(&["--json", "ls", "--bogus"]);
+    let error: serde_json::Value = serde_json::from_str(usage.err.trim()).unwrap();
+    assert_eq!((usage.code, &error["exit_code"]), (Some(2), &2.into()));
+}
+
+/// What segmenters and slow microphones leave: timestamps that begin at an hour, sound that begins late.
+#[test]
+fn recordings_that_begin_late_are_whole() {
+    let library = Library::new();
+    let folder = library.home.path().join("in");
+    let picture = "testsrc=s=160x120:r=25:d=4,format=yuv420p";
+    let x264 = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"];
+    make(
+        &folder.join("hour.mkv"),
+        &[picture, "sine=440:d=4"],
+        &[&x264[..], &["-output_ts_offset", "3600"]].concat(),
+    );
+    let late =
+        ["-af", "adelay=0", "-filter_complex", "[1:a]asetpts=PTS+0.2/TB[a]", "-map", "0:v", "-map", "[a]"];
+    make(&folder.join("late.mkv"), &[picture, "sine=440:d=3"], &[&late[2..], &x264].concat());
+    let said = library.run(&["ingest", folder.to_str().unwrap()]);
+    assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
+    // A link inside a folder is not followed, and that is said.
+    std::os::unix::fs::symlink(folder.join("late.mkv"), folder.join("link.mkv")).unwrap();
+    let linked = library.run(&["ingest", folder.to_str().unwrap()]);
+    assert_eq!(linked.code, Some(1));
+    assert!(linked.err.contains("link.mkv") && linked.err.contains("not followed"), "{}", linked.err);
+}
