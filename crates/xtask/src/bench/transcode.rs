@@ -10,6 +10,8 @@ use super::{ratio, report, work};
 /// Interleaved pairs: A B A B A B.
 const PAIRS: usize = 3;
 const SECONDS: u32 = 300;
+/// Shorter where only a large ratio is asked for.
+const REMUX_SECONDS: u32 = 100;
 
 const ENCODE: &str = "version: 1\nrules:\n  - { name: web, match: all, convert: [mp4-720p] }\n";
 const FORCED: &str = "\
@@ -29,6 +31,7 @@ pub fn encode() -> Result<(), String> {
     let source = folder.join("source.webm");
     make(
         &source,
+        SECONDS,
         &["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "12", "-b:v", "1500k", "-c:a", "libopus"],
     )?;
     let arguments = arguments_of(&folder, &source)?;
@@ -51,7 +54,7 @@ pub fn remux() -> Result<(), String> {
     // Below the preset's highest rate: nothing but the copy path's own conditions decides.
     let rate = ["-b:v", "2500k", "-maxrate", "3500k", "-bufsize", "5000k"];
     let video = ["-g", "60", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac"];
-    make(&source, &[&video[..], &rate].concat())?;
+    make(&source, REMUX_SECONDS, &[&video[..], &rate].concat())?;
     let (mut copied, mut encoded) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {
         copied.push(conversion(&folder, ENCODE, &source)?);
@@ -63,13 +66,13 @@ pub fn remux() -> Result<(), String> {
     Ok(())
 }
 
-fn make(file: &Path, options: &[&str]) -> Result<(), String> {
+fn make(file: &Path, seconds: u32, options: &[&str]) -> Result<(), String> {
     if file.exists() {
         return Ok(());
     }
     let partial = file.with_extension(format!("partial.{}", file.extension().unwrap_or_default().display()));
-    let picture = format!("testsrc2=size=1280x720:rate=30:duration={SECONDS},noise=alls=12:allf=t");
-    let tone = format!("sine=frequency=440:sample_rate=48000:duration={SECONDS}");
+    let picture = format!("testsrc2=size=1280x720:rate=30:duration={seconds},noise=alls=12:allf=t");
+    let tone = format!("sine=frequency=440:sample_rate=48000:duration={seconds}");
     let mut command = Command::new("ffmpeg");
     command
         .args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", &tone]);
