@@ -58,6 +58,10 @@ fn looking_finds_and_explains() {
     assert_eq!(hits(&["creme", "review"]), 1);
     assert_eq!(hits(&["tag:legal"]), 2);
     assert_eq!(hits(&["lob*"]), 1);
+    let first = library.run(&["--json", "ls", "--limit", "1"]);
+    let next: serde_json::Value = serde_json::from_str(first.err.trim()).unwrap();
+    let second = library.run(&["--json", "ls", "--limit", "1", "--after", next["next"].as_str().unwrap()]);
+    assert!(first.out.lines().count() == 1 && second.out.lines().count() == 1 && first.out != second.out);
     assert_eq!(hits(&["-lobby", "state:ready"]), 1);
     let wrong = library.run(&["search", "tga:legal"]);
     assert_eq!(wrong.code, Some(2));

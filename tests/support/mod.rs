@@ -123,6 +123,8 @@ impl Up {
 
     /// Ctrl-C, and a clean end.
     pub fn stop(mut self) {
+        // A process that has just been started has no handler yet, and would die of the signal.
+        eventually(|| self.log().contains("up; Ctrl-C").then_some(()).ok_or(self.log()));
         self.signal("INT");
         let status = self
             .ended(Duration::from_secs(40))

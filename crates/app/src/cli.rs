@@ -129,7 +129,7 @@ pub struct Ls {
     /// Recordings at most
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
-    /// Go on after a page: the cursor that it ended with (with --json, its last line: {"next": CURSOR})
+    /// Go on after a page: the cursor that it ended with (with --json: {"next": CURSOR} on standard error)
     #[arg(long)]
     pub after: Option<catalog::Cursor>,
     /// Also show what was made of each

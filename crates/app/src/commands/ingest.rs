@@ -42,9 +42,9 @@ struct Tally {
 }
 
 pub async fn run(config: &Config, args: &Ingest) -> Result<Code> {
+    let stop = super::up::stop_on_signal();
     let mut workshop = wire::work(config, &args.machine).await?;
     let show = Show::pick(config.json);
-    let stop = super::up::stop_on_signal();
     let runner = wire::runner(&workshop.library, &args.machine, DRAIN);
     if workshop.lock.is_some() {
         runner.recover().await?;

@@ -55,7 +55,8 @@ async fn page(
     }
     if config.json {
         if let Some(next) = page.next {
-            ui::json(&serde_json::json!({ "next": next.to_string() }));
+            // Not among the recordings, where every line is one.
+            eprintln!("{}", serde_json::json!({ "next": next.to_string() }));
         }
         return Ok(Code::Done);
     }

@@ -21,7 +21,7 @@ pub async fn run(config: &Config, command: &Policy) -> Result<Code> {
                 Some(file) => file.clone(),
                 None => config.layout()?.policy(),
             };
-            init(&path)
+            init(config, &path)
         }
         Policy::Check { file } => {
             let policy = match (file, &config.layout) {
@@ -35,14 +35,21 @@ pub async fn run(config: &Config, command: &Policy) -> Result<Code> {
             check(config, &policy)
         }
         Policy::Show => {
-            ui::line(wire::policy(config, config.layout()?)?.text.trim_end());
+            let file = wire::policy(config, config.layout()?)?;
+            if config.json {
+                let object =
+                    serde_json::json!({ "file": file.path, "hash": file.policy.hash(), "text": file.text });
+                ui::json(&object);
+            } else {
+                ui::line(file.text.trim_end());
+            }
             Ok(Code::Done)
         }
         Policy::Explain { id } => explain(config, id).await,
     }
 }
 
-fn init(path: &Path) -> Result<Code> {
+fn init(config: &Config, path: &Path) -> Result<Code> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
@@ -55,7 +62,11 @@ fn init(path: &Path) -> Result<Code> {
         _ => anyhow::anyhow!("cannot write {}: {e}", path.display()),
     })?;
     file.write_all(policy::DEFAULT.as_bytes())?;
-    ui::line(&format!("{} written: read it, change it, then `videorec policy check`", path.display()));
+    if config.json {
+        ui::json(&serde_json::json!({ "written": path }));
+    } else {
+        ui::line(&format!("{} written: read it, change it, then `videorec policy check`", path.display()));
+    }
     Ok(Code::Done)
 }
 

@@ -14,6 +14,8 @@ use crate::{
 
 /// Everything in one process, until Ctrl-C.
 pub async fn run(config: &Config, args: &Up) -> Result<Code> {
+    // First of all: from here on a signal means a clean end.
+    let stop = stop_on_signal();
     let workshop = wire::work(config, &args.machine).await?;
     let Some(_lock) = &workshop.lock else {
         let holder = workshop.holder.map(|pid| format!(", process {pid}")).unwrap_or_default();
@@ -27,7 +29,6 @@ pub async fn run(config: &Config, args: &Up) -> Result<Code> {
     };
     let runner = wire::runner(&workshop.library, &args.machine, Duration::from_secs(args.drain));
     let orphans = runner.recover().await?;
-    let stop = stop_on_signal();
     let intake = Intake::new(workshop.library.clone(), Options { remove: true, ..Options::default() });
     let inbox = Inbox::new(workshop.layout.inbox(), intake, Duration::from_secs(args.stable));
     info!(
