@@ -9,9 +9,7 @@ use std::{
     time::Duration,
 };
 
-use domain::Lane;
-
-use crate::{Depth, ErrorKind, MAX_BODY, Message, Queue};
+use crate::{Depth, ErrorKind, Lane, MAX_BODY, Message, Queue};
 
 /// A fresh, empty queue.
 pub struct Subject {
@@ -212,7 +210,7 @@ pub async fn every_message_is_acknowledged_once_by_many_receivers(s: Subject) {
         })
         .collect();
     for i in 0..MESSAGES {
-        s.send(Lane::ALL[i % 2], &format!("message {i}")).await;
+        s.send(Lane::ALL[i % Lane::ALL.len()], &format!("message {i}")).await;
         if i % 100 == 0 {
             tokio::task::yield_now().await;
         }

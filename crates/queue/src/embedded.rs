@@ -4,12 +4,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::Lane;
 use tokio::{sync::Notify, time::Instant};
 
 use self::lane::Messages;
 use crate::{
-    Depth, Error, ErrorKind, MAX_BODY, MAX_DELAY, MAX_RECEIVE, MAX_VISIBILITY, Message, Queue, Receipt,
+    Depth, Error, ErrorKind, Lane, MAX_BODY, MAX_DELAY, MAX_RECEIVE, MAX_VISIBILITY, Message, Queue, Receipt,
 };
 
 mod lane;

@@ -13,4 +13,4 @@ mod queue;
 
 pub use embedded::{Config, Embedded};
 pub use error::{Error, ErrorKind};
-pub use queue::{Depth, MAX_BODY, MAX_DELAY, MAX_RECEIVE, MAX_VISIBILITY, Message, Queue, Receipt};
+pub use queue::{Depth, Lane, MAX_BODY, MAX_DELAY, MAX_RECEIVE, MAX_VISIBILITY, Message, Queue, Receipt};

@@ -1,7 +1,6 @@
 use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
-use domain::Lane;
 
 use crate::Error;
 
@@ -32,6 +31,38 @@ pub trait Queue: Send + Sync + Debug {
 
     /// How many messages each lane holds, every lane once. Approximate where the backend's is (SQS).
     async fn depth(&self) -> Result<Vec<Depth>, Error>;
+}
+
+/// What a message is about, and how urgent it is. Each lane is a queue of its own where the backend has queues (SQS).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Something happened: a hint to look again.
+    Events,
+    /// Jobs that a person waits for.
+    Interactive,
+    /// All other jobs.
+    Bulk,
+}
+
+impl Lane {
+    pub const ALL: [Lane; 3] = [Self::Events, Self::Interactive, Self::Bulk];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Interactive => "interactive",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
+impl From<domain::Lane> for Lane {
+    fn from(lane: domain::Lane) -> Self {
+        match lane {
+            domain::Lane::Interactive => Self::Interactive,
+            domain::Lane::Bulk => Self::Bulk,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

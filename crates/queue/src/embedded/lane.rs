@@ -3,10 +3,9 @@ use std::{
     time::Duration,
 };
 
-use domain::Lane;
 use tokio::time::Instant;
 
-use crate::Depth;
+use crate::{Depth, Lane};
 
 /// The messages of one lane and when each is due. Plain state: every call is told the time.
 #[derive(Debug, Default)]
