@@ -25,7 +25,7 @@ pub use explain::{
     Applies, ConditionExplained, Explanation, RuleExplained, Standing, StepExplained, explain,
 };
 pub use mix::SESSION_PATIENCE;
-pub use model::{LIBRARY, Policy, Rule, Store};
+pub use model::{LIBRARY, Place, Policy, Rule, Store};
 pub use parse::parse;
 pub use problem::{Problem, Problems};
 

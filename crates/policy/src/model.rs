@@ -20,11 +20,25 @@ pub struct Policy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Store {
     pub name: String,
-    /// The folder as written, without `file:`; absent for the library's own store, whose place is not the
-    /// policy's to say.
-    pub path: Option<String>,
+    /// Absent for the library's own store, whose place is not the policy's to say.
+    pub place: Option<Place>,
     /// Bytes.
     pub capacity: Option<u64>,
+}
+
+/// Where a store is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// As written, without `file:`.
+    Folder(String),
+    S3 {
+        bucket: String,
+        /// Without slashes at its ends; empty: the whole bucket.
+        prefix: String,
+        /// Absent: the one that the machine is set up for.
+        region: Option<String>,
+    },
 }
 
 /// What should be true of the recordings that match.

@@ -17,7 +17,7 @@ fn the_commented_examples_are_right_too() {
     let policy = policy::parse(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
     assert_eq!(policy.warnings(), []);
     assert_eq!(policy.rules().len(), 7);
-    assert_eq!(policy.stores().len(), 2);
+    assert_eq!(policy.stores().len(), 3);
     assert_eq!(policy.presets().len(), 9 + 4);
     for word in
         ["kind", "age", "recorded", "accepted", "size", "duration", "type", "codec", "height", "prefix"]

@@ -84,7 +84,7 @@ rules:
     not_in_this_release: "version: 1
 protect: { trash: 14d }
 stores:
-  cloud: { url: 's3://acme', region: eu-west-1 }
+  cloud: { url: 'gs://acme', secret: acme-key }
 rules:
   - name: court cases stay
     match: { tags: { case: court } }
@@ -119,6 +119,11 @@ stores:
   none: {}
   one: { url: /mnt/x }
   two: { url: 'file:///mnt/x/' }
+  three: { url: /mnt/y, region: eu-west-1 }
+  bucket: { url: 's3://Acme' }
+  prefix: { url: 's3://acme/a//../b' }
+  far: { url: 's3://acme/videorec/', region: EU }
+  farther: { url: 's3://acme/videorec' }
 rules: []
 ";
     presets_that_cannot_be: "version: 1
