@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    Copy, Facts, Failure, Job, JobId, Lane, NewRecording, Outcome, Progress, Recording, RecordingId,
+    Alert, Copy, Facts, Failure, Job, JobId, Lane, NewRecording, Outcome, Progress, Recording, RecordingId,
     Rendition, Sha256, Timestamp, Usage,
 };
 
@@ -76,9 +76,17 @@ pub trait Catalog: Send + Sync {
 
     // ---- ledger
 
-    /// Jobs that somebody should do now, or whose worker let its lease expire: interactive ones first, then
-    /// those that have been due for longest.
-    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<(JobId, Lane)>>;
+    /// Hands over to the caller what somebody should do now, or whose worker let its lease expire, longest due
+    /// first. Each is handed over once, until something makes it ready anew: whoever sends it to a queue and dies
+    /// on the way is made good for by `lost_before`, with which jobs that were handed over before that time and
+    /// that nobody has taken since are handed over again.
+    async fn offer(
+        &self,
+        lane: Lane,
+        now: Timestamp,
+        limit: u32,
+        lost_before: Option<Timestamp>,
+    ) -> Result<Vec<JobId>>;
 
     /// Takes a due job, alone. `None` when there is nothing to do: unknown, done, parked, cancelled, not
     /// before later, or held by a live lease.
@@ -111,11 +119,45 @@ pub trait Catalog: Send + Sync {
     /// The number of them.
     async fn retry(&self, which: Retry, now: Timestamp) -> Result<u64>;
 
-    /// Gives back at once what workers whose name starts with `worker` (`None`: all) had in hand. Only for a
-    /// caller who knows that they are dead, as the one holding the library's lock does. The number of jobs.
+    /// Gives back at once what workers whose name starts with `worker` (`None`: all, and what they had been
+    /// offered and led) had in hand. Only for a caller who knows that they are dead, as the one holding the
+    /// library's lock does. The number of jobs that were running.
     async fn recover(&self, worker: Option<&str>, now: Timestamp) -> Result<u64>;
 
+    /// True while `worker` is the one that does what only one should do (`role`), for `ttl` from now; whoever
+    /// asks again in time keeps it.
+    async fn lead(&self, role: &str, worker: &str, now: Timestamp, ttl: Duration) -> Result<bool>;
+
+    // ---- alerts
+
+    /// Notes what people are to be told. An alert whose key was raised within [`Alert::COOL_DOWN`] is not noted
+    /// again.
+    async fn raise(&self, alerts: &[Alert]) -> Result<()>;
+
+    /// Alerts that nobody was told yet, oldest first.
+    async fn unsent(&self, limit: u32) -> Result<Vec<(i64, Alert)>>;
+
+    /// They were told. Between telling and this call a crash tells them twice: better than never.
+    async fn sent(&self, seqs: &[i64], now: Timestamp) -> Result<()>;
+
     // ---- looking
+
+    /// The versions that are known of these, in the order given.
+    async fn versions(&self, ids: &[RecordingId]) -> Result<Vec<Option<String>>>;
+
+    /// Where something that goes on over many calls (a walk over a bucket) has come to.
+    async fn bookmark(&self, name: &str) -> Result<Option<String>>;
+    async fn set_bookmark(&self, name: &str, value: Option<&str>) -> Result<()>;
+
+    /// Writes down what happened to a recording without changing a fact of it, and has it looked at again.
+    async fn note(
+        &self,
+        id: RecordingId,
+        actor: &str,
+        what: &str,
+        details: serde_json::Value,
+        now: Timestamp,
+    ) -> Result<()>;
 
     /// Newest first, by [`Recording::dated`].
     async fn search(&self, query: &Query, limit: u32, after: Option<Cursor>) -> Result<Page>;

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use domain::{Decision, Job, JobId, JobState, Lane, Recording, RecordingId, State, Timestamp};
+use domain::{Alert, Decision, Job, JobId, JobState, Lane, Recording, RecordingId, State, Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Settle {
     pub id: RecordingId,
     pub revision: i64,
     pub decision: Decision,
+    /// What people are to be told if it is taken over.
+    pub alert: Option<Alert>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -136,7 +136,7 @@ async fn work(catalog: &Sqlite, id: RecordingId, version: &str) {
         reason: String::new(),
         due_at: None,
     };
-    catalog.settle(&[Settle { id, revision: 1, decision }], "p", contract::T0).await.unwrap();
+    catalog.settle(&[Settle { id, revision: 1, decision, alert: None }], "p", contract::T0).await.unwrap();
     let claim = catalog.claim(job, "w", contract::T0, Duration::from_secs(60)).await.unwrap().unwrap();
     let outcome = Outcome::Probed { probe: Probe { verdict: Verdict::Good, facts: None } };
     catalog.record(&claim, &outcome, contract::T0).await.unwrap();

@@ -1,9 +1,10 @@
-//! Our nouns: recording, track, rendition, copy, job, outcome.
+//! Our nouns: recording, track, rendition, copy, job, outcome, alert.
 //!
 //! Architecture invariant: no I/O, no async, no clock. Everything here is a value, so that deciding and
 //! describing can be pure and every other room can speak the same language.
 
 mod action;
+mod alert;
 mod facts;
 mod hash;
 mod ids;
@@ -14,6 +15,7 @@ mod recording;
 mod time;
 
 pub use action::{Action, Layout, MixSpec, MixTrack, Tenths};
+pub use alert::{Alert, Severity};
 pub use facts::{Decision, Facts, SessionTrack, Usage, Wait};
 pub use hash::{Crc64, Digest, Hasher, Sha256};
 pub use ids::{Id, JobId, RecordingId};

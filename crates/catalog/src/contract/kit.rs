@@ -119,7 +119,8 @@ pub(super) async fn settle(
     now: Timestamp,
 ) -> Settled {
     let revision = get(catalog, id).await.revision;
-    let settled = catalog.settle(&[Settle { id, revision, decision }], "p", now).await.expect("settles");
+    let settled =
+        catalog.settle(&[Settle { id, revision, decision, alert: None }], "p", now).await.expect("settles");
     settled.into_iter().next().expect("one for one")
 }
 
@@ -197,4 +198,9 @@ pub(super) async fn dirty(catalog: &dyn Catalog, now: Timestamp) -> BTreeSet<Rec
         after = Some(*last);
         all.extend(page);
     }
+}
+
+/// What is handed over now.
+pub(super) async fn offered(catalog: &dyn Catalog, lane: Lane, now: Timestamp) -> Vec<domain::JobId> {
+    catalog.offer(lane, now, 99, None).await.expect("offers")
 }

@@ -77,8 +77,8 @@ pub async fn an_expired_lease_is_claimed_again_or_still_recorded(f: &Fixture) {
     let (_, spec) = with_probe(c, "a.mp4").await;
     let first = claim(c, &spec, "w1", T0).await;
     assert_eq!(c.claim(spec.id, "w2", later(59), TTL).await.unwrap(), None, "held by a live lease");
-    assert_eq!(c.due(later(59), 9).await.unwrap(), []);
-    assert_eq!(c.due(later(60), 9).await.unwrap(), [(spec.id, Lane::Bulk)]);
+    assert_eq!(offered(c, Lane::Bulk, later(59)).await, []);
+    assert_eq!(offered(c, Lane::Bulk, later(60)).await, [spec.id]);
     let second = claim(c, &spec, "w2", later(60)).await;
     assert_eq!((second.token, second.job.attempts, second.job.failures), (first.token + 1, 2, 0));
     assert!(c.holds(&second, later(119)).await.unwrap());
@@ -103,10 +103,10 @@ pub async fn only_due_jobs_are_claimed(f: &Fixture) {
     let held = claim(c, &spec, "w", later(30)).await;
     c.record(&held, &probed("x"), later(30)).await.unwrap();
     assert_eq!(c.claim(spec.id, "w", later(9_999), TTL).await.unwrap(), None, "done");
-    assert_eq!(c.due(later(9_999), 9).await.unwrap(), []);
+    assert_eq!(offered(c, Lane::Bulk, later(9_999)).await, []);
 }
 
-pub async fn interactive_goes_first_then_oldest(f: &Fixture) {
+pub async fn what_is_ready_is_offered_once_the_oldest_first(f: &Fixture) {
     let c = &*f.catalog;
     let mut expected = Vec::new();
     for (n, (lane, at)) in
@@ -118,11 +118,65 @@ pub async fn interactive_goes_first_then_oldest(f: &Fixture) {
         let it = accept(c, &recording(&format!("{n}.mp4"))).await;
         let spec = spec(&it, Action::Probe, lane);
         settle(c, it.id, processing(vec![spec.clone()]), later(at)).await;
-        expected.insert(0, (spec.id, lane));
+        expected.insert(0, spec.id);
     }
-    assert_eq!(c.due(later(4), 99).await.unwrap(), expected);
-    assert_eq!(c.due(later(4), 3).await.unwrap(), expected[..3]);
-    assert_eq!(c.due(later(1), 99).await.unwrap(), [expected[0], expected[2]]);
+    assert_eq!(offered(c, Lane::Interactive, later(1)).await, expected[..1]);
+    assert_eq!(offered(c, Lane::Interactive, later(4)).await, expected[1..2], "the first was offered before");
+    assert_eq!(c.offer(Lane::Bulk, later(4), 2, None).await.unwrap(), expected[2..4]);
+    assert_eq!(c.offer(Lane::Bulk, later(4), 2, None).await.unwrap(), expected[4..]);
+    assert_eq!(offered(c, Lane::Bulk, later(9_999)).await, [], "handed over once");
+}
+
+/// Promise 3: every accepted recording reaches one terminal state in bounded time, also when its event never came.
+/// Here: whoever was to send a message and died on the way, or a queue that lost it, costs a wait and nothing else.
+pub async fn what_was_offered_and_never_taken_is_offered_again(f: &Fixture) {
+    let c = &*f.catalog;
+    let (_, lost) = with_probe(c, "lost.mp4").await;
+    let (_, taken) = with_probe(c, "taken.mp4").await;
+    let (_, done) = with_probe(c, "done.mp4").await;
+    assert_eq!(offered(c, Lane::Bulk, later(1)).await.len(), 3);
+    claim(c, &taken, "w", later(2)).await;
+    let held = claim(c, &done, "w", later(2)).await;
+    c.record(&held, &probed("x"), later(3)).await.unwrap();
+    let again = async |now, before| c.offer(Lane::Bulk, later(now), 9, Some(later(before))).await.unwrap();
+    assert_eq!(again(50, 1).await, [], "not yet given up");
+    assert_eq!(again(50, 2).await, [lost.id]);
+    assert_eq!(again(51, 2).await, [], "it counts from the last time");
+    assert_eq!(again(90, 60).await.len(), 2, "the lost one, and one whose lease expired");
+    // Whatever makes it ready anew has it offered anew.
+    let held = claim(c, &lost, "w", later(91)).await;
+    c.release(&held, later(91)).await.unwrap();
+    assert_eq!(offered(c, Lane::Bulk, later(91)).await, [lost.id]);
+    let held = claim(c, &lost, "w", later(92)).await;
+    c.fail(&held, &Failure::temporary("x"), Next::Retry { at: later(200) }, later(92)).await.unwrap();
+    assert_eq!(offered(c, Lane::Bulk, later(199)).await, []);
+    assert_eq!(offered(c, Lane::Bulk, later(200)).await, [lost.id]);
+    // All workers died, and with them a queue that lived in their process.
+    c.recover(None, later(201)).await.unwrap();
+    assert_eq!(offered(c, Lane::Bulk, later(201)).await.len(), 2);
+}
+
+/// One of many does what only one should do; when it dies another takes over.
+pub async fn one_of_sixteen_leads(f: &Fixture) {
+    let c = &*f.catalog;
+    let tasks = (0..16).map(|n| {
+        let catalog = Arc::clone(&f.catalog);
+        tokio::spawn(async move {
+            catalog.lead("sweep", &format!("w{n}"), T0, TTL).await.unwrap().then(|| format!("w{n}"))
+        })
+    });
+    let mut leaders = Vec::new();
+    for task in tasks.collect::<Vec<_>>() {
+        leaders.extend(task.await.unwrap());
+    }
+    let [leader] = leaders.as_slice() else { panic!("{leaders:?}") };
+    assert!(c.lead("other", "w99", T0, TTL).await.unwrap(), "each role has its own");
+    assert!(c.lead("sweep", leader, later(30), TTL).await.unwrap(), "it stays as long as it says so");
+    assert!(!c.lead("sweep", "w99", later(89), TTL).await.unwrap());
+    assert!(c.lead("sweep", "w99", later(90), TTL).await.unwrap());
+    assert!(!c.lead("sweep", leader, later(91), TTL).await.unwrap());
+    c.recover(None, later(91)).await.unwrap();
+    assert!(c.lead("sweep", leader, later(91), TTL).await.unwrap());
 }
 
 pub async fn a_failure_is_retried_later_and_then_parked(f: &Fixture) {
@@ -167,11 +221,10 @@ pub async fn retry_takes_parked_jobs_up_again(f: &Fixture) {
         (again.state, again.failures, again.error, again.run_after),
         (JobState::Pending, 0, None, later(5))
     );
-    assert_eq!(c.due(later(5), 9).await.unwrap(), [(specs[0].id, Lane::Interactive)]);
     assert_eq!(dirty(c, T0).await, [specs[0].recording].into());
     // Deciding meanwhile does not push it back behind the bulk.
     settle(c, specs[0].recording, processing(vec![specs[0].clone()]), later(6)).await;
-    assert_eq!(c.due(later(6), 9).await.unwrap(), [(specs[0].id, Lane::Interactive)]);
+    assert_eq!(offered(c, Lane::Interactive, later(6)).await, [specs[0].id]);
 
     assert_eq!(c.retry(Retry::Recording(specs[1].recording), later(5)).await.unwrap(), 1);
     assert_eq!(c.retry(Retry::AllParked, later(5)).await.unwrap(), 2);
@@ -186,7 +239,11 @@ pub async fn a_job_given_back_has_not_failed(f: &Fixture) {
     c.release(&held, later(1)).await.unwrap();
     let back = job(c, spec.id).await;
     assert_eq!((back.state, back.failures, back.attempts, back.error), (JobState::Pending, 0, 1, None));
-    assert_eq!(c.due(later(1), 9).await.unwrap().len(), 1, "at once, not when the lease would have ended");
+    assert_eq!(
+        offered(c, Lane::Bulk, later(1)).await.len(),
+        1,
+        "at once, not when the lease would have ended"
+    );
     assert_eq!(claim(c, &spec, "other", later(1)).await.token, held.token + 1);
 }
 
@@ -199,7 +256,7 @@ pub async fn orphans_are_recovered(f: &Fixture) {
         specs.push(spec);
     }
     assert_eq!(c.recover(Some("up-"), later(1)).await.unwrap(), 2);
-    assert_eq!(c.due(later(1), 9).await.unwrap().len(), 2);
+    assert_eq!(offered(c, Lane::Bulk, later(1)).await.len(), 2);
     assert_eq!(job(c, specs[2].id).await.state, JobState::Running);
     assert_eq!(c.recover(None, later(1)).await.unwrap(), 1);
     assert_eq!(c.recover(None, later(1)).await.unwrap(), 0);

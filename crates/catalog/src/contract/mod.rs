@@ -14,6 +14,7 @@ pub mod record;
 pub mod search;
 pub mod sessions;
 pub mod settle;
+pub mod tell;
 
 use std::{any::Any, sync::Arc};
 
@@ -65,7 +66,9 @@ macro_rules! contract_suite {
                 a_worker_whose_lease_was_lost_writes_nothing_more,
                 an_expired_lease_is_claimed_again_or_still_recorded,
                 only_due_jobs_are_claimed,
-                interactive_goes_first_then_oldest,
+                what_is_ready_is_offered_once_the_oldest_first,
+                what_was_offered_and_never_taken_is_offered_again,
+                one_of_sixteen_leads,
                 a_failure_is_retried_later_and_then_parked,
                 retry_takes_parked_jobs_up_again,
                 a_job_given_back_has_not_failed,
@@ -84,6 +87,12 @@ macro_rules! contract_suite {
                 queries_find_what_they_say,
                 every_page_once_and_newest_first,
                 what_changes_is_found_as_it_is_now;
+            tell:
+                an_alert_is_told_once_until_it_has_cooled_down,
+                an_alert_comes_with_its_decision_or_not_at_all,
+                a_bookmark_is_kept,
+                versions_are_known_in_the_order_asked,
+                a_note_is_in_the_audit_and_has_the_recording_looked_at;
             handles:
                 two_handles_see_and_fence_one_another,
                 two_handles_write_at_the_same_time;
@@ -113,6 +122,7 @@ mod tests {
             include_str!("search.rs"),
             include_str!("sessions.rs"),
             include_str!("settle.rs"),
+            include_str!("tell.rs"),
         ];
         for line in areas.iter().flat_map(|a| a.lines()) {
             if let Some(case) = line.strip_prefix("pub async fn ").and_then(|l| l.split('(').next()) {

@@ -12,6 +12,7 @@ pub async fn a_decision_on_former_facts_is_refused(f: &Fixture) {
         id: of.id,
         revision,
         decision: processing(vec![probe_of(of)]),
+        alert: None,
     };
     let batch = [item(&it, it.revision - 1), item(&other, other.revision), item(&it, it.revision + 1)];
     let settled = f.catalog.settle(&batch, "p", T0).await.unwrap();
@@ -26,7 +27,8 @@ pub async fn a_decision_on_former_facts_is_refused(f: &Fixture) {
         "the refused one is still to be decided"
     );
 
-    let unknown = Settle { id: recording("nobody").id, revision: 1, decision: processing(vec![]) };
+    let unknown =
+        Settle { id: recording("nobody").id, revision: 1, decision: processing(vec![]), alert: None };
     assert_eq!(f.catalog.settle(&[unknown], "p", T0).await.unwrap(), [Settled::Stale]);
     // Deciding the same again, on the facts as they are now, changes nothing.
     let now = get(&*f.catalog, other.id).await;
@@ -113,7 +115,8 @@ pub async fn a_new_policy_concerns_everything(f: &Fixture) {
     assert!(c.policy_in_force("one", T0).await.unwrap());
     let it = accept(c, &recording("a.mp4")).await;
     let decision = decided(State::Ready, vec![]);
-    let settled = c.settle(&[Settle { id: it.id, revision: 1, decision }], "one", T0).await.unwrap();
+    let settled =
+        c.settle(&[Settle { id: it.id, revision: 1, decision, alert: None }], "one", T0).await.unwrap();
     assert_eq!(settled, [Settled::Applied { jobs: vec![] }]);
     assert!(!c.policy_in_force("one", T0).await.unwrap());
     assert!(dirty(c, T0).await.is_empty());
@@ -129,7 +132,7 @@ pub async fn a_former_policys_decision_is_refused(f: &Fixture) {
     let it = accept(c, &recording("a.mp4")).await;
     c.policy_in_force("two", T0).await.unwrap();
     let decision = processing(vec![probe_of(&it)]);
-    let late = [Settle { id: it.id, revision: it.revision, decision }];
+    let late = [Settle { id: it.id, revision: it.revision, decision, alert: None }];
     assert_eq!(c.settle(&late, "one", T0).await.unwrap(), [Settled::OtherPolicy]);
     assert_eq!(c.job(probe_of(&it).id).await.unwrap(), None);
     assert!(dirty(c, T0).await.contains(&it.id));

@@ -7,22 +7,68 @@ use sqlx::{Row as _, SqliteConnection};
 use super::{audit, rows, touch, touch_session_of};
 use crate::{Claim, Error, Kind, Next, Result, Retry, codec};
 
-pub(super) async fn due(
+/// What there is to hand over. Looked at apart from marking it, because mostly there is nothing and then nothing is
+/// written.
+pub(super) async fn ready(
     conn: &mut SqliteConnection,
+    lane: Lane,
     now: Timestamp,
     limit: u32,
-) -> Result<Vec<(JobId, Lane)>> {
-    let found: Vec<(String, i64)> = sqlx::query_as(DUE).bind(now.0).bind(limit).fetch_all(conn).await?;
-    found.iter().map(|(id, lane)| Ok((codec::parsed(id)?, codec::lane(*lane)?))).collect()
+    lost_before: Option<Timestamp>,
+) -> Result<Vec<JobId>> {
+    let lane = codec::lane_number(lane);
+    let mut ids: Vec<String> =
+        sqlx::query_scalar(FRESH).bind(lane).bind(now.0).bind(limit).fetch_all(&mut *conn).await?;
+    if let Some(before) = lost_before {
+        let lost = sqlx::query_scalar(LOST).bind(lane).bind(now.0).bind(limit).bind(before.0);
+        ids.extend(lost.fetch_all(conn).await?);
+    }
+    ids.iter().take(limit as usize).map(|id| codec::parsed(id)).collect()
 }
 
-/// A walk along the index for each lane, that ends at the limit.
-pub(super) const DUE: &str = "SELECT id, lane FROM (
-    SELECT id, lane, ready_at FROM job WHERE lane = 0 AND ready_at <= ?1 ORDER BY ready_at, id LIMIT ?2)
-UNION ALL
-SELECT id, lane FROM (
-    SELECT id, lane, ready_at FROM job WHERE lane = 1 AND ready_at <= ?1 ORDER BY ready_at, id LIMIT ?2)
-LIMIT ?2";
+pub(super) const FRESH: &str =
+    "SELECT id FROM job WHERE lane = ?1 AND fresh_at <= ?2 ORDER BY fresh_at, id LIMIT ?3";
+
+/// Handed over long ago and still not taken.
+pub(super) const LOST: &str = "SELECT id FROM job WHERE lane = ?1 AND offered_at < ?4 AND ready_at <= ?2
+ORDER BY offered_at, id LIMIT ?3";
+
+pub(super) async fn offer(
+    conn: &mut SqliteConnection,
+    lane: Lane,
+    now: Timestamp,
+    limit: u32,
+    lost_before: Option<Timestamp>,
+) -> Result<Vec<JobId>> {
+    let ids = ready(conn, lane, now, limit, lost_before).await?;
+    sqlx::query("UPDATE job SET offered_at = ? WHERE id IN (SELECT value FROM json_each(?))")
+        .bind(now.0)
+        .bind(codec::to_json(&ids))
+        .execute(conn)
+        .await?;
+    Ok(ids)
+}
+
+/// Nobody else leads, or whoever did has not said so for too long.
+pub(super) async fn lead(
+    conn: &mut SqliteConnection,
+    role: &str,
+    worker: &str,
+    now: Timestamp,
+    ttl: Duration,
+) -> Result<bool> {
+    let done = sqlx::query(
+        "INSERT INTO lead (role, worker, until) VALUES (?1, ?2, ?3)
+         ON CONFLICT (role) DO UPDATE SET worker = ?2, until = ?3 WHERE worker = ?2 OR until <= ?4",
+    )
+    .bind(role)
+    .bind(worker)
+    .bind((now + ttl).0)
+    .bind(now.0)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
 
 pub(super) async fn claim(
     conn: &mut SqliteConnection,
@@ -34,7 +80,7 @@ pub(super) async fn claim(
     let lease_until = now + ttl;
     let row = sqlx::query(concat!(
         "UPDATE job SET state = 'running', worker = ?, lease_until = ?, token = token + 1, attempts = attempts + 1,
-                        progress = NULL
+                        progress = NULL, offered_at = NULL
          WHERE id = ? AND ready_at <= ? RETURNING ",
         rows::job_columns!()
     ))
@@ -55,7 +101,7 @@ pub(super) async fn renew(
     progress: Option<Progress>,
 ) -> Result<()> {
     let done = sqlx::query(
-        "UPDATE job SET lease_until = ?, progress = coalesce(?, progress)
+        "UPDATE job SET lease_until = ?, progress = coalesce(?, progress), offered_at = NULL
          WHERE id = ? AND token = ? AND state = 'running'",
     )
     .bind((now + ttl).0)
@@ -92,7 +138,7 @@ pub(super) async fn fail(
     };
     let done = sqlx::query(
         "UPDATE job SET state = ?, run_after = ?, finished_at = ?, failures = failures + 1, error = ?,
-                        worker = NULL, lease_until = NULL, progress = NULL
+                        worker = NULL, lease_until = NULL, progress = NULL, offered_at = NULL
          WHERE id = ? AND token = ? AND state = 'running'",
     )
     .bind(state)
@@ -117,7 +163,7 @@ pub(super) async fn fail(
 
 pub(super) async fn release(conn: &mut SqliteConnection, claim: &Claim, now: Timestamp) -> Result<()> {
     let done = sqlx::query(
-        "UPDATE job SET state = 'pending', run_after = ?, worker = NULL, lease_until = NULL, progress = NULL
+        "UPDATE job SET state = 'pending', run_after = ?, worker = NULL, lease_until = NULL, progress = NULL, offered_at = NULL
          WHERE id = ? AND token = ? AND state = 'running'",
     )
     .bind(now.0)
@@ -133,7 +179,7 @@ pub(super) async fn retry(conn: &mut SqliteConnection, which: Retry, now: Timest
         ($and:literal) => {
             sqlx::query_scalar(concat!(
                 "UPDATE job SET state = 'pending', lane = 0, failures = 0, run_after = ?, error = NULL,
-                                finished_at = NULL
+                                finished_at = NULL, offered_at = NULL
                  WHERE state = 'parked'",
                 $and,
                 " RETURNING recording"
@@ -162,13 +208,21 @@ pub(super) async fn recover(
     now: Timestamp,
 ) -> Result<u64> {
     let done = sqlx::query(
-        "UPDATE job SET state = 'pending', run_after = ?1, worker = NULL, lease_until = NULL, progress = NULL
+        "UPDATE job SET state = 'pending', run_after = ?1, worker = NULL, lease_until = NULL, progress = NULL,
+                        offered_at = NULL
          WHERE state = 'running' AND (?2 IS NULL OR substr(worker, 1, length(?2)) = ?2)",
     )
     .bind(now.0)
     .bind(worker)
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
+    if worker.is_none() {
+        // Their queue and whatever they led died with them.
+        sqlx::query("UPDATE job SET offered_at = NULL WHERE offered_at IS NOT NULL")
+            .execute(&mut *conn)
+            .await?;
+        sqlx::query("DELETE FROM lead").execute(conn).await?;
+    }
     Ok(done.rows_affected())
 }
 

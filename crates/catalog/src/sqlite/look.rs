@@ -183,3 +183,36 @@ pub(super) async fn by_digest(conn: &mut SqliteConnection, sha256: &Sha256) -> R
             .await?;
     output.map(|(id, name)| Ok(Known::Rendition(codec::parsed(&id)?, name))).transpose()
 }
+
+pub(super) async fn versions(
+    conn: &mut SqliteConnection,
+    ids: &[RecordingId],
+) -> Result<Vec<Option<String>>> {
+    let known: Vec<(String, String)> =
+        sqlx::query_as("SELECT id, version FROM recording WHERE id IN (SELECT value FROM json_each(?))")
+            .bind(codec::to_json(&ids))
+            .fetch_all(conn)
+            .await?;
+    let mut known: std::collections::HashMap<String, String> = known.into_iter().collect();
+    Ok(ids.iter().map(|id| known.remove(&id.to_string())).collect())
+}
+
+pub(super) async fn bookmark(conn: &mut SqliteConnection, name: &str) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar("SELECT value FROM setting WHERE name = ?")
+        .bind(format!("bookmark:{name}"))
+        .fetch_optional(conn)
+        .await?)
+}
+
+pub(super) async fn set_bookmark(conn: &mut SqliteConnection, name: &str, value: Option<&str>) -> Result<()> {
+    let name = format!("bookmark:{name}");
+    match value {
+        Some(value) => {
+            sqlx::query("INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)").bind(name).bind(value)
+        }
+        None => sqlx::query("DELETE FROM setting WHERE name = ?").bind(name),
+    }
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! The catalog in one SQLite file: embedded mode, and everything a test needs.
 
 mod accept;
+mod alerts;
 mod audit;
 mod failure;
 mod ledger;
@@ -16,7 +17,7 @@ use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Copy, Facts, Failure, Job, JobId, Lane, NewRecording, Outcome, Progress, Recording, RecordingId,
+    Alert, Copy, Facts, Failure, Job, JobId, Lane, NewRecording, Outcome, Progress, Recording, RecordingId,
     Rendition, Sha256, Timestamp, Usage,
 };
 use sqlx::{
@@ -140,8 +141,21 @@ impl Catalog for Sqlite {
         tx.end(changed).await
     }
 
-    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<(JobId, Lane)>> {
-        ledger::due(&mut *self.readers.acquire().await?, now, limit).await
+    async fn offer(
+        &self,
+        lane: Lane,
+        now: Timestamp,
+        limit: u32,
+        lost_before: Option<Timestamp>,
+    ) -> Result<Vec<JobId>> {
+        let mut reader = self.readers.acquire().await?;
+        if ledger::ready(&mut reader, lane, now, 1, lost_before).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        drop(reader);
+        let mut tx = self.write().await?;
+        let jobs = ledger::offer(&mut tx, lane, now, limit, lost_before).await;
+        tx.end(jobs).await
     }
 
     async fn claim(&self, job: JobId, worker: &str, now: Timestamp, ttl: Duration) -> Result<Option<Claim>> {
@@ -194,6 +208,66 @@ impl Catalog for Sqlite {
         let mut tx = self.write().await?;
         let jobs = ledger::recover(&mut tx, worker, now).await;
         tx.end(jobs).await
+    }
+
+    async fn lead(&self, role: &str, worker: &str, now: Timestamp, ttl: Duration) -> Result<bool> {
+        let mut tx = self.write().await?;
+        let leads = ledger::lead(&mut tx, role, worker, now, ttl).await;
+        tx.end(leads).await
+    }
+
+    async fn raise(&self, alerts: &[Alert]) -> Result<()> {
+        let mut tx = self.write().await?;
+        let mut done = Ok(());
+        for alert in alerts {
+            done = alerts::raise(&mut tx, alert).await;
+            if done.is_err() {
+                break;
+            }
+        }
+        tx.end(done).await
+    }
+
+    async fn unsent(&self, limit: u32) -> Result<Vec<(i64, Alert)>> {
+        alerts::unsent(&mut *self.readers.acquire().await?, limit).await
+    }
+
+    async fn sent(&self, seqs: &[i64], now: Timestamp) -> Result<()> {
+        let mut tx = self.write().await?;
+        let done = alerts::sent(&mut tx, seqs, now).await;
+        tx.end(done).await
+    }
+
+    async fn versions(&self, ids: &[RecordingId]) -> Result<Vec<Option<String>>> {
+        look::versions(&mut *self.readers.acquire().await?, ids).await
+    }
+
+    async fn bookmark(&self, name: &str) -> Result<Option<String>> {
+        look::bookmark(&mut *self.readers.acquire().await?, name).await
+    }
+
+    async fn set_bookmark(&self, name: &str, value: Option<&str>) -> Result<()> {
+        let mut tx = self.write().await?;
+        let done = look::set_bookmark(&mut tx, name, value).await;
+        tx.end(done).await
+    }
+
+    async fn note(
+        &self,
+        id: RecordingId,
+        actor: &str,
+        what: &str,
+        details: serde_json::Value,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut tx = self.write().await?;
+        let id = id.to_string();
+        let noted = async {
+            audit::write(&mut tx, now, actor, what, Some(&id), details).await?;
+            ledger::touch_with_session(&mut tx, &id).await
+        }
+        .await;
+        tx.end(noted).await
     }
 
     async fn search(&self, query: &Query, limit: u32, after: Option<Cursor>) -> Result<Page> {

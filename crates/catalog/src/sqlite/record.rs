@@ -37,7 +37,7 @@ pub(super) async fn record(
     };
     sqlx::query(
         "UPDATE job SET state = 'done', outcome = ?, finished_at = ?, lease_until = NULL, progress = NULL,
-                        error = NULL
+                        error = NULL, offered_at = NULL
          WHERE id = ?",
     )
     .bind(codec::to_json(outcome))

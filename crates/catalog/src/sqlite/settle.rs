@@ -2,7 +2,7 @@ use domain::{JobSpec, RecordingId, State, Timestamp};
 use serde_json::json;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{audit, touch_session_of};
+use super::{alerts, audit, touch_session_of};
 use crate::{Result, Settle, Settled, codec};
 
 pub(super) async fn settle(
@@ -41,7 +41,7 @@ async fn settle_one(conn: &mut SqliteConnection, it: &Settle, now: Timestamp) ->
     }
     let wanted: Vec<_> = decision.jobs.iter().map(|j| j.id).collect();
     sqlx::query(
-        "UPDATE job SET state = 'cancelled', finished_at = ?
+        "UPDATE job SET state = 'cancelled', finished_at = ?, offered_at = NULL
          WHERE recording = ? AND state = 'pending' AND id NOT IN (SELECT value FROM json_each(?))",
     )
     .bind(now.0)
@@ -74,6 +74,9 @@ async fn settle_one(conn: &mut SqliteConnection, it: &Settle, now: Timestamp) ->
         // A session may be waiting for its track to get anywhere.
         touch_session_of(conn, &id).await?;
     }
+    if let Some(alert) = &it.alert {
+        alerts::raise(conn, alert).await?;
+    }
     Ok(Settled::Applied { jobs })
 }
 
@@ -83,7 +86,8 @@ async fn ask(conn: &mut SqliteConnection, spec: &JobSpec, now: Timestamp) -> Res
         "INSERT INTO job (id, recording, version, action, lane, rule, reason, state, created_at, run_after)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', ?8, ?8)
          ON CONFLICT (id) DO UPDATE SET state = 'pending', run_after = ?8, lane = ?5, rule = ?6, reason = ?7,
-                                        failures = 0, error = NULL, finished_at = NULL
+                                        failures = 0, error = NULL, finished_at = NULL,
+                                        offered_at = NULL
          WHERE state = 'cancelled'",
     )
     .bind(spec.id.to_string())

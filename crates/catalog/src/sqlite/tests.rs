@@ -15,7 +15,8 @@ async fn frequent_questions_are_answered_from_an_index() {
     let (_folder, catalog) = fresh().await;
     let search = |text: &str| search::Plan::of(&text.parse().unwrap()).sql();
     let cases = [
-        (ledger::DUE.to_owned(), "job_ready"),
+        (ledger::FRESH.to_owned(), "job_fresh"),
+        (ledger::LOST.to_owned(), "job_offered"),
         (settle::TO_DECIDE.to_owned(), "attention_at"),
         (search(""), "SEARCH r USING INTEGER PRIMARY KEY"),
         (search("call tag:x -y"), "search VIRTUAL TABLE"),
