@@ -1,4 +1,5 @@
-//! What every queue does. A backend joins with [`contract!`](crate::contract!), one line and one constructor.
+//! What every queue does. A backend joins with [`contract!`](crate::contract!) and
+//! [`dead_letters_contract!`](crate::dead_letters_contract!), a line each and one constructor.
 //!
 //! Cases wait through `tokio::time` and say nothing of order within a lane, so that they hold with a paused clock
 //! for the embedded queue and in real time for SQS.
@@ -9,11 +10,16 @@ use std::{
     time::Duration,
 };
 
-use crate::{Depth, ErrorKind, Lane, MAX_BODY, Message, Queue};
+use crate::{DeadLetters, Depth, ErrorKind, Lane, MAX_BODY, Message, Queue};
+
+mod dead_letters;
+pub use dead_letters::*;
 
 /// A fresh, empty queue.
 pub struct Subject {
     pub queue: Arc<dyn Queue>,
+    /// The same one.
+    pub dead: Arc<dyn DeadLetters>,
     /// The visibility it is configured with; short, since cases wait for it to end.
     pub visibility: Duration,
 }
@@ -36,9 +42,26 @@ macro_rules! contract {
             a_released_message_comes_after_its_delay
             a_delayed_message_comes_late
             a_bad_body_is_refused
+            many_are_sent_at_once
             depth_counts_every_lane
             every_message_is_acknowledged_once_by_many_receivers
             a_dropped_receive_loses_no_message
+        }
+    };
+}
+
+/// As [`contract!`], for the dead letters.
+#[macro_export]
+macro_rules! dead_letters_contract {
+    ($make:path $(, $($argument:tt)*)?) => {
+        $crate::contract_cases! { $make, [$($($argument)*)?],
+            a_parked_message_is_out_of_its_lane_and_can_be_looked_at_again_and_again
+            a_reason_is_inert_and_short
+            a_message_of_any_size_is_parked_but_no_bad_one
+            all_dead_letters_go_back_to_their_lane
+            one_dead_letter_goes_back_and_the_others_stay
+            dead_letters_are_dropped_one_or_all
+            an_unknown_id_is_none
         }
     };
 }
@@ -172,10 +195,25 @@ pub async fn a_delayed_message_comes_late(s: Subject) {
 }
 
 pub async fn a_bad_body_is_refused(s: Subject) {
-    for body in [String::new(), "x".repeat(MAX_BODY + 1)] {
-        let error = s.queue.send(Lane::Bulk, body, Duration::ZERO).await.unwrap_err();
-        assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Invalid, false));
+    for body in [String::new(), "x".repeat(MAX_BODY + 1), "a\0".into(), "\u{1b}[2J".into(), "\u{ffff}".into()]
+    {
+        let many = s.queue.send_many(Lane::Bulk, vec!["good".into(), body.clone()]).await;
+        let one = s.queue.send(Lane::Bulk, body, Duration::ZERO).await;
+        for error in [one.unwrap_err(), many.unwrap_err()] {
+            assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Invalid, false));
+        }
     }
+    assert!(s.receive(&Lane::ALL, 10).await.is_empty(), "nothing of a bad batch is sent");
+}
+
+pub async fn many_are_sent_at_once(s: Subject) {
+    // More than any batch holds, by number and by bytes.
+    let bodies: Vec<String> = (0..33).map(|i| format!("{i} {}", "x".repeat(i * 1_000))).collect();
+    s.queue.send_many(Lane::Bulk, bodies.clone()).await.unwrap();
+    s.queue.send_many(Lane::Bulk, Vec::new()).await.unwrap();
+    let got = s.drain(&[Lane::Bulk]).await;
+    assert_eq!(got.len(), bodies.len());
+    assert_eq!(texts(&got), bodies.iter().map(String::as_str).collect());
 }
 
 pub async fn depth_counts_every_lane(s: Subject) {
@@ -209,11 +247,10 @@ pub async fn every_message_is_acknowledged_once_by_many_receivers(s: Subject) {
             })
         })
         .collect();
-    for i in 0..MESSAGES {
-        s.send(Lane::ALL[i % Lane::ALL.len()], &format!("message {i}")).await;
-        if i % 100 == 0 {
-            tokio::task::yield_now().await;
-        }
+    for first in (0..MESSAGES).step_by(100) {
+        let bodies = (first..first + 100).map(|i| format!("message {i}")).collect();
+        s.queue.send_many(Lane::ALL[first / 100 % Lane::ALL.len()], bodies).await.unwrap();
+        tokio::task::yield_now().await;
     }
     for receiver in receivers {
         receiver.await.unwrap();
@@ -247,6 +284,11 @@ pub async fn a_dropped_receive_loses_no_message(s: Subject) {
 }
 
 impl Subject {
+    pub fn new(queue: impl Queue + DeadLetters + 'static, visibility: Duration) -> Self {
+        let queue = Arc::new(queue);
+        Self { queue: queue.clone(), dead: queue, visibility }
+    }
+
     async fn send(&self, lane: Lane, body: &str) {
         self.queue.send(lane, body.to_owned(), Duration::ZERO).await.unwrap();
     }

@@ -6,11 +6,12 @@ use std::{
 use async_trait::async_trait;
 use tokio::{sync::Notify, time::Instant};
 
-use self::lane::Messages;
+use self::{dead::Letters, lane::Messages};
 use crate::{
-    Depth, Error, ErrorKind, Lane, MAX_BODY, MAX_DELAY, MAX_RECEIVE, MAX_VISIBILITY, Message, Queue, Receipt,
+    Depth, Error, ErrorKind, Lane, MAX_DELAY, MAX_RECEIVE, MAX_VISIBILITY, Message, Queue, Receipt, body,
 };
 
+mod dead;
 mod lane;
 
 /// A queue inside the process, for embedded mode.
@@ -25,6 +26,7 @@ pub struct Embedded {
     config: Config,
     lanes: Mutex<[(Lane, Messages); Lane::ALL.len()]>,
     changed: Notify,
+    dead: Mutex<Letters>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +46,7 @@ impl Default for Config {
 impl Embedded {
     pub fn new(config: Config) -> Self {
         let lanes = Lane::ALL.map(|lane| (lane, Messages::default()));
-        Self { config, lanes: Mutex::new(lanes), changed: Notify::new() }
+        Self { config, lanes: Mutex::new(lanes), changed: Notify::new(), dead: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, [(Lane, Messages); Lane::ALL.len()]> {
@@ -92,12 +94,7 @@ impl Default for Embedded {
 #[async_trait]
 impl Queue for Embedded {
     async fn send(&self, lane: Lane, body: String, delay: Duration) -> Result<(), Error> {
-        if body.is_empty() || body.len() > MAX_BODY {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!("a message has 1 to {MAX_BODY} bytes, this one {}", body.len()),
-            ));
-        }
+        body::check(&body)?;
         let now = Instant::now();
         let mut all = self.lock();
         let room = all.iter().map(|(_, messages)| messages.len()).sum::<usize>() < self.config.capacity;
@@ -179,10 +176,10 @@ mod tests {
     const SHORT: Duration = Duration::from_secs(2);
 
     async fn subject() -> Subject {
-        let config = Config { visibility: SHORT, ..Config::default() };
-        Subject { queue: std::sync::Arc::new(Embedded::new(config)), visibility: SHORT }
+        Subject::new(Embedded::new(Config { visibility: SHORT, ..Config::default() }), SHORT)
     }
     crate::contract!(subject, start_paused = true);
+    crate::dead_letters_contract!(subject, start_paused = true);
 
     #[tokio::test]
     async fn a_full_queue_says_so_and_takes_again_once_there_is_room() {

@@ -2,15 +2,27 @@ use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::Error;
+use crate::{Error, body};
 
 /// Messages in lanes, delivered at least once and in no promised order.
 #[async_trait]
 pub trait Queue: Send + Sync + Debug {
-    /// Hands over a body of 1 to [`MAX_BODY`] bytes, visible after `delay` (at most [`MAX_DELAY`]; more is
-    /// shortened to it, so a receiver must look for itself whether the time has come).
+    /// Hands over a body of 1 to [`MAX_BODY`] bytes of text without control characters (tab and line ends may be),
+    /// visible after `delay` (at most [`MAX_DELAY`]; more is shortened to it, so a receiver must look for itself whether
+    /// the time has come).
     /// Errors: `Full` (temporary), `Invalid`.
     async fn send(&self, lane: Lane, body: String, delay: Duration) -> Result<(), Error>;
+
+    /// Hands over many, visible at once; cheaper than one by one where the backend has batches. After an error some of
+    /// them may have been sent: send all of them again.
+    /// Errors: as with `send`; an `Invalid` one is found before anything is sent.
+    async fn send_many(&self, lane: Lane, bodies: Vec<String>) -> Result<(), Error> {
+        bodies.iter().try_for_each(|body| body::check(body))?;
+        for body in bodies {
+            self.send(lane, body, Duration::ZERO).await?;
+        }
+        Ok(())
+    }
 
     /// Up to `max` (at most [`MAX_RECEIVE`]) messages, those of the first lane first; waits up to `wait` for the
     /// first one and then does not wait for more. An empty answer means that there was none.
@@ -19,8 +31,9 @@ pub trait Queue: Send + Sync + Debug {
     /// outcome is recorded. Dropping the future loses no message.
     async fn receive(&self, lanes: &[Lane], max: usize, wait: Duration) -> Result<Vec<Message>, Error>;
 
-    /// Keeps the message invisible for that long from now (at most [`MAX_VISIBILITY`]). Errors: `Lost`; whoever gets it stops its work, since
-    /// somebody else may have begun it.
+    /// Keeps the message invisible for that long from now, at most [`MAX_VISIBILITY`]. With SQS that is the limit for a
+    /// delivery with all its extensions: what would go beyond is shortened, and when nothing is left it is `Lost`.
+    /// Errors: `Lost`; whoever gets it stops its work, since somebody else may have begun it.
     async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<(), Error>;
 
     /// Removes the message for good. Errors: `Lost`; the message then comes again.
@@ -31,9 +44,14 @@ pub trait Queue: Send + Sync + Debug {
 
     /// How many messages each lane holds, every lane once. Approximate where the backend's is (SQS).
     async fn depth(&self) -> Result<Vec<Depth>, Error>;
+
+    /// Ends what goes on behind the calls and gives back what was received for nobody. Call it before the process ends,
+    /// after the last `receive`; with SQS it takes up to 20 s, since a message is lost to everybody for a whole
+    /// visibility when its poll is cut off.
+    async fn close(&self) {}
 }
 
-/// What a message is about, and how urgent it is. Each lane is a queue of its own where the backend has queues (SQS).
+/// What a message is about, and how urgent it is. Each lane is a queue of its own where the backend has such (SQS).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
     /// Something happened: a hint to look again.
