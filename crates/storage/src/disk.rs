@@ -7,7 +7,8 @@
 //!   every version (and with it drops the tags), which costs a look at each object and nothing else.
 //! - Paths are walked folder by folder from the opened root without following symbolic links, so that no key leads
 //!   outside, whatever somebody puts below the root. The root itself may be a link.
-//! - Files with names that are no [`Key`] are not objects: neither listed nor touched. Neither is `.videorec`.
+//! - Files with names that are no plain [`Key`] are not objects: neither listed nor touched. Neither is `.videorec`.
+//!   A key that is not plain is refused before any path is made of it.
 //! - Several processes may use one root: temporary files are locked by who writes them, deleting and overwriting by
 //!   a lock on the folder.
 
@@ -55,8 +56,14 @@ impl Disk {
         key: &Key,
         work: impl FnOnce(&Arc<Tree>, &Key) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        self.takes(key)?;
         let (tree, key) = (self.tree.clone(), key.clone());
         off_thread(move || work(&tree, &key)).await
+    }
+
+    /// Promise 12: only a plain key becomes a path.
+    fn takes(&self, key: &Key) -> Result<(), Error> {
+        if key.is_plain() { Ok(()) } else { Err(Error::not_plain(self.name(), key)) }
     }
 }
 
@@ -76,6 +83,7 @@ impl Store for Disk {
     }
 
     async fn create(&self, key: &Key, options: Put) -> Result<Box<dyn Upload>, Error> {
+        self.takes(key)?;
         Ok(Box::new(Writing::new(self.tree.clone(), key.clone(), options)))
     }
 
@@ -105,10 +113,11 @@ impl Store for Disk {
     }
 
     fn local_path(&self, key: &Key) -> Option<PathBuf> {
-        Some(self.tree.path.join(key.as_str()))
+        key.is_plain().then(|| self.tree.path.join(key.as_str()))
     }
 
     async fn adopt(&self, key: &Key, file: &Path, options: Put) -> Result<(Meta, Digest), Error> {
+        self.takes(key)?;
         match adopt::by_renaming(&self.tree, key, file, options).await? {
             Some(adopted) => Ok(adopted),
             None => crate::stream::adopt_by_streaming(self, key, file, options).await,

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Denied,
     /// The request itself is wrong.
     Invalid,
+    /// The object lies in an archive and must be restored before it can be read.
+    Archived,
     /// The store does not answer, or answered half.
     Unavailable,
     Other,
@@ -61,6 +63,16 @@ impl Error {
         Self::new(
             ErrorKind::Exists,
             format!("store `{store}` already has an object `{key}`; nothing was overwritten"),
+        )
+    }
+
+    pub(crate) fn not_plain(store: &str, key: &Key) -> Self {
+        Self::new(
+            ErrorKind::Invalid,
+            format!(
+                "store `{store}` is a folder and cannot hold `{key}`: a key there consists of segments between \
+                 slashes, each of 1 to 255 ASCII letters, digits and `._=@+-`; choose such a key, or a store in S3"
+            ),
         )
     }
 

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use domain::{Digest, Hasher};
 use futures::StreamExt as _;
 
-use crate::{Body, Error, ErrorKind, Health, Key, Meta, Put, Store, Tags, Upload};
+use crate::{Body, Error, ErrorKind, Health, Key, Meta, Origin, Put, Speed, Store, Tags, Tier, Upload};
 
 /// A store that fails on cue, to see what happens around it.
 #[derive(Debug)]
@@ -30,10 +30,14 @@ pub enum Op {
     Abort,
     List,
     Copy,
+    CopyFrom,
     Delete,
     Tags,
     SetTags,
     Adopt,
+    Tier,
+    SetClass,
+    Restore,
     Check,
 }
 
@@ -88,7 +92,17 @@ fn possible(op: Op, fault: Fault) -> bool {
         Fault::Fail { .. } | Fault::Hang => true,
         Fault::Cut { .. } | Fault::Flip { .. } => matches!(op, Op::Get | Op::Create),
         Fault::NoSpace { .. } => op == Op::Create,
-        Fault::ReplyLost => matches!(op, Op::Commit | Op::Copy | Op::Delete | Op::SetTags | Op::Adopt),
+        Fault::ReplyLost => matches!(
+            op,
+            Op::Commit
+                | Op::Copy
+                | Op::CopyFrom
+                | Op::Delete
+                | Op::SetTags
+                | Op::Adopt
+                | Op::SetClass
+                | Op::Restore
+        ),
     }
 }
 
@@ -148,6 +162,10 @@ impl<S: Store> Store for Faulty<S> {
         self.inner.name()
     }
 
+    fn versions_endure(&self) -> bool {
+        self.inner.versions_endure()
+    }
+
     async fn head(&self, key: &Key) -> Result<Meta, Error> {
         self.script.play(self.name(), Op::Head, self.inner.head(key)).await
     }
@@ -198,6 +216,26 @@ impl<S: Store> Store for Faulty<S> {
         self.script.play(self.name(), Op::Copy, self.inner.copy(from, version, to, options)).await
     }
 
+    async fn copy_from(
+        &self,
+        from: &dyn Store,
+        key: &Key,
+        version: Option<&str>,
+        to: &Key,
+        options: Put,
+    ) -> Option<Result<Meta, Error>> {
+        self.script
+            .play(self.name(), Op::CopyFrom, async {
+                self.inner.copy_from(from, key, version, to, options).await.transpose()
+            })
+            .await
+            .transpose()
+    }
+
+    fn origin(&self, key: &Key) -> Option<Origin> {
+        self.inner.origin(key)
+    }
+
     async fn delete(&self, key: &Key, version: &str) -> Result<(), Error> {
         self.script.play(self.name(), Op::Delete, self.inner.delete(key, version)).await
     }
@@ -216,6 +254,18 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn adopt(&self, key: &Key, file: &Path, options: Put) -> Result<(Meta, Digest), Error> {
         self.script.play(self.name(), Op::Adopt, self.inner.adopt(key, file, options)).await
+    }
+
+    async fn tier(&self, key: &Key, version: &str) -> Result<Tier, Error> {
+        self.script.play(self.name(), Op::Tier, self.inner.tier(key, version)).await
+    }
+
+    async fn set_class(&self, key: &Key, version: &str, class: &str) -> Result<Meta, Error> {
+        self.script.play(self.name(), Op::SetClass, self.inner.set_class(key, version, class)).await
+    }
+
+    async fn restore(&self, key: &Key, version: &str, days: u32, speed: Speed) -> Result<(), Error> {
+        self.script.play(self.name(), Op::Restore, self.inner.restore(key, version, days, speed)).await
     }
 
     async fn check(&self) -> Result<Health, Error> {

@@ -15,6 +15,7 @@ mod memory;
 mod off_thread;
 mod store;
 mod stream;
+mod tier;
 mod verified;
 
 pub use disk::Disk;
@@ -22,6 +23,7 @@ pub use error::{Error, ErrorKind};
 pub use faulty::{Fault, Faulty, Op};
 pub use key::{BadKey, Key};
 pub use memory::Memory;
-pub use store::{Body, CHUNK, Health, MAX_TAGS, Meta, Put, Store, Tags, Upload};
+pub use store::{Body, CHUNK, Health, MAX_TAGS, Meta, Origin, Put, Store, Tags, Upload};
 pub use stream::{put_bytes, put_stream, read_all};
+pub use tier::{Access, Speed, Tier};
 pub use verified::{Verified, digest_of, verified_copy};

@@ -79,6 +79,10 @@ impl Store for Memory {
         &self.name
     }
 
+    fn versions_endure(&self) -> bool {
+        true
+    }
+
     async fn head(&self, key: &Key) -> Result<Meta, Error> {
         Ok(self.current(key)?.meta)
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use domain::{Digest, Timestamp};
 use futures::Stream;
 
-use crate::{Error, ErrorKind, Key};
+use crate::{Error, ErrorKind, Key, Speed, Tier, tier::no_classes};
 
 /// Bytes under keys.
 ///
@@ -24,6 +24,12 @@ use crate::{Error, ErrorKind, Key};
 pub trait Store: Send + Sync + Debug {
     /// The name that the configuration gives it; errors and the catalog use it.
     fn name(&self) -> &str;
+
+    /// Whether a version may be remembered: it goes on naming the same bytes, and reading it either gives them or
+    /// fails.
+    fn versions_endure(&self) -> bool {
+        false
+    }
 
     /// The current version. Errors: `NotFound`.
     async fn head(&self, key: &Key) -> Result<Meta, Error>;
@@ -44,6 +50,27 @@ pub trait Store: Send + Sync + Debug {
     async fn copy(&self, from: &Key, version: Option<&str>, to: &Key, options: Put) -> Result<Meta, Error> {
         let body = self.get(from, version, None).await?;
         Ok(crate::stream::pump(self.create(to, options).await?, body).await?.0)
+    }
+
+    /// A copy of another store's object that the service makes by itself, without its bytes passing through us. `None`
+    /// when it cannot; then the bytes have to be streamed. What the service copies is compared with
+    /// [`Put::expected`] first. Errors as for [`Store::copy`].
+    async fn copy_from(
+        &self,
+        from: &dyn Store,
+        key: &Key,
+        version: Option<&str>,
+        to: &Key,
+        options: Put,
+    ) -> Option<Result<Meta, Error>> {
+        let _ = (from, key, version, to, options);
+        None
+    }
+
+    /// Where the object lies in its service, for other stores' [`Store::copy_from`].
+    fn origin(&self, key: &Key) -> Option<Origin> {
+        let _ = key;
+        None
     }
 
     /// Removes exactly that version. Errors: `NotFound`; `Changed` when another version is there now, which then
@@ -70,6 +97,27 @@ pub trait Store: Send + Sync + Debug {
         crate::stream::adopt_by_streaming(self, key, file, options).await
     }
 
+    /// The class that the object is kept in, and whether it can be read now. Errors: `NotFound`; `Changed` when another
+    /// version is there now; `Invalid` where there are no classes.
+    async fn tier(&self, key: &Key, version: &str) -> Result<Tier, Error> {
+        let _ = (key, version);
+        Err(no_classes(self.name()))
+    }
+
+    /// Moves the object to another class, with its tags. It is another version afterwards. Errors: as for
+    /// [`Store::tier`]; `Archived` when it has to be restored first.
+    async fn set_class(&self, key: &Key, version: &str, class: &str) -> Result<Meta, Error> {
+        let _ = (key, version, class);
+        Err(no_classes(self.name()))
+    }
+
+    /// Asks for the object to be readable for so many days; [`Store::tier`] tells when it is. Safe to repeat. Errors: as
+    /// for [`Store::tier`].
+    async fn restore(&self, key: &Key, version: &str, days: u32, speed: Speed) -> Result<(), Error> {
+        let _ = (key, version, days, speed);
+        Err(no_classes(self.name()))
+    }
+
     /// Writes, reads and removes a probe, so that a full disk or a missing permission shows before work begins.
     async fn check(&self) -> Result<Health, Error>;
 }
@@ -80,10 +128,19 @@ pub struct Meta {
     pub key: Key,
     /// Bytes.
     pub size: u64,
-    /// Opaque; differs after every overwrite. Means something to the store that gave it only.
+    /// Opaque; differs after every overwrite with other bytes. Means something to the store that gave it only.
     pub version: String,
-    /// When the store got these bytes.
+    /// When the store got these bytes, by its own clock. The answer to a write may be off by as long as that took.
     pub modified: Timestamp,
+}
+
+/// An object's place in a service that holds several stores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// What two stores have in common when one can copy from the other.
+    pub service: String,
+    pub bucket: String,
+    pub object: String,
 }
 
 /// Conditions of a write.
@@ -135,7 +192,17 @@ pub(crate) fn check_tags(store: &str, key: &Key, tags: &Tags) -> Result<(), Erro
     }
     for (name, value) in tags {
         if name.is_empty() || name.chars().count() > 128 || value.chars().count() > 256 {
+            let name = crate::key::inert(name);
             return bad(format!("the name `{name:.40}` has 1 to 128 characters and its value at most 256"));
+        }
+        // As S3 has it: letters, numbers and spaces of any script, and these.
+        let allowed = |c: char| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c);
+        if name.starts_with("aws:") || !name.chars().chain(value.chars()).all(allowed) {
+            return bad(format!(
+                "in `{}`=`{}` only letters, numbers, spaces and `_.:/=+-@` are allowed, and no name begins with `aws:`",
+                crate::key::inert(name),
+                crate::key::inert(value)
+            ));
         }
     }
     Ok(())

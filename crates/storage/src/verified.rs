@@ -23,20 +23,16 @@ pub async fn verified_copy(
     to_key: &Key,
     expected: &Digest,
 ) -> Result<Verified, Error> {
-    // Asked first only to save the transfer; the conditional write below is what decides.
-    match to.head(to_key).await {
-        Ok(meta) => return already_there(to, meta, expected).await,
-        Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(e) => return Err(e),
-    }
     let options = Put { if_absent: true, expected: Some(*expected) };
-    let body = from.get(key, version, None).await?;
-    let meta = match crate::stream::pump(to.create(to_key, options).await?, body).await {
-        Ok((meta, _)) => meta,
+    let copied = match to.copy_from(from, key, version, to_key, options).await {
+        Some(copied) => copied,
+        None => stream(from, key, version, to, to_key, options).await,
+    };
+    let meta = match copied {
         Err(e) if e.kind() == ErrorKind::Exists => {
             return already_there(to, to.head(to_key).await?, expected).await;
         }
-        Err(e) => return Err(e),
+        copied => copied?,
     };
     let found = digest_of(to, to_key, Some(&meta.version)).await?;
     if found == *expected {
@@ -49,6 +45,24 @@ pub async fn verified_copy(
         Err(_) => "the bad copy could not be removed: remove it, then copy again",
     };
     Err(Error::corrupt(to.name(), to_key, expected, &found, what_now))
+}
+
+async fn stream(
+    from: &dyn Store,
+    key: &Key,
+    version: Option<&str>,
+    to: &dyn Store,
+    to_key: &Key,
+    options: Put,
+) -> Result<Meta, Error> {
+    // Asked first only to save the transfer; the conditional write is what decides.
+    match to.head(to_key).await {
+        Ok(_) => return Err(Error::exists(to.name(), to_key)),
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    let body = from.get(key, version, None).await?;
+    Ok(crate::stream::pump(to.create(to_key, options).await?, body).await?.0)
 }
 
 /// Reads an object and hashes it.
