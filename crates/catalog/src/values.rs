@@ -112,6 +112,9 @@ impl fmt::Display for Cursor {
 impl FromStr for Cursor {
     type Err = BadCursor;
     fn from_str(text: &str) -> Result<Self, BadCursor> {
-        i64::from_str_radix(text, 16).map(Self).map_err(|_| BadCursor(text.chars().take(40).collect()))
+        // As it is written: a date before 1970 has its sign in the highest bit.
+        u64::from_str_radix(text, 16)
+            .map(|n| Self(n.cast_signed()))
+            .map_err(|_| BadCursor(text.chars().take(40).collect()))
     }
 }

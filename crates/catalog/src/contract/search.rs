@@ -120,7 +120,8 @@ pub async fn every_page_once_and_newest_first(f: &Fixture) {
             let mut it = recording(&format!("{n} clip.mp4"));
             it.tags = tags(if n % 3 == 0 { &["third"] } else { &[] });
             // Not in the order in which they were accepted, and some at the same time.
-            it.recorded_at = Some(Timestamp(T0.0 - (n * 37 % 60) / 2 * 1_000));
+            let long_before_1970 = if n % 5 == 0 { 2 * T0.0 } else { 0 };
+            it.recorded_at = Some(Timestamp(T0.0 - long_before_1970 - (n * 37 % 60) / 2 * 1_000));
             it
         })
         .collect();
