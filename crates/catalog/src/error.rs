@@ -1,5 +1,9 @@
 use std::fmt;
 
+use domain::{JobSpec, Recording};
+
+use crate::Claim;
+
 /// What went wrong at the catalog's door, and what to do about it.
 #[derive(Debug)]
 pub struct Error {
@@ -12,17 +16,17 @@ pub struct Error {
 pub enum Kind {
     /// Somebody else has the job by now: stop, and write nothing more.
     LeaseLost,
-    /// Another process held the database for longer than we wait.
+    /// The database did not get to it for longer than we wait: another process holds it, or it has too much to do.
     Busy,
     /// No space left for the database.
     Full,
-    /// The disk below the database failed.
+    /// The disk below the database failed, or the way to its server.
     Io,
     /// The database, or a row of it, is not what was written.
     Corrupt,
     /// The database was written by a newer binary.
     Newer,
-    /// The database cannot be opened or written: path or permissions.
+    /// The database cannot be opened or written: path, address or permissions.
     Access,
     /// The caller's mistake.
     Invalid,
@@ -37,6 +41,24 @@ impl Error {
     pub(crate) fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+    pub(crate) fn lease_lost(claim: &Claim) -> Self {
+        let spec = &claim.job.spec;
+        let message = format!(
+            "the lease on job {} ({}) is lost: another worker has it or had it since; nothing was written",
+            spec.id.short(),
+            spec.action.label()
+        );
+        Self::new(Kind::LeaseLost, message)
+    }
+    pub(crate) fn of_nobody(job: &JobSpec) -> Self {
+        let message = format!("job {} is of a recording that the catalog does not know", job.id.short());
+        Self::new(Kind::Invalid, message)
+    }
+    pub(crate) fn someone_elses(recording: &Recording, what: &str) -> Self {
+        let message =
+            format!("the {what} of another recording cannot become a fact of {}", recording.id.short());
+        Self::new(Kind::Invalid, message)
     }
     pub fn kind(&self) -> Kind {
         self.kind

@@ -11,9 +11,13 @@
 mod codec;
 #[cfg(feature = "contract")]
 pub mod contract;
+mod details;
 pub mod document;
 mod error;
+mod intake;
+mod plan;
 pub mod query;
+mod rows;
 mod sqlite;
 mod values;
 

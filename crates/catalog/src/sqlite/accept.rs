@@ -1,11 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{Kind, NewRecording, Recording, RecordingId, State, Timestamp};
-use serde_json::json;
+use domain::{Kind, NewRecording, Recording, RecordingId, Timestamp};
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{add_usage, audit, look, rows, search, touch, touch_session_of};
-use crate::{Accepted, Result, codec};
+use crate::{
+    Accepted, Result, codec, details,
+    intake::{self, Session},
+};
 
 pub(super) async fn accept(
     conn: &mut SqliteConnection,
@@ -58,25 +60,7 @@ async fn insert(
     now: Timestamp,
 ) -> Result<Recording> {
     let session = if it.kind == Kind::Session { None } else { session_wanting(conn, &it.name).await? };
-    let mut recording = Recording {
-        id: it.id,
-        kind: it.kind,
-        name: it.name.clone(),
-        title: it.title.clone(),
-        store: it.store.clone(),
-        key: it.key.clone(),
-        version: it.version.clone(),
-        digest: it.digest,
-        accepted_at: it.accepted_at,
-        recorded_at: it.recorded_at,
-        tags: it.tags.clone(),
-        session: it.session,
-        tracks: it.tracks.clone(),
-        probe: None,
-        state: State::Accepted,
-        reason: String::new(),
-        revision: 1,
-    };
+    let mut recording = intake::recording(it);
     if let Some(session) = &session {
         session.takes(&mut recording);
     }
@@ -109,9 +93,7 @@ async fn insert(
         .bind(&id)
         .execute(&mut *conn)
         .await?;
-    let details = json!({ "name": it.name, "store": it.store, "key": it.key, "version": it.version,
-                          "size": it.digest.size, "sha256": it.digest.sha256 });
-    audit::write(conn, now, "intake", "accept", Some(&id), details).await?;
+    audit::write(conn, now, "intake", "accept", Some(&id), details::accepted(it)).await?;
     if it.kind == Kind::Session {
         name_tracks(conn, it, rids, now).await?;
     } else {
@@ -153,9 +135,7 @@ async fn replace(
     .execute(&mut *conn)
     .await?;
     touch(conn, &id).await?;
-    let details = json!({ "key": it.key, "version": it.version, "size": it.digest.size,
-                          "sha256": it.digest.sha256 });
-    audit::write(conn, now, "intake", "replace", Some(&id), details).await?;
+    audit::write(conn, now, "intake", "replace", Some(&id), details::replaced(it)).await?;
     if it.kind == Kind::Session {
         sqlx::query("UPDATE recording SET title = ?, tags = ? WHERE id = ?")
             .bind(&it.title)
@@ -203,7 +183,7 @@ async fn name_tracks(
         .await?;
         names.insert(track.name.clone());
     }
-    let taker = Session { id: session.id, tags: session.tags.clone(), recorded_at: session.recorded_at };
+    let taker = Session::of(session);
     for name in names {
         let named = session.tracks.iter().any(|t| t.name == name);
         bind(conn, &taker, &name, named, rids, now).await?;
@@ -238,9 +218,8 @@ async fn bind(
     let mut recording = before.clone();
     if named {
         session.takes(&mut recording);
-    } else if recording.session == Some(session.id) {
-        recording.session = None;
-        recording.kind = Kind::Recording;
+    } else {
+        session.lets_go(&mut recording);
     }
     if recording != before {
         let id = recording.id.to_string();
@@ -253,8 +232,7 @@ async fn bind(
             .execute(&mut *conn)
             .await?;
         touch(conn, &id).await?;
-        let details = json!({ "session": recording.session });
-        audit::write(conn, now, "intake", "bind", Some(&id), details).await?;
+        audit::write(conn, now, "intake", "bind", Some(&id), details::bound(recording.session)).await?;
     }
     // Also when it was bound before: the participant's name or the session's title may be another.
     place(conn, &recording, rids).await
@@ -269,9 +247,8 @@ async fn place(conn: &mut SqliteConnection, recording: &Recording, rids: &mut Ri
             .fetch_one(&mut *conn)
             .await?;
     let dated = recording.recorded_at.map_or(accepted_at, |t| t.0);
-    // A rid a little above the date is one that was bumped: it stays.
     let mut placed = rid;
-    if rid < dated || recording.recorded_at.is_some() && rid - dated > BUMPED_AT_MOST {
+    if rid < dated || recording.recorded_at.is_some() && rid - dated > intake::MOVED_AT_MOST {
         placed = rids.free(conn, Timestamp(dated)).await?;
         search::forget(conn, rid).await?;
         sqlx::query("UPDATE recording SET rid = ? WHERE id = ?")
@@ -281,26 +258,6 @@ async fn place(conn: &mut SqliteConnection, recording: &Recording, rids: &mut Ri
             .await?;
     }
     search::index(conn, placed, recording).await
-}
-
-const BUMPED_AT_MOST: i64 = 60_000;
-
-/// What a track takes from the session that names it.
-struct Session {
-    id: RecordingId,
-    tags: BTreeSet<String>,
-    recorded_at: Option<Timestamp>,
-}
-
-impl Session {
-    fn takes(&self, track: &mut Recording) {
-        track.kind = Kind::Track;
-        track.session = Some(self.id);
-        if track.tags.is_empty() {
-            track.tags.clone_from(&self.tags);
-        }
-        track.recorded_at = track.recorded_at.or(self.recorded_at);
-    }
 }
 
 /// The latest session that names such a track and has none yet.
@@ -329,12 +286,9 @@ async fn session_wanting(conn: &mut SqliteConnection, name: &str) -> Result<Opti
 #[derive(Default)]
 struct Rids(BTreeMap<i64, i64>);
 
-/// The years 1 to 9999, as everything that writes dates down has them.
-const DATES: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
-
 impl Rids {
     async fn free(&mut self, conn: &mut SqliteConnection, dated: Timestamp) -> Result<i64> {
-        let date = dated.0.clamp(*DATES.start(), *DATES.end());
+        let date = intake::date(dated);
         let from = self.0.get(&date).copied().unwrap_or(date);
         let rid: i64 = sqlx::query_scalar(
             "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM recording WHERE rid = ?1) THEN ?1 ELSE (

@@ -1,8 +1,9 @@
 use domain::{RecordingId, Timestamp};
 use serde_json::Value;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use crate::{AuditEntry, Result, codec};
+use super::rows;
+use crate::{AuditEntry, Result};
 
 pub(super) async fn write(
     conn: &mut SqliteConnection,
@@ -28,7 +29,7 @@ pub(super) async fn read(
     recording: Option<RecordingId>,
     limit: u32,
 ) -> Result<Vec<AuditEntry>> {
-    let rows = match recording {
+    let found = match recording {
         Some(id) => {
             sqlx::query("SELECT * FROM audit WHERE recording = ? ORDER BY seq DESC LIMIT ?")
                 .bind(id.to_string())
@@ -40,16 +41,5 @@ pub(super) async fn read(
             sqlx::query("SELECT * FROM audit ORDER BY seq DESC LIMIT ?").bind(limit).fetch_all(conn).await?
         }
     };
-    rows.iter()
-        .map(|row| {
-            Ok(AuditEntry {
-                seq: row.try_get("seq")?,
-                at: Timestamp(row.try_get("at")?),
-                actor: row.try_get("actor")?,
-                what: row.try_get("what")?,
-                recording: row.try_get::<Option<&str>, _>("recording")?.map(codec::parsed).transpose()?,
-                details: codec::json(row.try_get("details")?)?,
-            })
-        })
-        .collect()
+    found.iter().map(rows::audit).collect()
 }

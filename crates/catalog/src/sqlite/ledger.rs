@@ -1,11 +1,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use domain::{Failure, JobId, Lane, Progress, Timestamp};
-use serde_json::json;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{audit, rows, touch, touch_session_of};
-use crate::{Claim, Error, Kind, Next, Result, Retry, codec};
+use crate::{Claim, Error, Next, Result, Retry, codec, details};
 
 /// What there is to hand over. Looked at apart from marking it, because mostly there is nothing and then nothing is
 /// written.
@@ -152,8 +151,7 @@ pub(super) async fn fail(
     fenced(done.rows_affected(), claim)?;
     if next == Next::Park {
         let recording = claim.job.spec.recording.to_string();
-        let details = json!({ "job": claim.job.spec.id, "action": claim.job.spec.action.label(),
-                              "error": failure });
+        let details = details::parked(&claim.job.spec, failure);
         let worker = claim.job.worker.as_deref().unwrap_or("worker");
         audit::write(conn, now, worker, "park", Some(&recording), details).await?;
         touch_with_session(conn, &recording).await?;
@@ -196,7 +194,7 @@ pub(super) async fn retry(conn: &mut SqliteConnection, which: Retry, now: Timest
     };
     for recording in recordings.iter().collect::<BTreeSet<_>>() {
         let jobs = recordings.iter().filter(|r| *r == recording).count();
-        audit::write(conn, now, "user", "retry", Some(recording), json!({ "jobs": jobs })).await?;
+        audit::write(conn, now, "user", "retry", Some(recording), details::retried(jobs)).await?;
         touch_with_session(conn, recording).await?;
     }
     Ok(recordings.len() as u64)
@@ -233,16 +231,5 @@ pub(super) async fn touch_with_session(conn: &mut SqliteConnection, recording: &
 }
 
 fn fenced(rows: u64, claim: &Claim) -> Result<()> {
-    if rows == 1 { Ok(()) } else { Err(lease_lost(claim)) }
-}
-
-pub(super) fn lease_lost(claim: &Claim) -> Error {
-    Error::new(
-        Kind::LeaseLost,
-        format!(
-            "the lease on job {} ({}) is lost: another worker has it or had it since; nothing was written",
-            claim.job.spec.id.short(),
-            claim.job.spec.action.label()
-        ),
-    )
+    if rows == 1 { Ok(()) } else { Err(Error::lease_lost(claim)) }
 }

@@ -1,9 +1,8 @@
 use domain::{Copy, Outcome, Probe, Recording, Rendition, Timestamp};
-use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 
 use super::{add_usage, audit, ledger, look, search};
-use crate::{Claim, Error, Kind, Result, codec};
+use crate::{Claim, Error, Result, codec, details};
 
 pub(super) async fn record(
     conn: &mut SqliteConnection,
@@ -17,24 +16,21 @@ pub(super) async fn record(
         .bind(&job)
         .fetch_optional(&mut *conn)
         .await?
-        .ok_or_else(|| ledger::lease_lost(claim))?;
+        .ok_or_else(|| Error::lease_lost(claim))?;
     match (token == claim.token, state.as_str()) {
         // The answer to the first time was lost on its way.
         (true, "done") => return Ok(()),
         (true, "running") => {}
-        _ => return Err(ledger::lease_lost(claim)),
+        _ => return Err(Error::lease_lost(claim)),
     }
-    let Some(recording) = look::get(conn, spec.recording).await? else {
-        let message = format!("job {} is of a recording that the catalog does not know", spec.id.short());
-        return Err(Error::new(Kind::Invalid, message));
-    };
+    let Some(recording) = look::get(conn, spec.recording).await? else { return Err(Error::of_nobody(spec)) };
     let current = recording.version == spec.version;
-    let fact = match outcome {
+    match outcome {
         Outcome::Probed { probe } => probed(conn, &recording, probe, current).await?,
         Outcome::Rendered { rendition } => rendered(conn, &recording, rendition, current).await?,
         Outcome::Copied { copy } => copied(conn, &recording, copy).await?,
         Outcome::Tagged { tags } => tagged(conn, recording.clone(), tags).await?,
-    };
+    }
     sqlx::query(
         "UPDATE job SET state = 'done', outcome = ?, finished_at = ?, lease_until = NULL, progress = NULL,
                         error = NULL, offered_at = NULL
@@ -47,8 +43,7 @@ pub(super) async fn record(
     .await?;
     let id = recording.id.to_string();
     let worker = claim.job.worker.as_deref().unwrap_or("worker");
-    let details = json!({ "job": spec.id, "action": spec.action.label(), "rule": spec.rule, "fact": fact,
-                          "outdated": !current });
+    let details = details::recorded(spec, outcome, current);
     audit::write(conn, now, worker, "record", Some(&id), details).await?;
     ledger::touch_with_session(conn, &id).await
 }
@@ -59,7 +54,7 @@ async fn probed(
     recording: &Recording,
     probe: &Probe,
     current: bool,
-) -> Result<Value> {
+) -> Result<()> {
     if current {
         let facts = probe.facts.as_ref();
         sqlx::query("UPDATE recording SET probe = ?, media_type = ?, duration_ms = ? WHERE id = ?")
@@ -71,7 +66,7 @@ async fn probed(
             .await?;
         search::index_again(conn, &Recording { probe: Some(probe.clone()), ..recording.clone() }).await?;
     }
-    Ok(codec_value(&probe.verdict))
+    Ok(())
 }
 
 async fn rendered(
@@ -79,10 +74,10 @@ async fn rendered(
     recording: &Recording,
     rendition: &Rendition,
     current: bool,
-) -> Result<Value> {
+) -> Result<()> {
     let id = recording.id.to_string();
     if rendition.recording != recording.id {
-        return Err(someone_elses(recording, "rendition"));
+        return Err(Error::someone_elses(recording, "rendition"));
     }
     for file in &rendition.files {
         sqlx::query("INSERT OR REPLACE INTO output (sha256, recording, name) VALUES (?, ?, ?)")
@@ -114,13 +109,13 @@ async fn rendered(
             .execute(conn)
             .await?;
     }
-    Ok(json!({ "rendition": rendition.name, "files": rendition.files, "partial": rendition.partial }))
+    Ok(())
 }
 
-async fn copied(conn: &mut SqliteConnection, recording: &Recording, copy: &Copy) -> Result<Value> {
+async fn copied(conn: &mut SqliteConnection, recording: &Recording, copy: &Copy) -> Result<()> {
     let id = recording.id.to_string();
     if copy.recording != recording.id {
-        return Err(someone_elses(recording, "copy"));
+        return Err(Error::someone_elses(recording, "copy"));
     }
     let former: Option<i64> = sqlx::query_scalar("SELECT size FROM copy WHERE recording = ? AND store = ?")
         .bind(&id)
@@ -136,29 +131,19 @@ async fn copied(conn: &mut SqliteConnection, recording: &Recording, copy: &Copy)
         .bind(codec::to_json(copy))
         .execute(conn)
         .await?;
-    Ok(json!({ "copy": copy.store, "key": copy.key, "version": copy.version, "sha256": copy.digest.sha256 }))
+    Ok(())
 }
 
 async fn tagged(
     conn: &mut SqliteConnection,
     mut recording: Recording,
     tags: &std::collections::BTreeSet<String>,
-) -> Result<Value> {
+) -> Result<()> {
     recording.tags.extend(tags.iter().cloned());
     sqlx::query("UPDATE recording SET tags = ? WHERE id = ?")
         .bind(codec::to_json(&recording.tags))
         .bind(recording.id.to_string())
         .execute(&mut *conn)
         .await?;
-    search::index_again(conn, &recording).await?;
-    Ok(json!({ "tags": tags }))
-}
-
-fn someone_elses(recording: &Recording, what: &str) -> Error {
-    let message = format!("the {what} of another recording cannot become a fact of {}", recording.id.short());
-    Error::new(Kind::Invalid, message)
-}
-
-fn codec_value<T: serde::Serialize>(value: &T) -> Value {
-    serde_json::to_value(value).expect("our nouns are plain data")
+    search::index_again(conn, &recording).await
 }

@@ -5,8 +5,10 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::Sqlit
 use crate::{Error, Kind, Result};
 
 /// Forward only: a step that has been released is never edited. Its number is `PRAGMA user_version`.
-const STEPS: [&str; 2] =
-    [include_str!("../../migrations/0001_start.sql"), include_str!("../../migrations/0002_fleet.sql")];
+const STEPS: [&str; 2] = [
+    include_str!("../../migrations/sqlite/0001_start.sql"),
+    include_str!("../../migrations/sqlite/0002_fleet.sql"),
+];
 
 /// "VREC": tells our file from any other program's.
 const APPLICATION: i32 = 0x5652_4543;

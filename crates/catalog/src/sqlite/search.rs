@@ -7,6 +7,7 @@ use super::rows;
 use crate::{
     Cursor, Page, Query, Result, document,
     document::Document,
+    plan::{Plan, listed},
     query::{Scope, Term, Want},
 };
 
@@ -17,16 +18,16 @@ pub(super) async fn search(
     after: Option<Cursor>,
 ) -> Result<Page> {
     let limit = i64::from(limit.max(1));
-    let plan = Plan::of(query);
-    if plan.states.is_empty() {
+    let statement = Statement::of(query);
+    if statement.states.is_empty() {
         return Ok(Page::default());
     }
     // The statement is made of our own words only; whatever a person wrote is bound.
-    let mut sql = sqlx::query(sqlx::AssertSqlSafe(plan.sql()))
+    let mut sql = sqlx::query(sqlx::AssertSqlSafe(statement.sql()))
         .bind(after.map_or(i64::MAX, |c| c.0))
         // One more than asked for tells whether there is a next page.
         .bind(limit + 1);
-    for expression in plan.expressions() {
+    for expression in statement.expressions() {
         sql = sql.bind(expression);
     }
     let found = sql.fetch_all(conn).await?;
@@ -38,39 +39,29 @@ pub(super) async fn search(
     Ok(Page { hits: shown.iter().map(rows::recording).collect::<Result<_>>()?, next })
 }
 
-/// A query taken apart into what the search index answers and what the table does. States change too often to be
-/// in the index.
-pub(super) struct Plan {
+pub(super) struct Statement {
     /// For the search index, when anything is asked of it.
     expression: Option<String>,
     states: BTreeSet<State>,
-    /// An `OR` between the two: any of these states, or this expression.
+    /// Any of these states, or this expression.
     mixed: Vec<(BTreeSet<State>, String)>,
 }
 
-impl Plan {
+impl Statement {
     pub(super) fn of(query: &Query) -> Self {
-        let mut plan = Self { expression: None, states: State::ALL.into(), mixed: Vec::new() };
-        let (mut all, mut none) = (Vec::new(), Vec::new());
-        for group in &query.groups {
-            let states: BTreeSet<State> = group.iter().flat_map(states_of).collect();
-            let texts: Vec<&Term> = group.iter().filter(|t| !matches!(t.want, Want::State(_))).collect();
-            match (texts.as_slice(), group.len() - texts.len()) {
-                ([], _) => plan.states.retain(|s| states.contains(s)),
-                ([only], 0) if only.negated => none.push(expression(&only.want)),
-                (texts, 0) => all.push(any_of(texts)),
-                (texts, _) => plan.mixed.push((states, any_of(texts))),
-            }
+        let plan = Plan::of(query);
+        let mut all: Vec<String> = plan.all.iter().map(|group| any_of(group)).collect();
+        let none: Vec<String> = plan.none.iter().map(|want| expression(want)).collect();
+        if all.is_empty() && !none.is_empty() {
+            all.push(everything());
         }
-        if !none.is_empty() {
-            if all.is_empty() {
-                all.push(everything());
-            }
-            plan.expression = Some(format!("({}) NOT ({})", all.join(" AND "), none.join(" OR ")));
-        } else if !all.is_empty() {
-            plan.expression = Some(all.join(" AND "));
-        }
-        plan
+        let expression = match (all.is_empty(), none.is_empty()) {
+            (true, _) => None,
+            (_, true) => Some(all.join(" AND ")),
+            _ => Some(format!("({}) NOT ({})", all.join(" AND "), none.join(" OR "))),
+        };
+        let mixed = plan.mixed.into_iter().map(|(states, terms)| (states, any_of(&terms))).collect();
+        Self { expression, states: plan.states, mixed }
     }
 
     /// Binds: 1 the cursor, 2 the limit, then the expressions.
@@ -126,19 +117,6 @@ impl Plan {
             .collect::<Vec<_>>()
             .into_iter()
     }
-}
-
-fn states_of(term: &Term) -> Vec<State> {
-    match &term.want {
-        Want::State(states) => {
-            State::ALL.into_iter().filter(|s| states.contains(s) != term.negated).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn listed(states: &BTreeSet<State>) -> String {
-    states.iter().map(|s| format!("'{}'", s.as_str())).collect::<Vec<_>>().join(", ")
 }
 
 fn any_of(terms: &[&Term]) -> String {

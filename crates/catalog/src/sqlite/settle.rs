@@ -1,9 +1,8 @@
 use domain::{JobSpec, RecordingId, State, Timestamp};
-use serde_json::json;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{alerts, audit, touch_session_of};
-use crate::{Result, Settle, Settled, codec};
+use crate::{Result, Settle, Settled, codec, details};
 
 pub(super) async fn settle(
     conn: &mut SqliteConnection,
@@ -69,8 +68,7 @@ async fn settle_one(conn: &mut SqliteConnection, it: &Settle, now: Timestamp) ->
             .await?;
     }
     if before != decision.state {
-        let details = json!({ "from": before, "to": decision.state, "reason": decision.reason });
-        audit::write(conn, now, "decide", "state", Some(&id), details).await?;
+        audit::write(conn, now, "decide", "state", Some(&id), details::decided(before, decision)).await?;
         // A session may be waiting for its track to get anywhere.
         touch_session_of(conn, &id).await?;
     }
@@ -137,7 +135,7 @@ pub(super) async fn policy_in_force(conn: &mut SqliteConnection, hash: &str, now
     sqlx::query("INSERT OR REPLACE INTO attention (id, at) SELECT id, 0 FROM recording")
         .execute(&mut *conn)
         .await?;
-    audit::write(conn, now, "user", "policy", None, json!({ "from": former, "to": hash })).await?;
+    audit::write(conn, now, "user", "policy", None, details::policy(former.as_deref(), hash)).await?;
     Ok(true)
 }
 

@@ -13,7 +13,7 @@ async fn fresh() -> (tempfile::TempDir, Sqlite) {
 #[tokio::test]
 async fn frequent_questions_are_answered_from_an_index() {
     let (_folder, catalog) = fresh().await;
-    let search = |text: &str| search::Plan::of(&text.parse().unwrap()).sql();
+    let search = |text: &str| search::Statement::of(&text.parse().unwrap()).sql();
     let cases = [
         (ledger::FRESH.to_owned(), "job_fresh"),
         (ledger::LOST.to_owned(), "job_offered"),

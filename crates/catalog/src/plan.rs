@@ -1,0 +1,52 @@
+//! A query taken apart into what a search index answers and what the table of recordings does.
+
+use std::collections::BTreeSet;
+
+use domain::State;
+
+use crate::query::{Query, Term, Want};
+
+/// States change too often to be in the index.
+#[derive(Debug)]
+pub(crate) struct Plan<'q> {
+    /// Of the index: one of each group must hold. A term that stands alone and is negated is in `none` instead.
+    pub all: Vec<Vec<&'q Term>>,
+    /// Of the index: none of these may hold. Not negated any more.
+    pub none: Vec<&'q Want>,
+    /// Of the table: one of these it must be.
+    pub states: BTreeSet<State>,
+    /// An `OR` between the two: any of these states, or any of these terms.
+    pub mixed: Vec<(BTreeSet<State>, Vec<&'q Term>)>,
+}
+
+impl<'q> Plan<'q> {
+    pub(crate) fn of(query: &'q Query) -> Self {
+        let mut plan =
+            Self { all: Vec::new(), none: Vec::new(), states: State::ALL.into(), mixed: Vec::new() };
+        for group in &query.groups {
+            let states: BTreeSet<State> = group.iter().flat_map(states_of).collect();
+            let texts: Vec<&Term> = group.iter().filter(|t| !matches!(t.want, Want::State(_))).collect();
+            match (texts.as_slice(), group.len() - texts.len()) {
+                ([], _) => plan.states.retain(|s| states.contains(s)),
+                ([only], 0) if only.negated => plan.none.push(&only.want),
+                (_, 0) => plan.all.push(texts),
+                _ => plan.mixed.push((states, texts)),
+            }
+        }
+        plan
+    }
+}
+
+fn states_of(term: &Term) -> Vec<State> {
+    match &term.want {
+        Want::State(states) => {
+            State::ALL.into_iter().filter(|s| states.contains(s) != term.negated).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// For an SQL statement: our own words, never a person's.
+pub(crate) fn listed(states: &BTreeSet<State>) -> String {
+    states.iter().map(|s| format!("'{}'", s.as_str())).collect::<Vec<_>>().join(", ")
+}

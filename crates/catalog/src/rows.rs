@@ -1,0 +1,128 @@
+//! Rows of any database as nouns. Which columns there are is the same everywhere; how they are selected is not.
+
+use domain::{Crc64, Digest, Job, JobSpec, Recording, Sha256, Timestamp};
+
+use crate::{AuditEntry, Error, Kind, Result, codec};
+
+/// A row, as the few types that we store.
+pub(crate) trait Columns {
+    fn text(&self, column: &str) -> Result<&str>;
+    fn text_or_none(&self, column: &str) -> Result<Option<&str>>;
+    fn number(&self, column: &str) -> Result<i64>;
+    fn number_or_none(&self, column: &str) -> Result<Option<i64>>;
+    fn bytes(&self, column: &str) -> Result<&[u8]>;
+}
+
+macro_rules! columns_of {
+    ($row:ty) => {
+        impl Columns for $row {
+            fn text(&self, column: &str) -> Result<&str> {
+                sqlx::Row::try_get(self, column).map_err(unreadable)
+            }
+            fn text_or_none(&self, column: &str) -> Result<Option<&str>> {
+                sqlx::Row::try_get(self, column).map_err(unreadable)
+            }
+            fn number(&self, column: &str) -> Result<i64> {
+                sqlx::Row::try_get(self, column).map_err(unreadable)
+            }
+            fn number_or_none(&self, column: &str) -> Result<Option<i64>> {
+                sqlx::Row::try_get(self, column).map_err(unreadable)
+            }
+            fn bytes(&self, column: &str) -> Result<&[u8]> {
+                sqlx::Row::try_get(self, column).map_err(unreadable)
+            }
+        }
+    };
+}
+columns_of!(sqlx::sqlite::SqliteRow);
+
+/// A session's tracks come along as JSON in `tracks`, so that a recording is always whole.
+pub(crate) fn recording(row: &impl Columns) -> Result<Recording> {
+    Ok(Recording {
+        id: codec::parsed(row.text("id")?)?,
+        kind: codec::kind(row.text("kind")?)?,
+        name: row.text("name")?.to_owned(),
+        title: row.text("title")?.to_owned(),
+        store: row.text("store")?.to_owned(),
+        key: row.text("key")?.to_owned(),
+        version: row.text("version")?.to_owned(),
+        digest: Digest {
+            size: codec::unsigned(row.number("size")?),
+            sha256: sha256(row.bytes("sha256")?)?,
+            crc64: Crc64(row.number("crc64")?.cast_unsigned()),
+        },
+        accepted_at: Timestamp(row.number("accepted_at")?),
+        recorded_at: row.number_or_none("recorded_at")?.map(Timestamp),
+        tags: codec::json(row.text("tags")?)?,
+        session: row.text_or_none("session")?.map(codec::parsed).transpose()?,
+        tracks: row.text_or_none("tracks")?.map(codec::json).transpose()?.unwrap_or_default(),
+        probe: row.text_or_none("probe")?.map(codec::json).transpose()?,
+        state: codec::state(row.text("state")?)?,
+        reason: row.text("reason")?.to_owned(),
+        revision: row.number("revision")?,
+    })
+}
+
+/// Of `job`.
+macro_rules! job_columns {
+    () => {
+        "id, recording, version, action, lane, rule, reason, state, attempts, failures, token, created_at,
+         run_after, worker, lease_until, progress, error, finished_at"
+    };
+}
+pub(crate) use job_columns;
+
+pub(crate) fn job(row: &impl Columns) -> Result<Job> {
+    let time = |column| -> Result<Option<Timestamp>> { Ok(row.number_or_none(column)?.map(Timestamp)) };
+    let count = |column| -> Result<u32> { Ok(u32::try_from(row.number(column)?).unwrap_or(u32::MAX)) };
+    Ok(Job {
+        spec: JobSpec {
+            id: codec::parsed(row.text("id")?)?,
+            recording: codec::parsed(row.text("recording")?)?,
+            version: row.text("version")?.to_owned(),
+            action: codec::json(row.text("action")?)?,
+            lane: codec::lane(row.number("lane")?)?,
+            rule: row.text("rule")?.to_owned(),
+            reason: row.text("reason")?.to_owned(),
+        },
+        state: codec::job_state(row.text("state")?)?,
+        attempts: count("attempts")?,
+        failures: count("failures")?,
+        created_at: Timestamp(row.number("created_at")?),
+        run_after: Timestamp(row.number("run_after")?),
+        worker: row.text_or_none("worker")?.map(str::to_owned),
+        lease_until: time("lease_until")?,
+        progress: row.text_or_none("progress")?.map(codec::json).transpose()?,
+        error: row.text_or_none("error")?.map(codec::json).transpose()?,
+        finished_at: time("finished_at")?,
+    })
+}
+
+pub(crate) fn audit(row: &impl Columns) -> Result<AuditEntry> {
+    Ok(AuditEntry {
+        seq: row.number("seq")?,
+        at: Timestamp(row.number("at")?),
+        actor: row.text("actor")?.to_owned(),
+        what: row.text("what")?.to_owned(),
+        recording: row.text_or_none("recording")?.map(codec::parsed).transpose()?,
+        details: codec::json(row.text("details")?)?,
+    })
+}
+
+fn sha256(bytes: &[u8]) -> Result<Sha256> {
+    let bytes = bytes.try_into().map_err(|_| {
+        Error::new(
+            Kind::Corrupt,
+            "a checksum in the catalog is not 32 bytes long: restore it from its backup",
+        )
+    })?;
+    Ok(Sha256(bytes))
+}
+
+fn unreadable(error: sqlx::Error) -> Error {
+    let message = format!(
+        "a row of the catalog is not as this binary writes it ({error}): use the newest videorec, or restore the \
+         catalog from its backup"
+    );
+    Error::new(Kind::Corrupt, message).because(error)
+}
