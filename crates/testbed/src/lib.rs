@@ -1,0 +1,41 @@
+//! The real servers that tests talk to: the AWS emulator `ministack`, PostgreSQL, and a TCP proxy that breaks
+//! connections on cue. Each is started on a free loopback port or a private socket, by whoever needs it, and ends with
+//! the process that started it, however that ends. What is missing is installed first.
+//!
+//! Architecture invariant: knows none of the product's rooms, and only tests, `xtask demo` and benches know it. Only std,
+//! so that `xtask` builds in a moment.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this room starts servers for tests; it is not part of the product"
+)]
+
+mod guard;
+mod ministack;
+mod postgres;
+mod proxy;
+mod setup;
+
+pub use ministack::Ministack;
+pub use postgres::Postgres;
+pub use proxy::{Fault, Proxy};
+pub use setup::{ensure_ministack, ensure_postgres};
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    time::{Duration, Instant},
+};
+
+/// A loopback port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// Polls until it holds; panics with `what` when it does not in time.
+pub(crate) fn wait_for(what: &str, patience: Duration, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + patience;
+    while !holds() {
+        assert!(Instant::now() < until, "{what} did not happen within {patience:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,111 @@
+//! What the servers need, installed where it is missing: a Python environment below `target`, and PostgreSQL's
+//! binaries by the system's package manager.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// Pinned: what the emulator gets wrong is written down for this version.
+const MINISTACK: &str = "ministack==1.5.33";
+
+/// Below the workspace's target folder, and kept from run to run.
+fn folder() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
+    let folder = target.join("testbed");
+    fs::create_dir_all(&folder).unwrap_or_else(|e| panic!("cannot make {}: {e}", folder.display()));
+    folder.canonicalize().expect("just made")
+}
+
+/// One installer at a time, also among processes.
+fn locked<T>(name: &str, install: impl FnOnce() -> T) -> T {
+    let path = folder().join(format!("{name}.lock"));
+    let lock = File::create(&path).unwrap_or_else(|e| panic!("cannot make {}: {e}", path.display()));
+    lock.lock().expect("the lock is ours in the end");
+    install()
+}
+
+/// The emulator's program, installed into a Python environment of our own if need be.
+pub fn ensure_ministack() -> PathBuf {
+    locked("venv", || {
+        let venv = folder().join("venv");
+        let program = venv.join("bin/ministack");
+        let stamp = venv.join(MINISTACK);
+        if !stamp.exists() {
+            eprintln!("installing {MINISTACK} into {}", venv.display());
+            run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
+            run(Command::new(venv.join("bin/pip")).args([
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                MINISTACK,
+            ]));
+            fs::write(&stamp, "").expect("a stamp");
+        }
+        program
+    })
+}
+
+/// The folder with `initdb` and `postgres`.
+pub fn ensure_postgres() -> PathBuf {
+    if let Some(found) = postgres_bin() {
+        return found;
+    }
+    locked("postgres", || {
+        if postgres_bin().is_none() {
+            let how = "PostgreSQL's server is missing: install the package `postgresql` and run this again";
+            assert!(Path::new("/usr/bin/apt-get").exists(), "{how}");
+            eprintln!("installing postgresql with apt-get");
+            // Without this, Debian's package starts a server of its own, which nobody asked for.
+            let config = Path::new("/etc/postgresql-common/createcluster.conf");
+            if !config.exists() {
+                let _ = fs::create_dir_all("/etc/postgresql-common");
+                let _ = fs::write(config, "create_main_cluster = false\n");
+            }
+            let _ = quiet(&mut apt(&["update", "-qq"])).status();
+            run(&mut apt(&[
+                "install",
+                "-y",
+                "-qq",
+                "--no-install-recommends",
+                "-o",
+                "Dpkg::Options::=--force-confold",
+                "postgresql",
+            ]));
+        }
+        postgres_bin().expect("the package brings initdb")
+    })
+}
+
+fn postgres_bin() -> Option<PathBuf> {
+    let debian =
+        fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|e| e.path().join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found: Vec<PathBuf> = std::env::split_paths(&path)
+        .chain(debian)
+        .filter(|p| p.join("initdb").exists() && p.join("postgres").exists())
+        .collect();
+    found.sort();
+    found.pop()
+}
+
+fn apt(arguments: &[&str]) -> Command {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.trim_ascii() == b"0");
+    let mut command = Command::new(if root { "apt-get" } else { "sudo" });
+    if !root {
+        command.args(["-n", "apt-get"]);
+    }
+    command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments).stdout(Stdio::null());
+    command
+}
+
+fn quiet(command: &mut Command) -> &mut Command {
+    command.stdout(Stdio::null()).stderr(Stdio::null())
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().unwrap_or_else(|e| panic!("{command:?} did not start: {e}"));
+    assert!(status.success(), "{command:?} failed: {status}; run it yourself, then this again");
+}
