@@ -1,0 +1,13 @@
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use domain::Alert;
+
+use crate::Error;
+
+/// A way to tell people.
+#[async_trait]
+pub trait Notify: Send + Sync + Debug {
+    /// Tells them. After an error it is told again: whoever is told may be told twice.
+    async fn tell(&self, alert: &Alert) -> Result<(), Error>;
+}
