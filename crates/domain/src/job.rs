@@ -107,6 +107,8 @@ pub struct Cost {
     pub threads: u32,
     /// Bytes of memory.
     pub memory: u64,
+    /// Bytes of scratch disk: sources that have to be fetched, outputs while they are made.
+    pub disk: u64,
 }
 
 impl Lane {

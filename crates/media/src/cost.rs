@@ -5,24 +5,25 @@ use crate::plan::{Given, How, plan};
 
 /// What running an action takes, for a scheduler that fits jobs into a machine: the threads that ffmpeg can keep
 /// busy (more than the machine has is to be read as all of it) and the bytes of memory it will touch.
+/// Where bytes lie is not this room's business: the scratch disk is the caller's to add.
 /// Without facts (a session, or a recording not yet probed) it assumes 1080p. Pure.
 pub fn cost(action: &Action, facts: Option<&MediaFacts>) -> Cost {
     match action {
-        Action::Probe => Cost { threads: 1, memory: 200 << 20 },
-        Action::Backup { .. } | Action::Tag { .. } => Cost { threads: 0, memory: 32 << 20 },
+        Action::Probe => Cost { threads: 1, memory: 200 << 20, disk: 0 },
+        Action::Backup { .. } | Action::Tag { .. } => Cost { threads: 0, memory: 32 << 20, disk: 0 },
         Action::Mix(mix) => match &mix.preset.output {
             Output::Video { .. } if mix.layout == domain::Layout::Grid => {
                 let tiles = mix.tracks.len().max(1) as u64;
                 encoding(FULL_HD, FULL_HD / 2 * tiles)
             }
-            _ => Cost { threads: 1, memory: BASE + mix.tracks.len() as u64 * (8 << 20) },
+            _ => Cost { threads: 1, memory: BASE + mix.tracks.len() as u64 * (8 << 20), disk: 0 },
         },
         Action::Convert { preset } => match &preset.output {
             Output::Thumbnails { .. } => {
-                Cost { threads: 2, memory: BASE + facts.map_or(FULL_HD, crate::thumbs::pixels) * 60 }
+                Cost { threads: 2, memory: BASE + facts.map_or(FULL_HD, crate::thumbs::pixels) * 60, disk: 0 }
             }
-            Output::Waveform { .. } => Cost { threads: 1, memory: BASE + (96 << 20) },
-            Output::Audio { .. } => Cost { threads: 1, memory: BASE },
+            Output::Waveform { .. } => Cost { threads: 1, memory: BASE + (96 << 20), disk: 0 },
+            Output::Audio { .. } => Cost { threads: 1, memory: BASE, disk: 0 },
             Output::Video { .. } => converting(preset, facts),
         },
     }
@@ -38,10 +39,10 @@ fn converting(preset: &domain::Preset, facts: Option<&MediaFacts>) -> Cost {
                 encoding(u64::from(video.size.0) * u64::from(video.size.1), pixels)
             }
             // A copy that fails its check is encoded in the same job; that is rare, and not worth waiting for.
-            _ => Cost { threads: 1, memory: BASE },
+            _ => Cost { threads: 1, memory: BASE, disk: 0 },
         },
         // It fails before it starts anything.
-        Err(_) => Cost { threads: 1, memory: 16 << 20 },
+        Err(_) => Cost { threads: 1, memory: 16 << 20, disk: 0 },
     }
 }
 
@@ -57,7 +58,7 @@ fn encoding(out_pixels: u64, in_pixels: u64) -> Cost {
         500_000..1_000_000 => 8,
         _ => 16,
     };
-    Cost { threads, memory: BASE + out_pixels * 180 + in_pixels * 30 }
+    Cost { threads, memory: BASE + out_pixels * 180 + in_pixels * 30, disk: 0 }
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use domain::{Cost, Lane};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Memory is counted in steps of 16 MiB: a semaphore's permits are a small number.
+use crate::Limits;
+
+/// Memory and disk are counted in steps of 16 MiB: a semaphore's permits are a small number.
 const STEP: u64 = 16 << 20;
 
 /// What there is to share out.
@@ -14,8 +16,15 @@ pub struct Admission {
     bulk: Threads,
     /// Interactive work has threads of its own, so that a person does not wait behind an hour's encoding.
     interactive: Threads,
-    memory: Arc<Semaphore>,
-    memory_steps: u32,
+    memory: Bytes,
+    /// Of the scratch disk.
+    disk: Bytes,
+}
+
+#[derive(Clone)]
+struct Bytes {
+    permits: Arc<Semaphore>,
+    all: u32,
 }
 
 #[derive(Clone)]
@@ -28,35 +37,47 @@ struct Threads {
 pub struct Admitted {
     _threads: OwnedSemaphorePermit,
     _memory: OwnedSemaphorePermit,
+    _disk: OwnedSemaphorePermit,
 }
 
 impl Admission {
-    pub fn new(threads: u32, memory: u64) -> Self {
-        let steps = u32::try_from((memory / STEP).clamp(1, 1 << 20)).unwrap_or(1 << 20);
+    pub fn new(limits: &Limits) -> Self {
         Self {
-            bulk: Threads::new(threads.max(1)),
-            interactive: Threads::new(threads.div_ceil(2).max(1)),
-            memory: Arc::new(Semaphore::new(steps as usize)),
-            memory_steps: steps,
+            bulk: Threads::new(limits.threads.max(1)),
+            interactive: Threads::new(limits.threads.div_ceil(2).max(1)),
+            memory: Bytes::new(limits.memory),
+            disk: Bytes::new(limits.disk),
         }
     }
 
     /// Waits until there is room. A job that wants more than there is gets all of it and runs alone.
     ///
-    /// Threads come first and each lane has its own, asked for by one dispatcher; whoever has its threads and
-    /// waits for memory waits for running jobs only, so no two jobs ever wait for each other.
+    /// Threads come first and each lane has its own, asked for by one dispatcher; then memory, then disk, in this
+    /// order for everybody, so that no two jobs ever wait for each other.
     pub async fn admit(&self, lane: Lane, cost: Cost) -> Admitted {
         let threads = match lane {
             Lane::Interactive => &self.interactive,
             Lane::Bulk => &self.bulk,
         };
-        let steps = u32::try_from(cost.memory.div_ceil(STEP)).unwrap_or(u32::MAX).clamp(1, self.memory_steps);
         let wanted = cost.threads.clamp(1, threads.all);
         let closed = "the semaphores are never closed";
         Admitted {
             _threads: threads.permits.clone().acquire_many_owned(wanted).await.expect(closed),
-            _memory: self.memory.clone().acquire_many_owned(steps).await.expect(closed),
+            _memory: self.memory.acquire(cost.memory).await,
+            _disk: self.disk.acquire(cost.disk).await,
         }
+    }
+}
+
+impl Bytes {
+    fn new(all: u64) -> Self {
+        let all = u32::try_from((all / STEP).clamp(1, 1 << 28)).unwrap_or(1 << 28);
+        Self { permits: Arc::new(Semaphore::new(all as usize)), all }
+    }
+
+    async fn acquire(&self, bytes: u64) -> OwnedSemaphorePermit {
+        let steps = u32::try_from(bytes.div_ceil(STEP)).unwrap_or(u32::MAX).min(self.all);
+        self.permits.clone().acquire_many_owned(steps).await.expect("the semaphores are never closed")
     }
 }
 
@@ -73,13 +94,39 @@ mod tests {
     use super::*;
 
     async fn fits(admission: &Admission, lane: Lane, threads: u32, memory: u64) -> Option<Admitted> {
-        let admit = admission.admit(lane, Cost { threads, memory });
+        let admit = admission.admit(lane, Cost { threads, memory, disk: 0 });
         tokio::time::timeout(Duration::from_millis(20), admit).await.ok()
+    }
+
+    fn limits() -> Limits {
+        Limits {
+            threads: 2,
+            memory: 1 << 30,
+            disk: 10 << 30,
+            drain: Duration::ZERO,
+            backlog: None,
+            walk_every: None,
+        }
+    }
+
+    /// A job that would fill the disk does not start; one that could never fit gets all of it.
+    #[tokio::test]
+    async fn the_scratch_disk_is_admitted_before_a_job_starts() {
+        let admission = Admission::new(&limits());
+        let fits = async |disk: u64| {
+            let admit = admission.admit(Lane::Bulk, Cost { threads: 1, memory: 0, disk });
+            tokio::time::timeout(Duration::from_millis(20), admit).await.ok()
+        };
+        let first = fits(7 << 30).await.unwrap();
+        assert!(fits(4 << 30).await.is_none());
+        let second = fits(3 << 30).await.unwrap();
+        drop((first, second));
+        assert!(fits(1 << 40).await.is_some(), "too large runs alone");
     }
 
     #[tokio::test]
     async fn jobs_run_together_only_while_their_costs_fit() {
-        let admission = Admission::new(2, 1 << 30);
+        let admission = Admission::new(&limits());
         let first = fits(&admission, Lane::Bulk, 1, 1 << 20).await.unwrap();
         let second = fits(&admission, Lane::Bulk, 1, 1 << 20).await.unwrap();
         assert!(fits(&admission, Lane::Bulk, 1, 1 << 20).await.is_none(), "no thread is left");

@@ -1,10 +1,13 @@
 //! FACTS -> DECIDE -> JOBS: the only place where decisions become ledger rows.
 
-use anyhow::{Context as _, Result, bail};
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context as _, Result};
 use catalog::{Settle, Settled};
 use domain::{RecordingId, Usage};
+use tracing::error;
 
-use crate::Library;
+use crate::{Library, tell};
 
 /// Recordings decided per transaction: the catalog's one writer is held for milliseconds.
 const BATCH: u32 = 256;
@@ -21,7 +24,8 @@ impl Library {
                 // Gone in the meantime: nothing to decide on.
                 let Some(facts) = self.catalog.facts(*id).await.context("reading facts")? else { continue };
                 let decision = policy::decide(&self.policy, &facts, &Usage::default(), now);
-                batch.push(Settle { id: *id, revision: facts.recording.revision, decision });
+                let alert = tell::of_state(&facts.recording, &decision, now);
+                batch.push(Settle { id: *id, revision: facts.recording.revision, decision, alert });
             }
             let settled = self.catalog.settle(&batch, self.policy.hash(), now).await.context("settling")?;
             pending.clear();
@@ -30,9 +34,18 @@ impl Library {
                     Settled::Applied { .. } => {}
                     // Facts changed between reading and writing: read them again, decide again.
                     Settled::Stale => pending.push(settle.id),
-                    Settled::OtherPolicy => bail!(
-                        "another process put another policy in force; stop it, or start this one with the same policy"
-                    ),
+                    // They stay dirty, and whoever has the policy in force decides. What this worker does, it
+                    // does by jobs that were decided on; only deciding is no longer its business.
+                    Settled::OtherPolicy => {
+                        if !self.outdated.swap(true, Ordering::SeqCst) {
+                            error!(
+                                policy = self.policy.hash(),
+                                "another process put another policy in force; this one decides nothing more: \
+                                 stop one of them, or start this one anew with the policy in force"
+                            );
+                        }
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -42,6 +55,9 @@ impl Library {
     /// Decides on everything that changed, that time has made due, or that no event told of. Returns how many.
     pub async fn sweep(&self) -> Result<u64> {
         let mut swept = 0;
+        if self.outdated.load(Ordering::SeqCst) {
+            return Ok(0);
+        }
         let mut after = None;
         loop {
             let ids = self.catalog.to_decide(self.now(), after, BATCH).await.context("sweeping")?;

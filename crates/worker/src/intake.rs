@@ -10,21 +10,19 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use catalog::Known;
-use domain::{Digest, Hasher, Kind, Manifest, NewRecording, RecordingId, Timestamp, Track};
+use domain::{Digest, Hasher, Kind, Manifest, NewRecording, RecordingId, Timestamp};
 use futures::{Stream, StreamExt as _};
 use storage::{ErrorKind, Put};
 
-use crate::{Found, Library, Point, keys, library::LIBRARY_STORE, names, walk::SESSION};
+use crate::{Found, Library, Point, keys, library::LIBRARY_STORE, manifest, names};
 
 /// Files read and stored at the same time: a disk's fsync is waited for by many at once.
 const CONCURRENT: usize = 16;
 /// Recordings per catalog transaction.
 const BATCH: usize = 256;
-/// A manifest is a page of JSON; more is not one.
-const MAX_MANIFEST: u64 = 1 << 20;
 
 #[derive(Clone)]
 pub struct Intake {
@@ -188,63 +186,25 @@ impl Intake {
             tracks: Vec::new(),
         };
         if let Some(manifest) = manifest {
-            let folder = found.name.rsplit('/').nth(1);
-            new.kind = Kind::Session;
-            new.title = manifest.title.or(folder.map(str::to_owned)).unwrap_or(new.title);
-            new.recorded_at = manifest.recorded_at.or(new.recorded_at);
-            new.tags.extend(manifest.tags);
-            new.tracks = manifest
-                .tracks
-                .iter()
-                .filter_map(|t| {
-                    Some(Track {
-                        name: names::sibling(&found.name, &t.file)?,
-                        participant: t.participant.clone().unwrap_or_else(|| names::title(&t.file)),
-                        offset_ms: t.offset_ms,
-                        leave_ms: t.leave_ms,
-                    })
-                })
-                .collect();
+            manifest::apply(manifest, &mut new);
         }
         new
     }
 
     /// The manifest if this file is one; an error that says where it is wrong.
     async fn manifest(&self, found: &Found) -> Result<Option<Manifest>> {
-        if found.name.rsplit('/').next() != Some(SESSION) {
+        if !manifest::is_one(&found.name) {
             return Ok(None);
         }
         let path = found.path.clone();
         let text = off_thread(move || {
             let mut text = String::new();
-            File::open(path)?.take(MAX_MANIFEST).read_to_string(&mut text)?;
+            File::open(path)?.take(manifest::MAX).read_to_string(&mut text)?;
             Ok(text)
         })
         .await
         .context("cannot read the session's manifest")?;
-        let manifest: Manifest = serde_json::from_str(&text).context("this session.json is not valid")?;
-        if manifest.tracks.is_empty() {
-            bail!("this session.json is not valid: `tracks` is empty; name each participant's file");
-        }
-        let mut names_seen = BTreeSet::new();
-        for track in &manifest.tracks {
-            let name = names::sibling(&found.name, &track.file).ok_or_else(|| {
-                anyhow!(
-                    "this session.json is not valid: `{}` is not a file next to it",
-                    track.file.escape_debug()
-                )
-            })?;
-            if !names_seen.insert(name) {
-                bail!("this session.json is not valid: `{}` is named twice", track.file.escape_debug());
-            }
-            if track.leave_ms.is_some_and(|leave| leave <= track.offset_ms) {
-                bail!(
-                    "this session.json is not valid: `{}` leaves before it joins",
-                    track.file.escape_debug()
-                );
-            }
-        }
-        Ok(Some(manifest))
+        manifest::read(&found.name, &text).map(Some)
     }
 
     /// Streams the file into the store. The inner error is the file's own and refuses it.

@@ -1,14 +1,15 @@
 //! Where a recording's bytes live in the library's store.
 //!
 //! ```text
-//! 3k/3kq0.../source.webm                       the accepted bytes
+//! 3k/3kq0.../source.webm                       the accepted bytes, where the library took them in
+//! 3k/3kq0.../source-5f0c3a1b9d2e4f60.webm      a copy of bytes that lie in a watched bucket
 //! 3k/3kq0.../mp4-720p-9f2c41ab.mp4             a rendition, named by its preset and job
 //! 3k/3kq0.../thumbnails-01hx7cde.poster.jpg
 //! ```
 //! Keys come from ids, presets' names and file kinds only: nothing that a stranger chose is ever a path.
 //! The job's id in the name keeps a worker that lost its lease from touching its successor's output.
 
-use domain::{JobId, RecordingId, Role};
+use domain::{Digest, JobId, RecordingId, Role};
 use storage::Key;
 
 use crate::names;
@@ -16,6 +17,12 @@ use crate::names;
 pub fn source(id: RecordingId, label: &str) -> Key {
     let extension = names::extension(label).unwrap_or_else(|| "bin".into());
     key(id, &format!("source.{extension}"))
+}
+
+/// A copy of a source that lies under a key that a stranger chose, and of which there may be several versions.
+pub fn copy(id: RecordingId, label: &str, digest: &Digest) -> Key {
+    let extension = names::extension(label).unwrap_or_else(|| "bin".into());
+    key(id, &format!("source-{}.{extension}", &digest.sha256.to_string()[..16]))
 }
 
 pub fn rendition(id: RecordingId, name: &str, job: JobId, role: Role, extension: &str) -> Key {

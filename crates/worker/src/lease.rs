@@ -8,10 +8,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// How long a lease lasts without being renewed: what a dead worker's job waits at most.
-pub const TTL: Duration = Duration::from_secs(60);
-/// A third of the lease, so that two renewals may fail before it is lost.
-const RENEW: Duration = Duration::from_secs(20);
+/// How long a lease lasts without being renewed, unless it is set otherwise: what a dead worker's job waits at most.
+pub const LEASE: Duration = Duration::from_secs(60);
 /// Progress is written at most this often: one small transaction a second and job.
 const REPORT: Duration = Duration::from_secs(1);
 
@@ -23,10 +21,11 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    pub fn start(catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>, claim: Claim) -> Self {
+    /// Renews for `lease` each time, first when a third of it is over.
+    pub fn start(catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>, claim: Claim, lease: Duration) -> Self {
         let (progress, seen) = watch::channel(None);
         let lost = CancellationToken::new();
-        let task = tokio::spawn(beat(catalog, clock, claim, seen, lost.clone()));
+        let task = tokio::spawn(beat(catalog, clock, claim, lease, seen, lost.clone()));
         Self { progress, lost, task }
     }
 }
@@ -41,21 +40,24 @@ async fn beat(
     catalog: Arc<dyn Catalog>,
     clock: Arc<dyn Clock>,
     claim: Claim,
+    lease: Duration,
     mut seen: watch::Receiver<Option<Progress>>,
     lost: CancellationToken,
 ) {
     let id = claim.job.spec.id;
     let mut lease_until = claim.lease_until;
+    // A third of the lease, so that two renewals may fail before it is lost.
+    let renew = lease / 3;
     loop {
-        // Wake for news of progress, but not more than once a second; else when a third of the lease is over.
-        tokio::time::sleep(REPORT).await;
-        if let Ok(Err(_)) = tokio::time::timeout(RENEW - REPORT, seen.changed()).await {
+        // Wake for news of progress, but not more than once a second; else when it is time to renew.
+        tokio::time::sleep(REPORT.min(renew)).await;
+        if let Ok(Err(_)) = tokio::time::timeout(renew.saturating_sub(REPORT), seen.changed()).await {
             return;
         }
         let progress = *seen.borrow_and_update();
         let now = clock.now();
-        match catalog.renew(&claim, now, TTL, progress).await {
-            Ok(()) => lease_until = now + TTL,
+        match catalog.renew(&claim, now, lease, progress).await {
+            Ok(()) => lease_until = now + lease,
             Err(e) if e.kind() == catalog::Kind::LeaseLost => {
                 warn!(job.id = %id, "lease lost to another worker; dropping the work");
                 return lost.cancel();

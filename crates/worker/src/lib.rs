@@ -4,22 +4,37 @@
 //! `app::wire`'s choice; everything here is the same code in embedded mode and in the fleet.
 
 mod admission;
+mod buckets;
 mod decide;
+pub mod events;
+mod gate;
+mod hearing;
 mod inbox;
 mod intake;
 mod jobs;
+mod keep;
 mod keys;
 mod lease;
 mod library;
+mod manifest;
+mod measure;
 mod names;
+mod objects;
 mod points;
+mod relay;
 mod retry;
 mod runner;
+mod tell;
 mod walk;
 
+pub use gate::Protection;
 pub use inbox::Inbox;
 pub use intake::{Intake, Options, Taken};
+pub use keep::visibility;
+pub use lease::LEASE;
 pub use library::{LIBRARY_STORE, Library, Stores};
+pub(crate) use objects::Looked;
+pub use objects::Watched;
 pub use points::{Point, Steps};
 pub use runner::{Limits, Runner};
 pub use walk::{Found, Walk};

@@ -1,13 +1,19 @@
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
+use alerts::Notify;
 use anyhow::{Context as _, Result, bail};
 use catalog::Catalog;
 use domain::{Clock, Failure, Recording, Timestamp};
 use policy::Policy;
-use queue::Queue;
+use queue::{DeadLetters, Queue};
 use storage::{Key, Store};
 
-use crate::Steps;
+use crate::{Steps, Watched};
 
 /// The name of the store that holds what was accepted and what we made of it.
 pub const LIBRARY_STORE: &str = policy::LIBRARY;
@@ -16,8 +22,12 @@ pub const LIBRARY_STORE: &str = policy::LIBRARY;
 pub struct Library {
     pub catalog: Arc<dyn Catalog>,
     pub queue: Arc<dyn Queue>,
+    /// Where messages go that nobody can read.
+    pub letters: Arc<dyn DeadLetters>,
     pub stores: Stores,
     pub policy: Arc<Policy>,
+    /// Another policy than this one is in force by now.
+    pub outdated: AtomicBool,
     pub media: media::Tools,
     pub clock: Arc<dyn Clock>,
     /// Where jobs have their private directories: on the library store's filesystem, so that a finished
@@ -26,6 +36,12 @@ pub struct Library {
     /// This worker's name in leases and in the audit log.
     pub worker: String,
     pub steps: Steps,
+    /// How long a worker may be silent before its jobs are another's.
+    pub lease: Duration,
+    /// Places in object stores whose objects are recordings; none in embedded mode, which has an inbox.
+    pub watched: Vec<Watched>,
+    /// Who tells people.
+    pub alerts: Arc<dyn Notify>,
 }
 
 /// The stores by the names that the policy gives them.
@@ -68,9 +84,15 @@ impl Library {
     }
 }
 
-/// A key that the catalog holds: it was valid when it was written.
+/// A key that the catalog holds: it was valid when it was written. It may be one that a stranger chose.
 pub(crate) fn stored_key(key: &str) -> Result<Key, Failure> {
-    Key::parse(key).map_err(|e| Failure::permanent(format!("the catalog holds an impossible key: {e}")))
+    Key::foreign(key).map_err(|e| Failure::permanent(format!("the catalog holds an impossible key: {e}")))
+}
+
+/// The store's version to read, of a recording that lies where its uploader put it. One that the library took in itself
+/// is named by its bytes instead: its key is never written twice.
+pub(crate) fn pinned(recording: &Recording) -> Option<&str> {
+    (recording.version != recording.digest.sha256.to_string()).then_some(recording.version.as_str())
 }
 
 /// What a store's trouble means for a job.

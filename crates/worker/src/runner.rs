@@ -1,20 +1,25 @@
 //! JOB -> DO -> RECORD: takes messages, does the work under a lease, records, decides again, acknowledges.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use catalog::{Claim, Next};
-use domain::{Failure, JobId, JobState, Lane, Outcome, RecordingId};
+use domain::{Cost, Failure, JobId, JobState, Lane, Outcome, RecordingId};
+use futures::FutureExt as _;
 use queue::Message;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
 use crate::{
-    Library, Point,
+    Library, Point, Protection,
     admission::{Admission, Admitted},
+    gate::Gate,
     jobs,
-    lease::{self, Heartbeat},
+    keep::Keep,
+    lease::Heartbeat,
+    measure,
+    relay::{Bounds, Relay},
     retry,
 };
 
@@ -24,16 +29,28 @@ pub struct Limits {
     pub threads: u32,
     /// Bytes.
     pub memory: u64,
+    /// Bytes of scratch disk, for sources that have to be fetched and for outputs that are being made.
+    pub disk: u64,
     /// How long running jobs may go on after the stop was asked for; then they are handed back.
     pub drain: Duration,
+    /// Messages to keep in the queue at most, where they cost our memory; the rest wait in the ledger.
+    pub backlog: Option<u64>,
+    /// How often to have the watched buckets compared with the catalog, where nothing else schedules it.
+    pub walk_every: Option<Duration>,
 }
 
-/// How often the ledger is looked at when nothing wakes us: what another process's `ingest` waits at most.
-const TICK: Duration = Duration::from_millis(250);
-/// Messages put into the queue at a time; the rest wait in the ledger, where they cost no memory.
-const FEED: u32 = 256;
 /// How long one look into the queue waits for a message (SQS allows 20 s at most).
 const POLL: Duration = Duration::from_secs(20);
+/// How often `run_to_rest` looks whether there is nothing left.
+const REST: Duration = Duration::from_millis(250);
+/// Event messages looked at together: reading and hashing is what they cost.
+const EVENTS: usize = 8;
+
+/// Whether a job could start as soon as it came.
+enum Room {
+    AtOnce,
+    After,
+}
 
 /// Why a job's work ended without an outcome.
 pub(crate) enum Stop {
@@ -53,6 +70,9 @@ pub struct Runner {
     library: Arc<Library>,
     admission: Admission,
     limits: Limits,
+    gate: Gate,
+    /// Event messages that may be looked at besides those that are.
+    events: Arc<Semaphore>,
     /// Work may have appeared in the ledger.
     wake: Arc<Notify>,
     tasks: TaskTracker,
@@ -62,10 +82,17 @@ pub struct Runner {
 
 impl Runner {
     pub fn new(library: Arc<Library>, limits: Limits) -> Self {
+        Self::protected(library, limits, None)
+    }
+
+    /// One that whoever scales the fleet in is told of while it is busy.
+    pub fn protected(library: Arc<Library>, limits: Limits, protection: Option<Arc<dyn Protection>>) -> Self {
         Self {
             library,
-            admission: Admission::new(limits.threads, limits.memory),
+            admission: Admission::new(&limits),
             limits,
+            gate: Gate::new(protection),
+            events: Arc::new(Semaphore::new(EVENTS)),
             wake: Arc::new(Notify::new()),
             tasks: TaskTracker::new(),
             abandon: CancellationToken::new(),
@@ -79,19 +106,26 @@ impl Runner {
 
     /// Takes over what an earlier process left. The caller holds the library's lock, so nobody else works here.
     pub async fn recover(&self) -> Result<u64> {
+        self.begin().await?;
+        self.library.catalog.recover(None, self.library.now()).await.context("recovering jobs")
+    }
+
+    /// Puts this process's policy in force.
+    pub async fn begin(&self) -> Result<()> {
         let library = &self.library;
-        let now = library.now();
-        if library.catalog.policy_in_force(library.policy.hash(), now).await? {
+        if library.catalog.policy_in_force(library.policy.hash(), library.now()).await? {
             info!(policy = library.policy.hash(), "another policy is in force; everything is decided anew");
         }
-        library.catalog.recover(None, now).await.context("recovering jobs")
+        Ok(())
     }
 
     /// Runs until `stop`, then drains: nothing new is taken, what runs gets `limits.drain` to finish and is
     /// handed back otherwise.
     pub async fn run(&self, stop: CancellationToken) {
+        let bounds = Bounds { backlog: self.limits.backlog, walk_every: self.limits.walk_every };
+        let relay = Relay::new(self.library.clone(), bounds).run(&self.wake, stop.clone());
         let dispatchers = Lane::ALL.map(|lane| self.dispatch(lane, stop.clone()));
-        tokio::join!(self.feed(stop.clone()), futures::future::join_all(dispatchers));
+        tokio::join!(relay, self.listen(stop.clone()), futures::future::join_all(dispatchers));
         self.tasks.close();
         if tokio::time::timeout(self.limits.drain, self.tasks.wait()).await.is_err() {
             self.abandon.cancel();
@@ -106,7 +140,7 @@ impl Runner {
             while !rest.is_cancelled() {
                 tokio::select! {
                     () = rest.cancelled() => {}
-                    () = tokio::time::sleep(TICK) => {
+                    () = tokio::time::sleep(REST) => {
                         if self.at_rest().await.unwrap_or(false) {
                             rest.cancel();
                         }
@@ -129,112 +163,159 @@ impl Runner {
         Ok(!open && self.library.catalog.to_decide(self.library.now(), None, 1).await?.is_empty())
     }
 
-    /// Moves what is due from the ledger into the queue. The ledger is the truth; a message is only a hint,
-    /// so one that was lost with its process is simply sent again.
-    async fn feed(&self, stop: CancellationToken) {
-        let mut failures = 0u32;
-        loop {
-            match self.feed_once().await {
-                Ok(()) => failures = 0,
-                Err(e) => {
-                    failures += 1;
-                    error!(error = format!("{e:#}"), failures, "cannot look for work; trying again");
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.wake.notified(), if failures == 0 => {}
-                () = tokio::time::sleep(TICK * (1 << failures.min(6))) => {}
-            }
-        }
-    }
-
-    async fn feed_once(&self) -> Result<()> {
-        self.library.sweep().await?;
-        for (job, lane) in self.library.catalog.due(self.library.now(), FEED).await? {
-            self.library.queue.send(lane, job.to_string(), Duration::ZERO).await?;
-        }
-        Ok(())
-    }
-
-    /// One lane's dispatcher: receives, claims, waits for room, starts.
-    async fn dispatch(&self, lane: Lane, stop: CancellationToken) {
-        let lanes = [lane];
+    /// The events' dispatcher.
+    async fn listen(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let received = tokio::select! {
-                () = stop.cancelled() => return,
-                received = self.library.queue.receive(&lanes, 1, POLL) => received,
-            };
-            match received {
-                Ok(messages) => {
-                    for message in messages {
-                        if let Err(e) = self.start(lane, message, &stop).await {
-                            error!(error = format!("{e:#}"), "message left for later");
-                        }
+            let Ok(permit) = self.events.clone().acquire_owned().await else { return };
+            for message in self.receive(queue::Lane::Events, 1, &stop).await {
+                let (runner, busy) = (self.clone(), self.gate.busy());
+                self.tasks.spawn(async move {
+                    tokio::select! {
+                        () = runner.library.hear(&message) => {}
+                        () = runner.abandon.cancelled() => runner.give_back(&message).await,
                     }
+                    drop(busy);
+                    runner.wake();
+                });
+            }
+            drop(permit);
+        }
+    }
+
+    /// Messages, or none when it is time to look whether to go on.
+    async fn receive(&self, lane: queue::Lane, most: usize, stop: &CancellationToken) -> Vec<Message> {
+        tokio::select! {
+            () = stop.cancelled() => return Vec::new(),
+            () = self.gate.enter(&*self.library.queue) => {}
+        }
+        let lanes = [lane];
+        let received = tokio::select! {
+            () = stop.cancelled() => return Vec::new(),
+            received = self.library.queue.receive(&lanes, most, POLL) => received,
+        };
+        match received {
+            Ok(messages) => {
+                if messages.is_empty() {
+                    self.gate.empty(lane).await;
                 }
-                Err(e) => {
-                    error!(error = %e, "the queue does not answer; trying again");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                messages
+            }
+            Err(e) => {
+                error!(error = %e, lane = lane.as_str(), "the queue does not answer; trying again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Vec::new()
+            }
+        }
+    }
+
+    /// One lane's dispatcher: receives, claims, waits for room, starts. While there is room at once it takes more
+    /// messages at a time; when there is none it keeps only the one it waits with, so that others get the rest.
+    async fn dispatch(&self, lane: Lane, stop: CancellationToken) {
+        let mut most = 1;
+        while !stop.is_cancelled() {
+            let mut messages: VecDeque<Message> = self.receive(lane.into(), most, &stop).await.into();
+            most = (most * 2).min(queue::MAX_RECEIVE);
+            while let Some(message) = messages.pop_front() {
+                match self.start(lane, message, &mut messages, &stop).await {
+                    Ok(Room::AtOnce) => {}
+                    Ok(Room::After) => most = 1,
+                    Err(e) => error!(error = format!("{e:#}"), "message left for later"),
                 }
             }
         }
     }
 
-    async fn start(&self, lane: Lane, message: Message, stop: &CancellationToken) -> Result<()> {
+    /// `others` came with the same receive and are given back when this one has to wait.
+    async fn start(
+        &self,
+        lane: Lane,
+        message: Message,
+        others: &mut VecDeque<Message>,
+        stop: &CancellationToken,
+    ) -> Result<Room> {
         let library = &self.library;
         library.steps.at(Point::JobReceived);
         let Ok(job) = message.body.parse::<JobId>() else {
+            let reason = "it is not a job's id; whoever sent it is not videorec, or another version of it";
+            warn!(body = ?message.body.chars().take(80).collect::<String>(), "parked: {reason}");
             // Acknowledge, or the queue repeats what nobody can read for ever.
-            error!(body = ?message.body, "not a job id; dropped");
-            return Ok(library.queue.ack(&message.receipt).await?);
+            library.letters.park(lane.into(), message.body.clone(), reason).await?;
+            library.queue.ack(&message.receipt).await?;
+            return Ok(Room::AtOnce);
         };
-        let claim = library.catalog.claim(job, &library.worker, library.now(), lease::TTL).await?;
+        let claim = library.catalog.claim(job, &library.worker, library.now(), library.lease).await?;
         let Some(claim) = claim else {
             // Done already, or another worker has it: the ledger knows, the message has served.
             debug!(job.id = %job, "nothing to claim");
-            return Ok(library.queue.ack(&message.receipt).await?);
+            library.queue.ack(&message.receipt).await?;
+            return Ok(Room::AtOnce);
         };
         library.steps.at(Point::JobClaimed);
-        let heartbeat = Heartbeat::start(library.catalog.clone(), library.clock.clone(), claim.clone());
+        let heartbeat =
+            Heartbeat::start(library.catalog.clone(), library.clock.clone(), claim.clone(), library.lease);
+        let keep = Keep::start(library, message.receipt.clone());
         let spec = &claim.job.spec;
-        let recording = library.catalog.get(spec.recording).await?;
-        let cost = media::cost(&spec.action, recording.as_ref().and_then(|r| r.media()));
-        let admitted = tokio::select! {
-            admitted = self.admission.admit(lane, cost) => admitted,
-            () = stop.cancelled() => return self.hand_back(&claim, &message).await,
+        let cost = self.cost(&claim).await?;
+        let mut room = Room::AtOnce;
+        let admitted = match self.admission.admit(lane, cost).now_or_never() {
+            Some(admitted) => admitted,
+            None => {
+                room = Room::After;
+                for other in others.drain(..) {
+                    self.give_back(&other).await;
+                }
+                tokio::select! {
+                    admitted = self.admission.admit(lane, cost) => admitted,
+                    () = stop.cancelled() => {
+                        self.hand_back(&claim, &message).await?;
+                        return Ok(room);
+                    }
+                }
+            }
         };
         let span = info_span!("job", job.id = %spec.id, recording.id = %spec.recording, job.what = spec.action.label());
-        let runner = self.clone();
-        self.tasks
-            .spawn(async move { runner.finish(claim, heartbeat, admitted, message).await }.instrument(span));
-        Ok(())
+        let (runner, busy) = (self.clone(), self.gate.busy());
+        let work = async move {
+            runner.finish(claim, heartbeat, keep, admitted, message).await;
+            drop(busy);
+        };
+        self.tasks.spawn(work.instrument(span));
+        Ok(room)
+    }
+
+    async fn cost(&self, claim: &Claim) -> Result<Cost> {
+        let spec = &claim.job.spec;
+        let recording = self.library.catalog.get(spec.recording).await?;
+        let mut cost = media::cost(&spec.action, recording.as_ref().and_then(|r| r.media()));
+        cost.disk = jobs::disk(&self.library, &spec.action, recording.as_ref());
+        Ok(cost)
     }
 
     /// Does one claimed job and writes down what came of it. When the catalog does not take it, the lease runs
     /// out and the job is done again.
-    async fn finish(&self, claim: Claim, heartbeat: Heartbeat, admitted: Admitted, message: Message) {
+    async fn finish(
+        &self,
+        claim: Claim,
+        heartbeat: Heartbeat,
+        keep: Keep,
+        admitted: Admitted,
+        message: Message,
+    ) {
+        let started = tokio::time::Instant::now();
         let done = tokio::select! {
             done = jobs::perform(&self.library, &claim, &heartbeat.progress) => done,
             () = heartbeat.lost.cancelled() => Err(Stop::Lost),
-            () = self.abandon.cancelled() => {
-                if let Err(e) = self.hand_back(&claim, &message).await {
-                    warn!(error = format!("{e:#}"), "job not handed back; its lease will run out");
-                }
-                return;
-            }
+            // Another worker may get the message, or gets it soon: it is to find the job free.
+            () = keep.lost.cancelled() => return self.abandoned(&claim, &message).await,
+            () = self.abandon.cancelled() => return self.abandoned(&claim, &message).await,
         };
         drop(admitted);
+        measure::job(&claim.job.spec.action, &done, started.elapsed());
         let kept = match done {
             Ok(outcome) => self.record(&claim, outcome).await,
             Err(Stop::Failed(failure)) => self.fail(&claim, failure).await,
             // The message may come again at once: the ledger knows whose the job is.
-            Err(Stop::Lost) => {
-                if let Err(e) = self.library.queue.release(&message.receipt, Duration::ZERO).await {
-                    debug!(error = %e, "message not given back; its visibility will end");
-                }
-                return;
-            }
+            Err(Stop::Lost) => return self.give_back(&message).await,
         };
         drop(heartbeat);
         let settled = match kept {
@@ -293,9 +374,21 @@ impl Runner {
         Ok(())
     }
 
+    async fn abandoned(&self, claim: &Claim, message: &Message) {
+        if let Err(e) = self.hand_back(claim, message).await {
+            warn!(error = format!("{e:#}"), "job not handed back; its lease will run out");
+        }
+    }
+
+    async fn give_back(&self, message: &Message) {
+        if let Err(e) = self.library.queue.release(&message.receipt, Duration::ZERO).await {
+            debug!(error = %e, "message not given back; its visibility will end");
+        }
+    }
+
     async fn hand_back(&self, claim: &Claim, message: &Message) -> Result<()> {
         self.library.catalog.release(claim, self.library.now()).await.context("handing the job back")?;
-        self.library.queue.release(&message.receipt, Duration::ZERO).await?;
+        self.give_back(message).await;
         info!(job.id = %claim.job.spec.id, "handed back unfinished");
         Ok(())
     }

@@ -122,7 +122,7 @@ fn order(path: &Path) -> (bool, PathBuf) {
 }
 
 /// Hidden files and what browsers, editors and copy programs name while they write.
-fn is_passed_over(name: &str) -> bool {
+pub(crate) fn is_passed_over(name: &str) -> bool {
     const UNFINISHED: [&str; 6] = [".part", ".partial", ".crdownload", ".download", ".tmp", ".filepart"];
     let lower = name.to_ascii_lowercase();
     name.starts_with('.')

@@ -2,21 +2,27 @@ use domain::{Copy, Outcome};
 
 use super::Context;
 use crate::{
-    library::{storage_failure, stored_key},
+    keys,
+    library::{pinned, storage_failure, stored_key},
     runner::Stop,
 };
 
 /// Keeps a verified copy of the source in another store.
 ///
-/// Triggered by: a rule's `backup`. Reads: the source, then the copy. Writes: one object, under the source's own key.
+/// Triggered by: a rule's `backup`. Reads: the source, then the copy. Writes: one object, under the source's own key, or
+/// under one made of its digest where a stranger chose the source's.
 /// Safe to repeat: the object is created only if absent; one that is there is read back and compared.
 pub(crate) async fn perform(context: &Context<'_>, to: &str) -> Result<Outcome, Stop> {
     let recording = &context.recording;
     let stores = &context.library.stores;
     let (from, to) = (stores.get(&recording.store)?, stores.get(to)?);
     let key = stored_key(&recording.key)?;
+    let to_key = match pinned(recording) {
+        Some(_) => keys::copy(recording.id, &recording.name, &recording.digest),
+        None => key.clone(),
+    };
     context.still_ours().await?;
-    let verified = storage::verified_copy(from, &key, None, to, &key, &recording.digest)
+    let verified = storage::verified_copy(from, &key, pinned(recording), to, &to_key, &recording.digest)
         .await
         .map_err(|e| storage_failure(&e))?;
     Ok(Outcome::Copied {

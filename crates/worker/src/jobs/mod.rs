@@ -57,6 +57,25 @@ pub(crate) async fn perform(
     }
 }
 
+/// Bytes of scratch disk that an action takes: what has to be fetched, and about as much again where something is made.
+pub(crate) fn disk(library: &Library, action: &Action, recording: Option<&Recording>) -> u64 {
+    let source = recording.map_or(0, |r| {
+        let there = library.stores.get(&r.store).ok().zip(storage::Key::foreign(&r.key).ok());
+        let fetched = there.is_some_and(|(store, key)| store.local_path(&key).is_none());
+        if fetched { r.digest.size } else { 0 }
+    });
+    match action {
+        Action::Probe => source,
+        Action::Convert { .. } => source + recording.map_or(0, |r| r.digest.size),
+        // The tracks' sizes are not at hand here; a grid is about as large as they are together.
+        Action::Mix(mix) => mix.tracks.len() as u64 * MIX_TRACK,
+        Action::Backup { .. } | Action::Tag { .. } => 0,
+    }
+}
+
+/// An hour of one participant, as browsers record it.
+const MIX_TRACK: u64 = 512 << 20;
+
 impl Context<'_> {
     /// Promise 5: a worker whose lease was lost writes nothing more.
     pub(crate) async fn still_ours(&self) -> Result<(), Stop> {

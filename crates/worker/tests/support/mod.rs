@@ -41,9 +41,11 @@ pub async fn library(home: &Path, clock: Arc<Hands>, replica: Arc<dyn Store>, st
     let mut stores = Stores::default();
     stores.add(Arc::new(Memory::new(LIBRARY_STORE)));
     stores.add(replica);
+    let queue = Arc::new(queue::Embedded::new(queue::Config::default()));
     Arc::new(Library {
         catalog: Arc::new(Sqlite::open(&home.join("catalog.db")).await.unwrap()),
-        queue: Arc::new(queue::Embedded::new(queue::Config::default())),
+        queue: queue.clone(),
+        letters: queue,
         stores,
         policy: Arc::new(policy::parse(POLICY).unwrap()),
         media: tools(),
@@ -51,11 +53,18 @@ pub async fn library(home: &Path, clock: Arc<Hands>, replica: Arc<dyn Store>, st
         scratch: home.join("work"),
         worker: "worker".into(),
         steps,
+        lease: worker::LEASE,
+        outdated: false.into(),
+        watched: Vec::new(),
+        alerts: Arc::new(alerts::Log),
     })
 }
 
 pub fn runner(library: &Arc<Library>, drain: Duration) -> Runner {
-    Runner::new(library.clone(), Limits { threads: 2, memory: 1 << 30, drain })
+    Runner::new(
+        library.clone(),
+        Limits { threads: 2, memory: 1 << 30, disk: 1 << 40, drain, backlog: Some(256), walk_every: None },
+    )
 }
 
 /// Brings in a file that is no recording: quickly probed, and copied like any other.

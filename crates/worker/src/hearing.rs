@@ -1,0 +1,121 @@
+//! Event messages: each is acknowledged only after all that it tells of was looked at.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use queue::{Lane, Message};
+use serde_json::json;
+use tracing::{debug, info, warn};
+
+use crate::{
+    Library, Looked,
+    events::{self, Change, Event, Object},
+    keep::Keep,
+    objects::{self, Place, object_id},
+};
+
+/// The longest that a message about something that is away waits before it is looked at again.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+
+impl Library {
+    /// Does what one message asks for, and answers it.
+    pub(crate) async fn hear(&self, message: &Message) {
+        let keep = Keep::start(self, message.receipt.clone());
+        let heard = tokio::select! {
+            heard = self.heed(&message.body) => heard,
+            // It comes again, perhaps elsewhere; what was done of it is not done twice.
+            () = keep.lost.cancelled() => return,
+        };
+        drop(keep);
+        let answered = match heard {
+            Ok(None) => self.queue.ack(&message.receipt).await,
+            // Parked with its reason instead of looped: nobody can read it, now or later.
+            Ok(Some(reason)) => match self.letters.park(Lane::Events, message.body.clone(), &reason).await {
+                Ok(()) => {
+                    warn!(reason, "a message was parked; see `videorec dlq ls`");
+                    self.queue.ack(&message.receipt).await
+                }
+                Err(e) => Err(e),
+            },
+            Err(e) => {
+                let delay = Duration::from_secs(1 << message.receives.min(10)).min(LONGEST);
+                warn!(
+                    error = format!("{e:#}"),
+                    receives = message.receives,
+                    ?delay,
+                    "an event is looked at again later"
+                );
+                self.queue.release(&message.receipt, delay).await
+            }
+        };
+        if let Err(e) = answered {
+            debug!(error = %e, "an event's message was not answered; it comes again");
+        }
+    }
+
+    /// The reason when a person has to look at the message.
+    async fn heed(&self, body: &str) -> Result<Option<String>> {
+        let events = match events::parse(body) {
+            Ok(events) => events,
+            Err(e) => return Ok(Some(e.to_string())),
+        };
+        let mut ticks = false;
+        let mut of = Vec::new();
+        for event in events {
+            match event {
+                Event::Tick => ticks = true,
+                Event::Test => info!("S3 notifications are set up"),
+                Event::Object(object) => of.push(object),
+            }
+        }
+        let mut foreign = Vec::new();
+        for object in events::latest(of) {
+            if let Some(bucket) = self.heed_object(&object).await? {
+                foreign.push(bucket);
+            }
+        }
+        if ticks {
+            self.walk_buckets().await?;
+        }
+        Ok((!foreign.is_empty()).then(|| {
+            format!(
+                "it tells of buckets that are not watched: {}; mend the notification's set-up",
+                foreign.join(", ")
+            )
+        }))
+    }
+
+    /// The bucket when it is foreign.
+    async fn heed_object(&self, object: &Object) -> Result<Option<String>> {
+        let (store, key) = match objects::place(&self.watched, &object.bucket, &object.key) {
+            Place::Watched { store, key } => (store, key),
+            Place::Elsewhere => return Ok(None),
+            Place::Foreign => return Ok(Some(object.bucket.escape_debug().take(80).collect())),
+        };
+        match object.change {
+            Change::Created | Change::Removed | Change::Expired => {
+                let looked =
+                    self.look(store, key).await.with_context(|| format!("an object of `{store}`"))?;
+                match looked {
+                    Looked::New(id) => info!(recording.id = %id, "accepted"),
+                    looked => debug!(?looked, "an event"),
+                }
+            }
+            Change::Transitioned | Change::RestoreStarted | Change::Restored | Change::RestoreEnded => {
+                let id = object_id(store, key);
+                if self.catalog.get(id).await?.is_some() {
+                    let what = match object.change {
+                        Change::Transitioned => "transitioned",
+                        Change::RestoreStarted => "restore-started",
+                        Change::Restored => "restored",
+                        _ => "restore-ended",
+                    };
+                    let details = json!({ "key": key, "version": object.version });
+                    self.catalog.note(id, "events", what, details, self.now()).await?;
+                }
+            }
+            Change::Other => {}
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,179 @@
+//! What one worker of all does: decide on what nobody told of, hand jobs from the ledger to the queue, tell people.
+//!
+//! The ledger is the truth and the outbox: a decision enters its jobs in one transaction, and whoever leads sends them
+//! from there. A crash between the two costs a moment, since the next leader finds the same rows.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use domain::{Lane, Timestamp};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use crate::{Library, events};
+
+/// How often the leader looks when nothing wakes it: what another process's decision waits at most.
+const TICK: Duration = Duration::from_millis(250);
+/// How often the others ask whether they lead by now.
+const CANDIDATE: Duration = Duration::from_secs(5);
+/// Jobs handed over at a time.
+const BATCH: u32 = 256;
+/// Between two looks into the queue for lost messages.
+const DEPTH: Duration = Duration::from_secs(30);
+/// After trouble with telling people: it will not pass in a moment.
+const ALERT_TROUBLE: Duration = Duration::from_secs(30);
+const ALERTS: u32 = 50;
+
+/// Bounds that differ between one machine and a fleet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Messages to keep in the queue at most, where they cost our memory; the rest wait in the ledger.
+    pub backlog: Option<u64>,
+    /// How often to have the watched buckets compared with the catalog.
+    pub walk_every: Option<Duration>,
+}
+
+pub(crate) struct Relay {
+    library: Arc<Library>,
+    bounds: Bounds,
+    lead_until: Option<Timestamp>,
+    looked_for_lost: Option<Timestamp>,
+    walked: Option<Timestamp>,
+    quiet_until: Option<Timestamp>,
+}
+
+impl Relay {
+    pub(crate) fn new(library: Arc<Library>, bounds: Bounds) -> Self {
+        Self { library, bounds, lead_until: None, looked_for_lost: None, walked: None, quiet_until: None }
+    }
+
+    /// Runs until `stop`.
+    pub(crate) async fn run(mut self, wake: &Notify, stop: CancellationToken) {
+        let mut failures = 0u32;
+        loop {
+            let pause = match self.turn().await {
+                Ok(true) => TICK,
+                Ok(false) => CANDIDATE.min(self.library.lease / 3),
+                Err(e) => {
+                    failures += 1;
+                    error!(error = format!("{e:#}"), failures, "cannot look for work; trying again");
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(TICK * (1 << failures.min(6))) => continue,
+                    }
+                }
+            };
+            failures = 0;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// True while this worker leads.
+    async fn turn(&mut self) -> Result<bool> {
+        if !self.leads().await? {
+            return Ok(false);
+        }
+        self.library.sweep().await?;
+        for lane in Lane::ALL {
+            self.hand_over(lane).await?;
+        }
+        self.ask_for_a_walk().await?;
+        self.tell().await?;
+        Ok(true)
+    }
+
+    /// Asked again only when half of the time is over: an idle leader writes nothing most of the time.
+    async fn leads(&mut self) -> Result<bool> {
+        if self.library.outdated.load(Ordering::SeqCst) {
+            // Whoever decides leads; the place is free when the time is over.
+            return Ok(false);
+        }
+        let now = self.library.now();
+        // What a dead leader's place stays empty at most.
+        let term = self.library.lease / 3;
+        if self.lead_until.is_some_and(|until| now + term / 2 < until) {
+            return Ok(true);
+        }
+        let leads = self.library.catalog.lead("relay", &self.library.worker, now, term).await?;
+        if leads != self.lead_until.is_some() {
+            debug!(leads, "relay");
+        }
+        self.lead_until = leads.then(|| now + term);
+        Ok(leads)
+    }
+
+    async fn hand_over(&mut self, lane: Lane) -> Result<()> {
+        let library = &self.library;
+        let now = library.now();
+        let look = self.looked_for_lost.is_none_or(|at| now.since(at) >= DEPTH.min(library.lease))
+            && lane == Lane::Bulk;
+        let mut lost_before = None;
+        let mut room = u64::MAX;
+        if look || self.bounds.backlog.is_some() {
+            let depth = library.queue.depth().await?;
+            let of = depth.iter().find(|d| d.lane == lane.into()).map_or(0, |d| d.visible + d.delayed);
+            room = self.bounds.backlog.map_or(u64::MAX, |most| most.saturating_sub(of));
+            if look {
+                self.looked_for_lost = Some(now);
+            }
+            // Handed over a lease ago, not taken, and nothing visible in the queue: lost on the way.
+            lost_before = (of == 0 && (look || lane == Lane::Interactive)).then(|| now - library.lease);
+        }
+        loop {
+            let limit = u32::try_from(room).unwrap_or(BATCH).min(BATCH);
+            if limit == 0 {
+                return Ok(());
+            }
+            let jobs = library.catalog.offer(lane, library.now(), limit, lost_before.take()).await?;
+            if jobs.is_empty() {
+                return Ok(());
+            }
+            room = room.saturating_sub(jobs.len() as u64);
+            let bodies: Vec<String> = jobs.iter().map(ToString::to_string).collect();
+            // Offered and not sent: they are offered again, as if the queue had lost them.
+            library.queue.send_many(lane.into(), bodies).await.context("handing jobs over")?;
+        }
+    }
+
+    /// Where nothing else schedules it.
+    async fn ask_for_a_walk(&mut self) -> Result<()> {
+        let Some(every) = self.bounds.walk_every else { return Ok(()) };
+        let now = self.library.now();
+        if self.library.watched.is_empty() || self.walked.is_some_and(|at| now.since(at) < every) {
+            return Ok(());
+        }
+        self.library.queue.send(queue::Lane::Events, events::TICK.to_owned(), Duration::ZERO).await?;
+        self.walked = Some(now);
+        Ok(())
+    }
+
+    /// Told first, marked then: a crash between the two tells twice. Trouble with it keeps nobody from working.
+    async fn tell(&mut self) -> Result<()> {
+        let library = &self.library;
+        let now = library.now();
+        if self.quiet_until.is_some_and(|until| now < until) {
+            return Ok(());
+        }
+        let mut told = Vec::new();
+        for (seq, alert) in library.catalog.unsent(ALERTS).await? {
+            if let Err(e) = library.alerts.tell(&alert).await {
+                warn!(error = %e, alert.key, "an alert is not delivered; trying again");
+                self.quiet_until = Some(now + ALERT_TROUBLE);
+                break;
+            }
+            told.push(seq);
+        }
+        if !told.is_empty() {
+            library.catalog.sent(&told, library.now()).await?;
+        }
+        Ok(())
+    }
+}
