@@ -33,6 +33,8 @@ pub enum Fault {
     LoseAnswer,
     /// Nothing goes through in either direction, and nothing is closed.
     Stall,
+    /// The answer stops after about so many bytes, and nothing is closed.
+    StallAnswer { after: u64 },
     /// The answer's byte at this place has one bit flipped.
     FlipAnswer {
         at: u64,
@@ -180,6 +182,7 @@ fn answer(fault: Fault, chunk: &mut [u8], seen: u64) -> usize {
             chunk.len()
         }
         Fault::Stall => stall(),
+        Fault::StallAnswer { after } if seen >= after => stall(),
         _ => chunk.len(),
     }
 }
