@@ -137,17 +137,17 @@ impl Queue for Embedded {
     async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<(), Error> {
         let visibility = visibility.min(MAX_VISIBILITY);
         let held = self.with(receipt.lane, |messages, now| messages.extend(&receipt.token, now, visibility));
-        held.ok_or_else(lost)
+        held.ok_or_else(Error::lost)
     }
 
     async fn ack(&self, receipt: &Receipt) -> Result<(), Error> {
-        self.with(receipt.lane, |messages, now| messages.ack(&receipt.token, now)).ok_or_else(lost)
+        self.with(receipt.lane, |messages, now| messages.ack(&receipt.token, now)).ok_or_else(Error::lost)
     }
 
     async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), Error> {
         let delay = delay.min(MAX_DELAY);
         let held = self.with(receipt.lane, |messages, now| messages.release(&receipt.token, now, delay));
-        held.ok_or_else(lost)
+        held.ok_or_else(Error::lost)
     }
 
     async fn depth(&self) -> Result<Vec<Depth>, Error> {
@@ -159,13 +159,6 @@ impl Queue for Embedded {
 fn of(all: &mut [(Lane, Messages); Lane::ALL.len()], lane: Lane) -> &mut Messages {
     let found = all.iter_mut().find(|(named, _)| *named == lane);
     &mut found.expect("every lane of Lane::ALL has its messages").1
-}
-
-fn lost() -> Error {
-    Error::new(
-        ErrorKind::Lost,
-        "this delivery is over: its visibility ended or it was answered before; stop working on it",
-    )
 }
 
 #[cfg(test)]

@@ -34,6 +34,12 @@ impl Error {
         self
     }
 
+    pub(crate) fn lost() -> Self {
+        let message =
+            "this delivery is over: its visibility ended or it was answered before; stop working on it";
+        Self::new(ErrorKind::Lost, message)
+    }
+
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

@@ -46,9 +46,12 @@ pub trait Queue: Send + Sync + Debug {
     async fn depth(&self) -> Result<Vec<Depth>, Error>;
 
     /// Ends what goes on behind the calls and gives back what was received for nobody. Call it before the process ends,
-    /// after the last `receive`; with SQS it takes up to 20 s, since a message is lost to everybody for a whole
+    /// after the last `receive`; with SQS it takes up to 20 s, since a message is out of everybody's sight for a whole
     /// visibility when its poll is cut off.
-    async fn close(&self) {}
+    /// Errors: something could not be given back; its visibility ends by itself.
+    async fn close(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// What a message is about, and how urgent it is. Each lane is a queue of its own where the backend has such (SQS).
