@@ -12,8 +12,12 @@ mod dead;
 mod embedded;
 mod error;
 mod queue;
+#[cfg(feature = "sqs")]
+mod sqs;
 
 pub use dead::{Dead, DeadLetters, MAX_REASON, Which};
 pub use embedded::{Config, Embedded};
 pub use error::{Error, ErrorKind};
 pub use queue::{Depth, Lane, MAX_BODY, MAX_DELAY, MAX_RECEIVE, MAX_VISIBILITY, Message, Queue, Receipt};
+#[cfg(feature = "sqs")]
+pub use sqs::{Address, Addresses, Sqs};
