@@ -13,6 +13,8 @@ mod faulty;
 mod key;
 mod memory;
 mod off_thread;
+#[cfg(feature = "s3")]
+pub mod s3;
 mod store;
 mod stream;
 mod tier;
@@ -23,6 +25,8 @@ pub use error::{Error, ErrorKind};
 pub use faulty::{Fault, Faulty, Op};
 pub use key::{BadKey, Key};
 pub use memory::Memory;
+#[cfg(feature = "s3")]
+pub use s3::S3;
 pub use store::{Body, CHUNK, Health, MAX_TAGS, Meta, Origin, Put, Store, Tags, Upload};
 pub use stream::{put_bytes, put_stream, read_all};
 pub use tier::{Access, Speed, Tier};

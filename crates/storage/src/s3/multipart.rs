@@ -1,0 +1,308 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use aws_sdk_s3::{
+    operation::{
+        complete_multipart_upload::CompleteMultipartUploadOutput,
+        create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
+    },
+    primitives::ByteStream,
+    types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart},
+};
+use bytes::Bytes;
+use domain::Crc64;
+use tokio::{runtime::Handle, task::JoinSet};
+
+use super::{
+    bucket::{Dated, MARK},
+    checksum,
+    failure::Failure,
+    version::Pin,
+    writing::{Only, Target, WRITE},
+};
+use crate::{Error, ErrorKind, Meta, off_thread::joined};
+
+/// An upload in parts. Dropped before it is complete, it is aborted in the background.
+pub(super) struct Multipart {
+    target: Target,
+    id: String,
+    sending: JoinSet<Result<CompletedPart, Failure>>,
+    done: BTreeMap<i32, CompletedPart>,
+    /// The number of the last part.
+    last: i32,
+    /// Neither complete nor aborted.
+    open: bool,
+}
+
+/// S3's limit.
+const MAX_PARTS: i32 = 10_000;
+
+/// Bytes of a part by its number. So that at most 10,000 parts make the object, parts are larger where the object is
+/// known to be large; where nothing is known they double every thousand parts, up to 16 times the size they began with.
+/// Of 8 MiB, that is enough for 867 GB.
+pub(super) fn part_size(base: usize, known: Option<u64>, number: i32) -> usize {
+    const STEP: u64 = 1 << 20;
+    let base = base.max(1);
+    match known {
+        Some(size) if size > base as u64 * MAX_PARTS as u64 => {
+            (size.div_ceil(MAX_PARTS as u64).div_ceil(STEP) * STEP) as usize
+        }
+        Some(_) => base,
+        None => base << ((number - 1) / 1000).min(4),
+    }
+}
+
+impl Multipart {
+    /// `with` adds to the request what the object shall have besides.
+    pub async fn begin(
+        target: Target,
+        with: impl Fn(CreateMultipartUploadFluentBuilder) -> CreateMultipartUploadFluentBuilder,
+    ) -> Result<Self, Error> {
+        let bucket = &target.bucket;
+        let checks = bucket.checks();
+        let begun = bucket
+            .ask(bucket.options.patience, || {
+                with(bucket.client.create_multipart_upload())
+                    .bucket(&bucket.bucket)
+                    .key(&*target.object)
+                    .metadata(MARK, &*target.mark)
+                    .set_checksum_algorithm(checks.then_some(ChecksumAlgorithm::Crc64Nvme))
+                    .set_checksum_type(checks.then_some(ChecksumType::FullObject))
+                    .send()
+            })
+            .await
+            .map_err(|failure| failure.into_error(bucket, WRITE, &target.key))?;
+        let id = begun.upload_id.unwrap_or_default();
+        let (sending, done) = (JoinSet::new(), BTreeMap::new());
+        Ok(Self { target, id, sending, done, last: 0, open: true })
+    }
+
+    /// The number of the next part.
+    pub fn next(&self) -> i32 {
+        self.last + 1
+    }
+
+    /// Sends a part as soon as there is room; nothing of no bytes.
+    pub async fn send(&mut self, part: Bytes, crc: Crc64) -> Result<(), Error> {
+        if part.is_empty() {
+            return Ok(());
+        }
+        let number = self.make_room(part.len() as u64).await?;
+        let (target, id) = (self.target.clone(), self.id.clone());
+        self.sending.spawn(async move { upload(&target, &id, number, part, crc).await });
+        Ok(())
+    }
+
+    /// Has the service copy a part.
+    pub async fn send_copy(
+        &mut self,
+        source: String,
+        pin: Pin,
+        range: std::ops::Range<u64>,
+    ) -> Result<(), Error> {
+        let number = self.make_room(0).await?;
+        let (target, id) = (self.target.clone(), self.id.clone());
+        self.sending.spawn(async move { copy(&target, &id, number, &source, &pin, range).await });
+        Ok(())
+    }
+
+    /// Waits until another part of that size may be on its way; its number.
+    async fn make_room(&mut self, size: u64) -> Result<i32, Error> {
+        if self.last >= MAX_PARTS {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!(
+                    "store `{}`: `{}` is longer than {MAX_PARTS} parts; raise the store's part size",
+                    self.target.bucket.name, self.target.key
+                ),
+            ));
+        }
+        let options = &self.target.bucket.options;
+        // Of larger parts fewer.
+        let room = options.part_size as u64 * options.in_flight as u64;
+        let at_once = room.checked_div(size).map_or(options.in_flight, |n| n as usize);
+        let at_once = at_once.clamp(1, options.in_flight.max(1));
+        while self.sending.len() >= at_once {
+            self.reap().await?;
+        }
+        self.last += 1;
+        Ok(self.last)
+    }
+
+    async fn reap(&mut self) -> Result<(), Error> {
+        let Some(sent) = self.sending.join_next().await else { return Ok(()) };
+        let part = joined(std::future::ready(sent))
+            .await
+            .map_err(|failure| failure.into_error(&self.target.bucket, WRITE, &self.target.key))?;
+        self.done.insert(part.part_number().unwrap_or_default(), part);
+        Ok(())
+    }
+
+    /// Makes the object of its parts, and visible.
+    pub async fn complete(mut self, size: u64, crc: Option<Crc64>, only: Only) -> Result<Meta, Error> {
+        while !self.sending.is_empty() {
+            self.reap().await?;
+        }
+        let Target { bucket, object, .. } = &self.target;
+        let parts = CompletedMultipartUpload::builder()
+            .set_parts(Some(std::mem::take(&mut self.done).into_values().collect()))
+            .build();
+        let checks = bucket.checks();
+        let crc = crc.filter(|_| checks).map(checksum::encode);
+        let dated = Dated::default();
+        let allowed = bucket.allowed_inside(size) + Duration::from_millis(20) * self.last.unsigned_abs();
+        let answer = bucket
+            .ask(allowed, || {
+                bucket
+                    .client
+                    .complete_multipart_upload()
+                    .bucket(&bucket.bucket)
+                    .key(&**object)
+                    .upload_id(&self.id)
+                    .multipart_upload(parts.clone())
+                    .set_checksum_crc64_nvme(crc.clone())
+                    .set_checksum_type(checks.then_some(ChecksumType::FullObject))
+                    .set_mpu_object_size(checks.then(|| i64::try_from(size).unwrap_or(i64::MAX)))
+                    .set_if_none_match(only.if_none_match())
+                    .set_if_match(only.if_match())
+                    .customize()
+                    .interceptor(dated.clone())
+                    .send()
+            })
+            .await;
+        let meta = match answer {
+            Ok(CompleteMultipartUploadOutput { version_id, e_tag, .. }) => {
+                self.open = false;
+                self.target.meta(size, version_id.as_deref(), e_tag.as_deref(), &dated).await?
+            }
+            Err(failure) => self.target.settle(failure, &only).await?,
+        };
+        self.open = false;
+        Ok(meta)
+    }
+
+    /// Gives up, and waits until S3 has heard of it. What it does not hear, [`super::S3::sweep_uploads`] finds.
+    pub async fn abort(mut self) {
+        self.open = false;
+        self.sending.shutdown().await;
+        end(&self.target, &self.id).await;
+    }
+}
+
+impl Drop for Multipart {
+    fn drop(&mut self) {
+        if self.open
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let (target, id) = (self.target.clone(), std::mem::take(&mut self.id));
+            runtime.spawn(async move { end(&target, &id).await });
+        }
+    }
+}
+
+async fn end(target: &Target, id: &str) {
+    let bucket = &target.bucket;
+    let ended = bucket
+        .ask(bucket.options.patience, || {
+            bucket
+                .client
+                .abort_multipart_upload()
+                .bucket(&bucket.bucket)
+                .key(&*target.object)
+                .upload_id(id)
+                .send()
+        })
+        .await;
+    match ended {
+        Err(failure) if !failure.is("NoSuchUpload") => {
+            tracing::warn!(store = bucket.name, key = %target.key, ?failure, "an unfinished upload stays behind");
+        }
+        _ => {}
+    }
+}
+
+async fn upload(
+    target: &Target,
+    id: &str,
+    number: i32,
+    part: Bytes,
+    crc: Crc64,
+) -> Result<CompletedPart, Failure> {
+    let bucket = &target.bucket;
+    let checksum = bucket.checks().then(|| checksum::encode(crc));
+    let sent = bucket
+        .ask(bucket.allowed(part.len() as u64), || {
+            let request = bucket
+                .client
+                .upload_part()
+                .bucket(&bucket.bucket)
+                .key(&*target.object)
+                .upload_id(id)
+                .part_number(number)
+                .set_checksum_crc64_nvme(checksum.clone())
+                .body(ByteStream::from(part.clone()))
+                .customize();
+            // As for a whole object: the checksum binds the bytes.
+            let request = if checksum.is_some() { request.disable_payload_signing() } else { request };
+            request.send()
+        })
+        .await?;
+    Ok(CompletedPart::builder()
+        .part_number(number)
+        .set_e_tag(sent.e_tag)
+        .set_checksum_crc64_nvme(checksum)
+        .build())
+}
+
+async fn copy(
+    target: &Target,
+    id: &str,
+    number: i32,
+    source: &str,
+    pin: &Pin,
+    range: std::ops::Range<u64>,
+) -> Result<CompletedPart, Failure> {
+    let bucket = &target.bucket;
+    let copied = bucket
+        .ask(bucket.allowed_inside(range.end - range.start), || {
+            bucket
+                .client
+                .upload_part_copy()
+                .bucket(&bucket.bucket)
+                .key(&*target.object)
+                .upload_id(id)
+                .part_number(number)
+                .copy_source(source)
+                .copy_source_range(format!("bytes={}-{}", range.start, range.end - 1))
+                .set_copy_source_if_match(pin.if_match())
+                .send()
+        })
+        .await?
+        .copy_part_result
+        .unwrap_or_else(|| aws_sdk_s3::types::CopyPartResult::builder().build());
+    Ok(CompletedPart::builder()
+        .part_number(number)
+        .set_e_tag(copied.e_tag)
+        .set_checksum_crc64_nvme(copied.checksum_crc64_nvme)
+        .build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    /// The largest object that S3 holds, 5 TiB, and one that nobody announced.
+    #[test]
+    fn ten_thousand_parts_are_enough() {
+        for known in [0, 1, 80 << 30, (80 << 30) + 1, 1 << 40, 5 << 40] {
+            let size = part_size(8 * MIB, Some(known), 1);
+            assert!(size >= 8 * MIB && size as u64 * MAX_PARTS as u64 >= known, "{known}");
+            assert!(size <= 525 * MIB, "{known}");
+        }
+        let unknown: u64 = (1..=MAX_PARTS).map(|number| part_size(8 * MIB, None, number) as u64).sum();
+        assert!(unknown > 867_000_000_000, "{unknown}");
+        assert_eq!(part_size(8 * MIB, None, 1000), 8 * MIB);
+        assert_eq!(part_size(8 * MIB, None, 10_000), 128 * MIB);
+    }
+}

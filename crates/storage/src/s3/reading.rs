@@ -1,0 +1,313 @@
+use std::{collections::VecDeque, ops::Range, sync::Arc};
+
+use aws_sdk_s3::{operation::get_object::GetObjectOutput, primitives::ByteStream};
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    bucket::{self, Bucket},
+    checksum::{Check, Kept},
+    failure::{Act, Failure, chain},
+    version::Pin,
+};
+use crate::{Body, CHUNK, Error, ErrorKind, Key, off_thread::joined};
+
+const READ: Act = Act { verb: "read", permission: "s3:GetObject and s3:ListBucket" };
+
+/// An object's bytes, in pieces that are fetched side by side and handed out in order.
+///
+/// A whole object is asked for without a range: then the answer says how long it is and which checksum S3 keeps of it,
+/// and a small object is all there. Of a large one this answer brings the first piece and is then dropped.
+pub(super) async fn get(
+    bucket: &Arc<Bucket>,
+    key: &Key,
+    version: Option<&str>,
+    range: Option<Range<u64>>,
+) -> Result<Body, Error> {
+    let piece = bucket.options.part_size as u64;
+    let mut source = Source {
+        bucket: bucket.clone(),
+        object: bucket.object(key)?.into(),
+        key: key.clone(),
+        pin: version.map(Pin::parse),
+    };
+    let wanted = match &range {
+        Some(range) if range.is_empty() => return source.nothing().await,
+        Some(range) => Some(range.start..range.end.min(range.start.saturating_add(piece))),
+        None => None,
+    };
+    let first = match source.open(wanted).await {
+        // It begins at or behind the end.
+        Err(failure) if failure.is("InvalidRange") => return source.nothing().await,
+        Err(failure) => return Err(source.refused(failure).await),
+        Ok(first) => first,
+    };
+    source.pin = Some(first.pin.clone());
+    let (start, end) = crate::stream::clamp(range.clone(), first.size);
+    // A little more than a piece is not worth a second request.
+    let small = range.is_none() && end <= 2 * piece;
+    let next = if small { end } else { end.min(start + piece) };
+    let kept = first.kept;
+    let mut reading = Reading {
+        source,
+        fetching: VecDeque::new(),
+        ready: Bytes::new(),
+        next,
+        end,
+        left: end - start,
+        check: kept.filter(|_| !small).map(Kept::check),
+    };
+    let check = kept.filter(|_| small);
+    reading.spawn(|source| async move { source.fetch_checked(first, start..next, check).await });
+    Ok(Box::pin(futures::stream::try_unfold(reading, Reading::next)))
+}
+
+struct Reading {
+    source: Source,
+    /// On their way, in order.
+    fetching: VecDeque<AbortOnDropHandle<Result<Bytes, Error>>>,
+    /// Of the piece that is handed out.
+    ready: Bytes,
+    /// Where the next piece to be fetched begins.
+    next: u64,
+    end: u64,
+    /// Bytes not handed out yet.
+    left: u64,
+    check: Option<Check>,
+}
+
+impl Reading {
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, Error> {
+        while self.ready.is_empty() {
+            self.fetch_ahead();
+            let Some(first) = self.fetching.pop_front() else { return Ok(None) };
+            self.ready = joined(first).await?;
+        }
+        let chunk = self.ready.split_to(self.ready.len().min(CHUNK));
+        self.left -= chunk.len() as u64;
+        if let Some(check) = &mut self.check {
+            check.update(&chunk);
+            // Before the last bytes are given away: whoever has them all has the right ones.
+            if self.left == 0 && !check.holds() {
+                return Err(self.source.damaged());
+            }
+        }
+        Ok(Some((chunk, self)))
+    }
+
+    fn fetch_ahead(&mut self) {
+        while self.next < self.end && self.fetching.len() < self.source.bucket.options.in_flight.max(1) {
+            let start = self.next;
+            self.next = self.end.min(start + self.source.bucket.options.part_size as u64);
+            let end = self.next;
+            self.spawn(|source| async move { source.fetch(None, start..end).await });
+        }
+    }
+
+    fn spawn<F>(&mut self, fetch: impl FnOnce(Source) -> F)
+    where
+        F: Future<Output = Result<Bytes, Error>> + Send + 'static,
+    {
+        self.fetching.push_back(AbortOnDropHandle::new(tokio::spawn(fetch(self.source.clone()))));
+    }
+}
+
+/// An object, from the first answer on one version of it.
+#[derive(Clone)]
+struct Source {
+    bucket: Arc<Bucket>,
+    key: Key,
+    object: Arc<str>,
+    pin: Option<Pin>,
+}
+
+/// An answer, and the bytes that it will bring.
+struct Opened {
+    body: ByteStream,
+    /// Where the first of them lies in the object.
+    at: u64,
+    /// Of the whole object.
+    size: u64,
+    pin: Pin,
+    kept: Option<Kept>,
+}
+
+/// Bytes that an answer has to bring to count as progress. It bounds how often a piece is asked for.
+const PROGRESS: usize = 64 << 10;
+
+impl Source {
+    async fn open(&self, range: Option<Range<u64>>) -> Result<Opened, Failure> {
+        let checks = range.is_none() && self.bucket.checks();
+        let range = range.map(|range| format!("bytes={}-{}", range.start, range.end - 1));
+        let answer = self
+            .bucket
+            .ask(self.bucket.options.patience, || {
+                self.bucket
+                    .client
+                    .get_object()
+                    .bucket(&self.bucket.bucket)
+                    .key(&*self.object)
+                    .set_version_id(self.pin.as_ref().and_then(Pin::id))
+                    .set_if_match(self.pin.as_ref().and_then(Pin::if_match))
+                    .set_range(range.clone())
+                    .customize()
+                    .mutate_request(move |request| {
+                        // Not by the SDK's option, which would have the SDK hash all bytes, too.
+                        if checks {
+                            request.headers_mut().insert("x-amz-checksum-mode", "ENABLED");
+                        }
+                    })
+                    .send()
+            })
+            .await?;
+        let opened = Opened::of(answer);
+        self.bucket.note(&opened.pin);
+        match &self.pin {
+            Some(pin) if pin.contradicts(&opened.pin) => {
+                Err(Failure::broken(format!("version {} was asked for, {} came", pin, opened.pin)))
+            }
+            _ => Ok(opened),
+        }
+    }
+
+    /// Bytes of the object, and if the whole of it, exactly those that S3 keeps.
+    async fn fetch_checked(
+        self,
+        first: Opened,
+        range: Range<u64>,
+        kept: Option<Kept>,
+    ) -> Result<Bytes, Error> {
+        let mut opened = Some(first);
+        for _ in 0..self.bucket.options.attempts.max(1) {
+            let bytes = self.fetch(opened.take(), range.clone()).await?;
+            let Some(mut check) = kept.map(Kept::check) else { return Ok(bytes) };
+            check.update(&bytes);
+            if check.holds() {
+                return Ok(bytes);
+            }
+        }
+        Err(self.damaged())
+    }
+
+    /// Bytes of the object. An answer that breaks off, or from which nothing more comes, is followed by one that goes on
+    /// where it ended.
+    async fn fetch(&self, mut opened: Option<Opened>, range: Range<u64>) -> Result<Bytes, Error> {
+        let wanted = (range.end - range.start) as usize;
+        let mut got = BytesMut::with_capacity(wanted);
+        let mut cuts = 0;
+        loop {
+            let before = got.len();
+            let position = range.start + before as u64;
+            let answer = match opened.take() {
+                Some(answer) => answer,
+                None => match self.open(Some(position..range.end)).await {
+                    Ok(answer) => answer,
+                    Err(failure) => return Err(self.refused(failure).await),
+                },
+            };
+            let Err(cut) = self.drain(answer, position, wanted, &mut got).await else {
+                return Ok(got.freeze());
+            };
+            if got.len() - before < PROGRESS {
+                cuts += 1;
+                if cuts >= self.bucket.options.attempts {
+                    return Err(Failure::broken(cut).into_error(&self.bucket, READ, &self.key));
+                }
+                self.bucket.pause(cuts).await;
+            }
+            tracing::debug!(store = self.bucket.name, key = %self.key, at = got.len(), cut, "reading on");
+        }
+    }
+
+    /// Appends what an answer brings until there is as much as wanted. Errors: why it brought less.
+    async fn drain(
+        &self,
+        answer: Opened,
+        position: u64,
+        wanted: usize,
+        got: &mut BytesMut,
+    ) -> Result<(), String> {
+        // A service may ignore a range and send the whole object.
+        let Some(mut skip) = position.checked_sub(answer.at) else {
+            return Err(format!("bytes from {} on came, not from {position}", answer.at));
+        };
+        let mut body = answer.body;
+        while got.len() < wanted {
+            let mut bytes = match tokio::time::timeout(self.bucket.options.patience, body.try_next()).await {
+                Ok(Ok(Some(bytes))) => bytes,
+                Ok(Ok(None)) => return Err("the answer ended too early".to_owned()),
+                Ok(Err(error)) => return Err(chain(&error)),
+                Err(_) => return Err(format!("nothing came for {:?}", self.bucket.options.patience)),
+            };
+            let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
+            bytes.advance(skipped);
+            skip -= skipped as u64;
+            bytes.truncate(wanted - got.len());
+            got.extend_from_slice(&bytes);
+        }
+        Ok(())
+    }
+
+    /// The body of an empty range; an object that is not there has none either.
+    async fn nothing(&self) -> Result<Body, Error> {
+        let found =
+            self.bucket.look_at(&self.bucket.bucket, &self.object, &self.key, self.pin.as_ref(), false).await;
+        match found {
+            Ok(_) => Ok(Box::pin(futures::stream::empty())),
+            Err(failure) => Err(self.refused(failure).await),
+        }
+    }
+
+    /// What to say when the object, or that version of it, is not to be had.
+    async fn refused(&self, failure: Failure) -> Error {
+        let gone = failure.is_missing() || failure.is_unmet();
+        match &self.pin {
+            Some(pin) if gone => match self.bucket.head(&self.key).await {
+                Ok(meta) => Error::changed(&self.bucket.name, &self.key, &pin.to_string(), &meta.version),
+                Err(error) => error,
+            },
+            _ => self.bucket.missing(failure, READ, &self.key).await,
+        }
+    }
+
+    fn damaged(&self) -> Error {
+        Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "object `{}` arrives from store `{}` otherwise than S3 keeps it, by its checksum; read it again, and if \
+                 that goes on, check this machine's memory and the network",
+                self.key, self.bucket.name
+            ),
+        )
+    }
+}
+
+impl Opened {
+    fn of(answer: GetObjectOutput) -> Self {
+        let (at, size) = match answer.content_range().and_then(content_range) {
+            Some(range) => range,
+            None => (0, bucket::bytes(answer.content_length())),
+        };
+        Self {
+            at,
+            size,
+            pin: Pin::of(answer.version_id(), answer.e_tag()),
+            kept: Kept::of(answer.checksum_crc64_nvme(), answer.checksum_crc32_c(), answer.checksum_crc32()),
+            body: answer.body,
+        }
+    }
+}
+
+/// Where the bytes of an answer begin and how many the object has: `bytes 5-9/100`.
+fn content_range(text: &str) -> Option<(u64, u64)> {
+    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+    Some((range.split_once('-')?.0.parse().ok()?, size.parse().ok()?))
+}
+
+#[test]
+fn a_content_range_is_read() {
+    assert_eq!(content_range("bytes 5-9/100"), Some((5, 100)));
+    for odd in ["bytes */100", "bytes 5-9/*", "5-9/100", "bytes 5/100", ""] {
+        assert_eq!(content_range(odd), None, "{odd}");
+    }
+}

@@ -1,0 +1,6 @@
+//! Against the emulator `ministack`; what breaks on the way breaks in a [`testbed::Proxy`] between us, or in [`tap`] inside
+//! our HTTP client. What the emulator is known to get wrong, no test relies on; see [`tap`] for the rest.
+
+mod contract;
+mod kit;
+mod tap;
