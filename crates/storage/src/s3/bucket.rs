@@ -146,7 +146,9 @@ impl Bucket {
             })
             .await?;
         let found = Pin::of(head.version_id(), head.e_tag());
-        self.note(&found);
+        if bucket == self.bucket {
+            self.note(&found);
+        }
         let meta = Meta {
             key: key.clone(),
             size: bytes(head.content_length()),

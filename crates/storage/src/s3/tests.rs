@@ -2,5 +2,12 @@
 //! our HTTP client. What the emulator is known to get wrong, no test relies on; see [`tap`] for the rest.
 
 mod contract;
+mod copying;
+mod deleting;
+mod failing;
 mod kit;
+mod listing;
+mod reading;
 mod tap;
+mod tiers;
+mod writing;
