@@ -129,6 +129,26 @@ async fn a_close_that_cannot_give_back_says_so() {
     assert_eq!(sqs.close().await.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
+/// However far a receive was when it was dropped, its message is there for the next one, long before a visibility ends.
+#[tokio::test]
+async fn a_receive_dropped_while_answers_are_on_their_way_hides_nothing() {
+    let (proxy, queues, _) = behind_a_proxy().await;
+    let sqs = queues.open_at(&proxy.endpoint(), SOON * 600, |_| None);
+    // An empty answer takes about 40 ms, one with a message 150 ms.
+    proxy.set(Fault::Slow { bytes_per_second: 4_000 });
+    for millis in (20..420).step_by(40) {
+        sqs.send(Lane::Bulk, "job".into(), Duration::ZERO).await.unwrap();
+        let lanes = [Lane::Events, Lane::Bulk];
+        let dropped = tokio::time::timeout(Duration::from_millis(millis), sqs.receive(&lanes, 1, SOON * 10));
+        let got = match dropped.await {
+            Ok(got) => got.unwrap(),
+            Err(_) => sqs.receive(&lanes, 1, SOON * 10).await.unwrap(),
+        };
+        assert_eq!(got.len(), 1, "dropped after {millis} ms");
+        sqs.ack(&got[0].receipt).await.unwrap();
+    }
+}
+
 /// Receivers that come and go, and a line that is cut in the middle of answers: every message is acknowledged in the end.
 #[tokio::test]
 async fn nothing_is_lost_when_receivers_go_and_lines_break() {
