@@ -1,5 +1,6 @@
 use std::{
     ffi::OsStr,
+    io::Write as _,
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
 };
@@ -13,22 +14,45 @@ use std::{
 pub struct Guarded {
     parent: Child,
     /// Closing it is what ends the server.
-    _pipe: Option<ChildStdin>,
+    pipe: Option<ChildStdin>,
 }
 
+/// PostgreSQL's processes each lead a group of their own, hence the children one by one.
 const PARENT: &str = "\
-import os, signal, subprocess, sys, threading
+import os, shutil, signal, subprocess, sys, threading, time
+# Ctrl-C and `timeout` mean everybody in the group: this one stays until the pipe closes.
+for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): signal.signal(end, lambda *_: None)
 server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
-def watch():
-    sys.stdin.buffer.read()
-    try: os.killpg(server.pid, signal.SIGKILL)
+orphaned = False
+def look(pid):
+    try: state, parent = open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[:2]
+    except OSError: return None
+    return None if state == 'Z' else int(parent)
+def kill(pid, how):
+    try: os.kill(pid, how)
     except ProcessLookupError: pass
-threading.Thread(target=watch, daemon=True).start()
-sys.exit(server.wait() & 255)
+def watch():
+    global orphaned
+    orphaned = not sys.stdin.buffer.read()
+    kill(server.pid, signal.SIGSTOP)
+    family = [int(pid) for pid in os.listdir('/proc') if pid.isdigit() and look(pid) == server.pid]
+    for pid in [-server.pid, server.pid, *family]: kill(pid, signal.SIGKILL)
+    while any(look(pid) is not None for pid in family): time.sleep(0.005)
+watcher = threading.Thread(target=watch, daemon=True)
+watcher.start()
+code = server.wait()
+if code == -signal.SIGKILL: watcher.join()
+# Nobody said that this end is meant: then nobody is left to remove what the server wrote.
+if orphaned and 'TESTBED_REMOVE' in os.environ:
+    for path in os.environ['TESTBED_REMOVE'].split(':'):
+        if os.path.isdir(path): shutil.rmtree(path, ignore_errors=True)
+        elif os.path.exists(path): os.remove(path)
+sys.exit(code & 255)
 ";
 
 impl Guarded {
-    /// Starts `program` with its output in `log`.
+    /// Starts `program` with its output in `log`. `TESTBED_REMOVE` in the environment names what it leaves behind
+    /// (`PATH:PATH`): that is removed when nobody is left to do it.
     pub fn start<S: AsRef<OsStr>>(
         program: &Path,
         arguments: impl IntoIterator<Item = S>,
@@ -47,7 +71,7 @@ impl Guarded {
             .stderr(out);
         let mut parent = command.spawn().unwrap_or_else(|e| panic!("python3 did not start: {e}"));
         let pipe = parent.stdin.take();
-        Self { parent, _pipe: pipe }
+        Self { parent, pipe }
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -56,7 +80,9 @@ impl Guarded {
 
     /// Ends the server at once and waits until it is gone.
     pub fn kill(&mut self) {
-        self._pipe = None;
+        if let Some(mut pipe) = self.pipe.take() {
+            let _ = pipe.write_all(b"meant");
+        }
         let _ = self.parent.wait();
     }
 }

@@ -111,7 +111,6 @@ impl Postgres {
     pub fn restart(&self) {
         let mut server = self.server.lock().expect("not poisoned");
         server.kill();
-        let _ = fs::remove_file(self.folder.join("data/postmaster.pid"));
         *server = Self::spawn(&self.bin, &self.folder, self.port);
         drop(server);
         self.wait();
@@ -130,7 +129,9 @@ impl Postgres {
             command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
         arguments.extend(["-D".into(), folder.join("data").display().to_string()]);
         arguments.extend(settings.into_iter().flat_map(|s| ["-c".into(), s]));
-        Guarded::start(Path::new(command.get_program()), arguments, &[], &folder.with_extension("log"))
+        let log = folder.with_extension("log");
+        let remove = format!("{}:{}", folder.display(), log.display());
+        Guarded::start(Path::new(command.get_program()), arguments, &[("TESTBED_REMOVE", &remove)], &log)
     }
 
     fn wait(&self) {
@@ -148,7 +149,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.kill();
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = (fs::remove_dir_all(&self.folder), fs::remove_file(self.folder.with_extension("log")));
     }
 }
 

@@ -79,13 +79,16 @@ pub fn ensure_postgres() -> PathBuf {
     })
 }
 
+/// All in one folder: some systems have links to a few of them elsewhere.
+const POSTGRES: [&str; 4] = ["initdb", "postgres", "psql", "pg_isready"];
+
 fn postgres_bin() -> Option<PathBuf> {
     let debian =
         fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|e| e.path().join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found: Vec<PathBuf> = std::env::split_paths(&path)
         .chain(debian)
-        .filter(|p| p.join("initdb").exists() && p.join("postgres").exists())
+        .filter(|p| POSTGRES.iter().all(|it| p.join(it).exists()))
         .collect();
     found.sort();
     found.pop()
