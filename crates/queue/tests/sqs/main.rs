@@ -12,7 +12,7 @@ use aws::Queues;
 use queue::{DeadLetters as _, ErrorKind, Lane, MAX_BODY, Queue as _, Which, contract::Subject};
 
 /// Cases wait for it to end, on a machine that has other things to do, too.
-const VISIBILITY: Duration = Duration::from_secs(3);
+const VISIBILITY: Duration = Duration::from_secs(2);
 
 async fn subject() -> Subject {
     Subject::new(Queues::make().await.open(VISIBILITY), VISIBILITY)
