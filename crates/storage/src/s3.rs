@@ -10,9 +10,14 @@
 //!   the whole object, or, for services that do not know it, the SHA-256 of the signature. Whole objects that are read
 //!   are compared with the checksum that S3 keeps. A range has none: who reads ranges and has to be sure, hashes, as
 //!   [`verified_copy`](crate::verified_copy) does.
-//! - Requests are repeated here and not in the SDK ([`attempt`]), because after an answer that got lost a repeated
+//! - Requests are repeated here and not in the SDK (see `attempt`), because after an answer that got lost a repeated
 //!   request may meet its own effect: every conditional write carries a mark by which it knows itself again.
 //! - HTTP client, endpoint, region and credentials are the caller's: whatever its `SdkConfig` says.
+//!
+//! What runs this must be allowed `s3:GetObject`, `GetObjectVersion`, `PutObject`, `AbortMultipartUpload`, `DeleteObject`,
+//! `DeleteObjectVersion`, `GetObjectTagging`, `PutObjectTagging` and, to archive, `RestoreObject` on the objects, and
+//! `s3:ListBucket`, `ListBucketVersions`, `GetBucketVersioning` and `ListBucketMultipartUploads` on the bucket. Without
+//! `s3:ListBucket`, S3 calls a missing object a forbidden one.
 
 use std::{
     fmt,

@@ -52,13 +52,22 @@ pub(super) struct Looked {
     pub head: HeadObjectOutput,
 }
 
-pub(super) const LOOK: Act = Act { verb: "look at", permission: "s3:GetObject and s3:ListBucket" };
+pub(super) const LOOK: Act =
+    Act { verb: "look at", permission: "s3:GetObject, s3:GetObjectVersion and s3:ListBucket" };
 
 /// The metadata by which a write knows its own effect again.
 pub(super) const MARK: &str = "videorec-write";
 
 impl Bucket {
     pub fn new(name: String, sdk: &SdkConfig, place: Place, options: Options) -> Self {
+        // With none of these nothing would ever move.
+        let options = Options {
+            part_size: options.part_size.max(1),
+            in_flight: options.in_flight.max(1),
+            copy_at_once: options.copy_at_once.max(1),
+            attempts: options.attempts.max(1),
+            ..options
+        };
         let mut config = config::Builder::from(sdk)
             // Repeating, noticing stalls and checksums are this room's: each has to know what the other does.
             .retry_config(RetryConfig::disabled())
@@ -149,9 +158,11 @@ impl Bucket {
         if bucket == self.bucket {
             self.note(&found);
         }
+        let size = bytes(head.content_length())
+            .ok_or_else(|| Failure::broken("the answer does not say how long the object is".to_owned()))?;
         let meta = Meta {
             key: key.clone(),
-            size: bytes(head.content_length()),
+            size,
             version: found.to_string(),
             modified: timestamp(head.last_modified()),
         };
@@ -212,8 +223,8 @@ fn service(sdk: &SdkConfig) -> String {
 }
 
 /// A number of bytes as the SDK has it.
-pub(super) fn bytes(number: Option<i64>) -> u64 {
-    number.and_then(|n| u64::try_from(n).ok()).unwrap_or(0)
+pub(super) fn bytes(number: Option<i64>) -> Option<u64> {
+    number.and_then(|number| u64::try_from(number).ok())
 }
 
 /// To the second, as HTTP has it: lists may be finer, and the same object must not have two dates.

@@ -19,7 +19,7 @@ use super::{
 use crate::{Error, ErrorKind, Key, Meta, Origin, Put, Store, verified::digest_of};
 
 const COPY: Act =
-    Act { verb: "copy", permission: "s3:GetObject where it is and s3:PutObject where it shall be" };
+    Act { verb: "copy", permission: "s3:GetObject and s3:GetObjectVersion where it is and s3:PutObject" };
 
 /// Bytes of one part of a copy in parts: few requests, and yet many at once.
 const PART: u64 = 256 << 20;
@@ -45,8 +45,15 @@ pub(super) async fn copy(
     let source = match source {
         Ok(source) => source,
         Err(failure) if failure.is_missing() || failure.is_unmet() => {
-            let error = failure.into_error(bucket, COPY, key);
-            return Err(moved(from, key, version).await.unwrap_or(error));
+            // Its own store sees it and we do not: one endpoint, and yet another world.
+            let unseen = || {
+                let (name, from) = (&bucket.name, from.name());
+                Error::new(
+                    ErrorKind::Denied,
+                    format!("store `{name}` does not see `{key}` of store `{from}`"),
+                )
+            };
+            return Err(moved(from, key, version).await.unwrap_or_else(unseen));
         }
         Err(failure) => return Err(failure.into_error(bucket, COPY, key)),
     };
@@ -164,7 +171,7 @@ async fn in_parts(target: &Target, path: &str, source: &Looked, with: With) -> R
     })
     .await?;
     let size = source.meta.size;
-    let part = PART.min(target.bucket.options.copy_at_once).max(size.div_ceil(10_000)).max(1);
+    let part = PART.min(target.bucket.options.copy_at_once).max(size.div_ceil(10_000));
     let mut start = 0;
     while start < size {
         let end = size.min(start + part);

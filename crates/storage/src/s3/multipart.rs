@@ -41,7 +41,6 @@ const MAX_PARTS: i32 = 10_000;
 /// Of 8 MiB, that is enough for 867 GB.
 pub(super) fn part_size(base: usize, known: Option<u64>, number: i32) -> usize {
     const STEP: u64 = 1 << 20;
-    let base = base.max(1);
     match known {
         Some(size) if size > base as u64 * MAX_PARTS as u64 => {
             (size.div_ceil(MAX_PARTS as u64).div_ceil(STEP) * STEP) as usize
@@ -120,7 +119,7 @@ impl Multipart {
         // Of larger parts fewer.
         let room = options.part_size as u64 * options.in_flight as u64;
         let at_once = room.checked_div(size).map_or(options.in_flight, |n| n as usize);
-        let at_once = at_once.clamp(1, options.in_flight.max(1));
+        let at_once = at_once.clamp(1, options.in_flight);
         while self.sending.len() >= at_once {
             self.reap().await?;
         }

@@ -5,14 +5,14 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    bucket::{self, Bucket},
+    bucket::{Bucket, bytes},
     checksum::{Check, Kept},
     failure::{Act, Failure, chain},
     version::Pin,
 };
 use crate::{Body, CHUNK, Error, ErrorKind, Key, off_thread::joined};
 
-const READ: Act = Act { verb: "read", permission: "s3:GetObject and s3:ListBucket" };
+const READ: Act = Act { verb: "read", permission: "s3:GetObject, s3:GetObjectVersion and s3:ListBucket" };
 
 /// An object's bytes, in pieces that are fetched side by side and handed out in order.
 ///
@@ -96,7 +96,7 @@ impl Reading {
     }
 
     fn fetch_ahead(&mut self) {
-        while self.next < self.end && self.fetching.len() < self.source.bucket.options.in_flight.max(1) {
+        while self.next < self.end && self.fetching.len() < self.source.bucket.options.in_flight {
             let start = self.next;
             self.next = self.end.min(start + self.source.bucket.options.part_size as u64);
             let end = self.next;
@@ -160,7 +160,9 @@ impl Source {
                     .send()
             })
             .await?;
-        let opened = Opened::of(answer);
+        // Guessed wrong, an object would be cut short.
+        let opened = Opened::of(answer)
+            .ok_or_else(|| Failure::broken("the answer does not say how long the object is".to_owned()))?;
         self.bucket.note(&opened.pin);
         match &self.pin {
             Some(pin) if pin.contradicts(&opened.pin) => {
@@ -178,7 +180,7 @@ impl Source {
         kept: Option<Kept>,
     ) -> Result<Bytes, Error> {
         let mut opened = Some(first);
-        for _ in 0..self.bucket.options.attempts.max(1) {
+        for _ in 0..self.bucket.options.attempts {
             let bytes = self.fetch(opened.take(), range.clone()).await?;
             let Some(mut check) = kept.map(Kept::check) else { return Ok(bytes) };
             check.update(&bytes);
@@ -263,6 +265,9 @@ impl Source {
         let gone = failure.is_missing() || failure.is_unmet();
         match &self.pin {
             Some(pin) if gone => match self.bucket.head(&self.key).await {
+                Ok(meta) if meta.version == pin.to_string() => {
+                    failure.into_error(&self.bucket, READ, &self.key)
+                }
                 Ok(meta) => Error::changed(&self.bucket.name, &self.key, &pin.to_string(), &meta.version),
                 Err(error) => error,
             },
@@ -283,18 +288,18 @@ impl Source {
 }
 
 impl Opened {
-    fn of(answer: GetObjectOutput) -> Self {
-        let (at, size) = match answer.content_range().and_then(content_range) {
-            Some(range) => range,
-            None => (0, bucket::bytes(answer.content_length())),
+    fn of(answer: GetObjectOutput) -> Option<Self> {
+        let (at, size) = match answer.content_range() {
+            Some(range) => content_range(range)?,
+            None => (0, bytes(answer.content_length())?),
         };
-        Self {
+        Some(Self {
             at,
             size,
             pin: Pin::of(answer.version_id(), answer.e_tag()),
             kept: Kept::of(answer.checksum_crc64_nvme(), answer.checksum_crc32_c(), answer.checksum_crc32()),
             body: answer.body,
-        }
+        })
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) async fn sweep(bucket: &Arc<Bucket>, before: Timestamp) -> Result<u64
                     .set_key_marker(key_marker.clone())
                     .set_upload_id_marker(id_marker.clone())
                     .encoding_type(EncodingType::Url)
+                    .max_uploads(listing::MOST as i32)
                     .send()
             })
             .await

@@ -70,6 +70,16 @@ async fn a_copy_that_the_service_is_not_allowed_to_make_is_streamed() {
     assert_eq!(to.tap.count("PutObject"), 1);
 }
 
+/// One endpoint, and yet other buckets behind it for other credentials.
+#[tokio::test]
+async fn a_source_that_the_service_does_not_see_is_streamed() {
+    let (from, to) = pair(options()).await;
+    from.put("a", "bytes").await;
+    to.tap.on_next("HeadObject", 2, &Cue::Refuse { status: 404, code: "" });
+    copy(&from, "a", &to, digest(b"bytes")).await.unwrap();
+    assert_eq!((to.tap.count("CopyObject"), to.tap.count("PutObject")), (0, 1));
+}
+
 /// A copy by the service is seen at once, so damage at the source must be noticed before it.
 #[tokio::test]
 async fn damage_at_the_source_is_noticed_before_the_service_copies() {

@@ -19,6 +19,8 @@ async fn a_small_object_is_one_request() {
     s.tap.forget();
     assert!(s.read("small").await.unwrap() == pattern(300_000));
     assert_eq!(s.tap.ops(), ["GetObject"]);
+    let signed = s.tap.seen("GetObject")[0].header("authorization").unwrap().to_owned();
+    assert!(signed.contains("x-amz-checksum-mode"), "S3 refuses headers that are not signed: {signed}");
 }
 
 #[tokio::test]
@@ -279,6 +281,26 @@ async fn an_answer_that_is_too_short_is_read_on() {
     s.tap.on("GetObject", 1, short);
     assert!(s.read("x").await.unwrap() == pattern(1000));
     assert_eq!(s.tap.seen("GetObject")[1].header("range"), Some("bytes=400-999"));
+}
+
+/// Guessed to be empty, an object would be lost without a word.
+#[tokio::test]
+async fn an_answer_that_does_not_say_how_long_the_object_is_is_none() {
+    let s = Scene::new(Versioned).await;
+    s.put("x", "bytes").await;
+    for op in ["GetObject", "HeadObject"] {
+        s.tap.on(
+            op,
+            1,
+            edit(|response| {
+                response.headers_mut().remove("content-length");
+            }),
+        );
+    }
+    for error in [s.read("x").await.unwrap_err(), s.s3.head(&key("x")).await.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(proper(&error).contains("how long"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -322,14 +322,15 @@ async fn a_file_is_adopted_in_parts_and_kept_when_that_fails() {
 #[tokio::test]
 async fn unfinished_uploads_are_swept_by_their_age_and_place() {
     let s = Scene::with(Versioned, small_parts()).await;
-    for object in ["lib/x/old", "lib/x/deep/o ld", "lib/xother/old", "beside"] {
+    for object in ["lib/x/a", "lib/x/a", "lib/x/a", "lib/x/deep/o ld", "lib/x/z", "lib/xother/old", "beside"]
+    {
         s.raw.create_multipart_upload().bucket(&s.bucket).key(object).send().await.unwrap();
     }
     let began = domain::Timestamp(0);
     assert_eq!(s.s3.sweep_uploads(began).await.unwrap(), 0);
-    assert_eq!(s.unfinished().await, 4);
+    assert_eq!(s.unfinished().await, 7);
     let far = "2100-01-01T00:00:00Z".parse().unwrap();
-    assert_eq!(s.s3.sweep_uploads(far).await.unwrap(), 2);
+    assert_eq!(s.s3.sweep_uploads(far).await.unwrap(), 5);
     assert_eq!(s.unfinished().await, 2, "what lies beside our prefix is not ours");
     assert_eq!(s.s3.sweep_uploads(far).await.unwrap(), 0);
 }
