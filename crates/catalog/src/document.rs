@@ -1,6 +1,6 @@
 //! What of a recording is searchable, the same for every database.
 
-use domain::{Kind, Recording};
+use domain::{Hasher, Kind, Recording};
 
 /// The searchable text of one recording, by field, and the marks that filters look for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,14 +56,27 @@ pub fn type_mark(media_type: &str) -> String {
     mark('y', lower.strip_suffix("/*").unwrap_or(&lower))
 }
 
-/// Hexadecimal, so that no tokenizer takes the value apart.
+/// Hexadecimal, so that no tokenizer takes the value apart. Indexes have a longest word and cut off the rest: a value
+/// that is longer is its beginning and its hash.
 fn mark(class: char, value: &str) -> String {
     use std::fmt::Write as _;
-    value.bytes().fold(String::from(class), |mut text, byte| {
+    let (shown, hash) = match value.as_bytes() {
+        all if all.len() <= LONGEST => (all, String::new()),
+        all => {
+            let mut hasher = Hasher::new();
+            hasher.update(all);
+            (&all[..LONGEST], hasher.finish().sha256.to_string())
+        }
+    };
+    let start = String::from(class);
+    let text = shown.iter().fold(start, |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
-    })
+    });
+    text + &hash
 }
+
+const LONGEST: usize = 200;
 
 /// The name, and once more with its CamelCase taken apart: `WeeklyCall.mp4` is found by `call` too. Tokenizers
 /// split at `/ . _ -` by themselves.
@@ -95,6 +108,8 @@ mod tests {
         assert_eq!(tag_mark(" Été-2026 "), tag_mark("été-2026"));
         assert_ne!(tag_mark("a b"), tag_mark("a"));
         assert_eq!(type_mark("video/*"), type_mark("Video"));
+        let long = tag_mark(&"é".repeat(5_000));
+        assert!(long.len() < 500 && long != tag_mark(&"é".repeat(5_001)));
         assert!(tag_mark("x y*\"(").chars().all(|c| c.is_ascii_alphanumeric()));
     }
 }

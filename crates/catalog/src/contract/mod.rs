@@ -86,7 +86,9 @@ macro_rules! contract_suite {
             search:
                 queries_find_what_they_say,
                 every_page_once_and_newest_first,
-                what_changes_is_found_as_it_is_now;
+                what_changes_is_found_as_it_is_now,
+                words_are_found_in_many_scripts,
+                no_text_is_too_odd_to_be_accepted;
             tell:
                 an_alert_is_told_once_until_it_has_cooled_down,
                 an_alert_comes_with_its_decision_or_not_at_all,

@@ -1,7 +1,10 @@
 use domain::{RecordingId, State, Timestamp};
 
 use super::{Fixture, kit::*};
-use crate::Query;
+use crate::{
+    Query,
+    query::{Term, Want},
+};
 
 pub async fn queries_find_what_they_say(f: &Fixture) {
     let c = &*f.catalog;
@@ -174,4 +177,110 @@ pub async fn what_changes_is_found_as_it_is_now(f: &Fixture) {
     c.accept(&[third], later(2)).await.unwrap();
     assert_eq!(found("tuesday").await, ["s.json"]);
     assert_eq!(found("kind:recording").await, ["a.webm"], "no session names it any more");
+}
+
+/// Case and accents do not matter where they are Latin's; in other scripts a mark makes another letter.
+pub async fn words_are_found_in_many_scripts(f: &Fixture) {
+    let c = &*f.catalog;
+    let titles = [
+        "Grüße aus Ängelholm",
+        "Tiếng Việt: cà phê sữa đá",
+        "İstanbul'da ısı",
+        "Русский язык, Йод",
+        "ΣΊΣΥΦΟΣ",
+        "日本語 テスト",
+        "한국어 시험",
+        "עברית שלום",
+        "مرحبا بالعالم",
+        "१२३ हिन्दी",
+        "Cafe\u{301} decomposed",
+        "ﬁn 2½ Ⅳ ＦＵＬＬ",
+    ];
+    let batch = titles.map(|title| {
+        let mut it = recording(&format!("{}.mp4", sha256(title)));
+        it.title = title.into();
+        it
+    });
+    c.accept(&batch, T0).await.unwrap();
+    let cases = [
+        ("gruße", 0),
+        ("GRUSSE", usize::MAX),
+        ("angelholm", 0),
+        ("tieng viet", 1),
+        ("\"ca phe\"", 1),
+        ("sua đa", 1),
+        ("istanbul", 2),
+        ("ısı", 2),
+        ("isi", usize::MAX),
+        ("РУССКИЙ", 3),
+        ("йод", 3),
+        ("иод", usize::MAX),
+        ("σίσυφος", 4),
+        ("日本語", 5),
+        ("テ*", 5),
+        ("한국어", 6),
+        ("שלום", 7),
+        ("مرحبا", 8),
+        ("हिन्दी", 9),
+        ("१२३", 9),
+        ("café", 10),
+        ("CAFE\u{301}", 10),
+        ("ﬁn", 11),
+        ("2½", 11),
+        ("ｆｕｌｌ", 11),
+    ];
+    for (text, expected) in cases {
+        let page = c.search(&text.parse().unwrap(), 99, None).await.unwrap();
+        let found: Vec<_> = page.hits.iter().map(|r| r.title.as_str()).collect();
+        let expected: Vec<_> = titles.get(expected).into_iter().copied().collect();
+        assert_eq!(found, expected, "{text}");
+    }
+}
+
+/// What strangers name their files must never make a recording unacceptable.
+pub async fn no_text_is_too_odd_to_be_accepted(f: &Fixture) {
+    let c = &*f.catalog;
+    let noise: String = (0..400).map(|n| sha256(&n.to_string()).to_string()).collect();
+    let odd = |name: &str, title: &str| {
+        let mut it = recording(name);
+        it.title = title.into();
+        it
+    };
+    let mut tagged = odd("tagged.mp4", "tagged");
+    tagged.tags =
+        (0..1_500).map(|n| format!("tag {n}")).chain([noise.clone(), format!("{noise}!")]).collect();
+    let mut call =
+        session("nul/\0.json", &[("nul/a\0b.webm", "Nemo\0Nobody"), ("nul/\\'\".webm", "'; DROP TABLE")]);
+    call.title = "Nul\0Session".into();
+    let batch = [
+        odd(&format!("long/{noise}.mp4"), "unbounded"),
+        odd("book.mp4", &format!("book {}", "word and ".repeat(200_000))),
+        odd("one.mp4", &format!("monolith {}", "x".repeat(3_000_000))),
+        odd("nul/a\0b.webm", "a\0b"),
+        odd("nul/\\'\".webm", "\\'\":*A & !b | <-> c"),
+        tagged,
+        call,
+    ];
+    let accepted = c.accept(&batch, T0).await.unwrap();
+    assert!(accepted.iter().all(|a| a.new));
+    assert!(c.accept(&batch, T0).await.unwrap().iter().all(|a| !a.new), "the same the second time");
+    for (text, expected) in [
+        ("unbounded", 1),
+        ("\"book word and word\"", 1),
+        ("monolith", 1),
+        ("xxx*", 1),
+        ("nemo", 2),
+        ("kind:track", 2),
+        ("\"nul session\"", 3),
+        ("tag:\"tag 7\"", 1),
+        ("drop", 2),
+    ] {
+        assert_eq!(c.search(&text.parse().unwrap(), 99, None).await.unwrap().hits.len(), expected, "{text}");
+    }
+    let mut long = Query::default();
+    for (tag, expected) in [(noise.clone(), 1), (format!("{noise}!"), 1), (format!("{noise}?"), 0)] {
+        long.groups = vec![vec![Term { negated: false, want: Want::Tag(vec![tag]) }]];
+        assert_eq!(c.search(&long, 99, None).await.unwrap().hits.len(), expected);
+    }
+    assert!(facts(c, batch[6].id).await.tracks.iter().all(|t| t.recording.is_some()));
 }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::{
     Copy, Facts, Failure, Job, JobId, JobState, Kind, Recording, RecordingId, Rendition, SessionTrack,
@@ -193,8 +193,8 @@ pub(super) async fn versions(
             .bind(codec::to_json(&ids))
             .fetch_all(conn)
             .await?;
-    let mut known: std::collections::HashMap<String, String> = known.into_iter().collect();
-    Ok(ids.iter().map(|id| known.remove(&id.to_string())).collect())
+    let known: HashMap<String, String> = known.into_iter().collect();
+    Ok(ids.iter().map(|id| known.get(&id.to_string()).cloned()).collect())
 }
 
 pub(super) async fn bookmark(conn: &mut SqliteConnection, name: &str) -> Result<Option<String>> {
