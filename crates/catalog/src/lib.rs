@@ -16,10 +16,14 @@ pub mod document;
 mod error;
 mod intake;
 mod plan;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod query;
 mod rows;
 mod sqlite;
 mod values;
+#[cfg(feature = "postgres")]
+mod words;
 
 use std::time::Duration;
 
@@ -30,6 +34,8 @@ use domain::{
 };
 
 pub use error::{Error, Kind};
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 pub use query::{Query, SyntaxError};
 pub use sqlite::Sqlite;
 pub use values::{

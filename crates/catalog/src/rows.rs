@@ -35,6 +35,8 @@ macro_rules! columns_of {
     };
 }
 columns_of!(sqlx::sqlite::SqliteRow);
+#[cfg(feature = "postgres")]
+columns_of!(sqlx::postgres::PgRow);
 
 /// A session's tracks come along as JSON in `tracks`, so that a recording is always whole.
 pub(crate) fn recording(row: &impl Columns) -> Result<Recording> {

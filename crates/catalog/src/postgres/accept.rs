@@ -1,0 +1,438 @@
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+};
+
+use domain::{Kind, NewRecording, Recording, RecordingId, Timestamp};
+use sqlx::{PgConnection, Row as _};
+
+use super::{
+    add_usage, audit,
+    failure::Result,
+    look, rid,
+    rows::{self, Columns as _},
+    search, text, touch,
+};
+use crate::{
+    Accepted, codec, details,
+    document::Document,
+    intake::{self, Session},
+};
+
+pub(super) async fn accept(
+    conn: &mut PgConnection,
+    batch: &[NewRecording],
+    now: Timestamp,
+) -> Result<Vec<Accepted>> {
+    let batch = &*storable(batch);
+    take_turns(conn, batch).await?;
+    let mut known = lock(conn, batch).await?;
+    let mut wanted = wanted(conn, batch).await?;
+    let mut usage = BTreeMap::new();
+    let mut new = Vec::with_capacity(batch.len());
+    // Most have nothing to do with any session: those that follow one another are written together.
+    let mut plain: Vec<&NewRecording> = Vec::new();
+    for it in batch {
+        let former = known.get(&it.id);
+        // An event that was late tells of bytes that are no longer there.
+        let is_new = former.is_none_or(|f| f.version != it.version && it.accepted_at >= f.accepted_at);
+        new.push(is_new);
+        if !is_new {
+            continue;
+        }
+        let is_known = former.is_some();
+        let is_plain =
+            !is_known && it.kind != Kind::Session && it.session.is_none() && !wanted.contains(&it.name);
+        if is_plain {
+            plain.push(it);
+        } else {
+            insert(conn, &std::mem::take(&mut plain), now).await?;
+            if is_known {
+                replace(conn, it, &mut usage, now).await?;
+            } else {
+                insert_bound(conn, it, now).await?;
+            }
+        }
+        if !is_known {
+            *usage.entry(it.store.clone()).or_default() += codec::signed(it.digest.size);
+        }
+        if it.kind == Kind::Session {
+            wanted.extend(it.tracks.iter().map(|t| t.name.clone()));
+        }
+        known.insert(it.id, Former { version: it.version.clone(), accepted_at: it.accepted_at });
+    }
+    insert(conn, &plain, now).await?;
+    add_usage(conn, &usage).await?;
+    // Read back at the end: a session may have bound a track further up.
+    let there = all(conn, batch).await?;
+    let recording =
+        |it: &NewRecording| there.get(&it.id).cloned().expect("found or written in this transaction");
+    Ok(batch.iter().zip(new).map(|(it, new)| Accepted { recording: recording(it), new }).collect())
+}
+
+/// What the database cannot hold is replaced where it comes in, so that names are the same in every table.
+fn storable(batch: &[NewRecording]) -> Cow<'_, [NewRecording]> {
+    let texts = |it: &NewRecording| {
+        let of_tracks = it.tracks.iter().any(|t| t.name.contains('\0') || t.participant.contains('\0'));
+        of_tracks || [&it.name, &it.title, &it.store, &it.key, &it.version].iter().any(|t| t.contains('\0'))
+    };
+    if !batch.iter().any(texts) {
+        return batch.into();
+    }
+    let mut batch = batch.to_vec();
+    for it in &mut batch {
+        let of_tracks = it.tracks.iter_mut().flat_map(|t| [&mut t.name, &mut t.participant]);
+        for field in [&mut it.name, &mut it.title, &mut it.store, &mut it.key, &mut it.version]
+            .into_iter()
+            .chain(of_tracks)
+        {
+            *field = text(field).into_owned();
+        }
+    }
+    batch.into()
+}
+
+/// A track and its session that come at the same moment would each not see the other, and the same recording twice
+/// would be in one another's way: whoever brings such a name or id waits for whoever has brought it. There are as
+/// many turns as a lock table has room for; that other names wait too does no harm.
+async fn take_turns(conn: &mut PgConnection, batch: &[NewRecording]) -> Result<()> {
+    let mut names: Vec<Cow<'_, str>> = Vec::new();
+    for it in batch {
+        names.push(it.id.to_string().into());
+        if it.kind == Kind::Session {
+            names.extend(it.tracks.iter().map(|t| Cow::from(&t.name)));
+        } else {
+            names.push(Cow::from(&it.name));
+        }
+    }
+    sqlx::query(
+        "SELECT pg_advisory_xact_lock(22083, turn)
+         FROM (SELECT DISTINCT hashtext(name) & 255 AS turn FROM unnest($1::text[]) AS n (name) ORDER BY turn) AS turns",
+    )
+    .bind(names)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+struct Former {
+    version: String,
+    accepted_at: Timestamp,
+}
+
+/// Locks whatever a batch may change (see `lock.rs`), and says what is known of it.
+async fn lock(conn: &mut PgConnection, batch: &[NewRecording]) -> Result<HashMap<RecordingId, Former>> {
+    let ids: Vec<String> = batch.iter().map(|it| it.id.to_string()).collect();
+    let tracks = batch.iter().flat_map(|it| &it.tracks).map(|t| t.name.as_str());
+    let names = batch.iter().filter(|it| it.kind != Kind::Session).map(|it| it.name.as_str());
+    let sessions = batch.iter().filter_map(|it| it.session).map(|id| id.to_string());
+    let rows = sqlx::query(LOCK)
+        .bind(&ids)
+        .bind(sessions.collect::<Vec<_>>())
+        .bind(tracks.collect::<Vec<_>>())
+        .bind(names.collect::<Vec<_>>())
+        .fetch_all(conn)
+        .await?;
+    let former = rows.iter().map(|row| {
+        let accepted_at = Timestamp(row.number("accepted_at")?);
+        Ok((
+            codec::parsed(row.text("id")?)?,
+            Former { version: row.text("version")?.to_owned(), accepted_at },
+        ))
+    });
+    Ok(former.collect::<crate::Result<_>>()?)
+}
+
+/// These and their sessions; what the sessions among them have or may take; the sessions that wait for one of these.
+const LOCK: &str = "
+SELECT id, version, accepted_at FROM recording WHERE id IN (
+    SELECT unnest($1::text[])
+    UNION SELECT session FROM recording WHERE id = ANY($1)
+    UNION SELECT unnest($2::text[])
+    UNION SELECT id FROM recording WHERE session = ANY($1)
+    UNION SELECT id FROM recording WHERE name = ANY($3::text[]) AND session IS NULL
+    UNION SELECT t.session FROM session_track t
+          WHERE t.name = ANY($4::text[])
+            AND NOT EXISTS (SELECT 1 FROM recording r WHERE r.session = t.session AND r.name = t.name)
+) ORDER BY id FOR NO KEY UPDATE";
+
+/// The names that some session has for a track, of those that come.
+async fn wanted(conn: &mut PgConnection, batch: &[NewRecording]) -> Result<HashSet<String>> {
+    let names: Vec<&str> = batch.iter().map(|it| it.name.as_str()).collect();
+    let wanted: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT name FROM session_track WHERE name = ANY($1)")
+            .bind(names)
+            .fetch_all(conn)
+            .await?;
+    Ok(wanted.into_iter().collect())
+}
+
+async fn all(conn: &mut PgConnection, batch: &[NewRecording]) -> Result<HashMap<RecordingId, Recording>> {
+    let ids: Vec<String> = batch.iter().map(|it| it.id.to_string()).collect();
+    let found =
+        sqlx::query(concat!("SELECT ", rows::recording_columns!(), " FROM recording r WHERE r.id = ANY($1)"))
+            .bind(ids)
+            .fetch_all(conn)
+            .await?;
+    let found = found.iter().map(|row| rows::recording(row).map(|r| (r.id, r)));
+    Ok(found.collect::<crate::Result<_>>()?)
+}
+
+/// Those that no session has anything to do with.
+async fn insert(conn: &mut PgConnection, plain: &[&NewRecording], now: Timestamp) -> Result<()> {
+    let recordings: Vec<Recording> = plain.iter().map(|it| intake::recording(it)).collect();
+    let documents: Vec<Document> = recordings.iter().map(|r| Document::of(r, &[], None)).collect();
+    write(conn, &recordings, &documents, plain, now).await
+}
+
+/// A session, or a track of one that is there already.
+async fn insert_bound(conn: &mut PgConnection, it: &NewRecording, now: Timestamp) -> Result<()> {
+    let mut recording = intake::recording(it);
+    if it.kind != Kind::Session
+        && let Some(session) = session_wanting(conn, &it.name).await?
+    {
+        session.takes(&mut recording);
+    }
+    let document = search::document(conn, &recording).await?;
+    write(conn, std::slice::from_ref(&recording), &[document], &[it], now).await?;
+    match recording.session {
+        _ if it.kind == Kind::Session => name_tracks(conn, it, now).await,
+        Some(session) => touch(conn, &[&session.to_string()]).await,
+        None => Ok(()),
+    }
+}
+
+/// One for one.
+async fn write(
+    conn: &mut PgConnection,
+    recordings: &[Recording],
+    documents: &[Document],
+    from: &[&NewRecording],
+    now: Timestamp,
+) -> Result<()> {
+    if recordings.is_empty() {
+        return Ok(());
+    }
+    let rids = rid::hand_out(conn, &recordings.iter().map(Recording::dated).collect::<Vec<_>>()).await?;
+    macro_rules! each {
+        ($of:expr) => {
+            recordings.iter().map($of).collect::<Vec<_>>()
+        };
+    }
+    let ids = each!(|r| r.id.to_string());
+    sqlx::query(
+        "INSERT INTO recording (rid, id, kind, name, title, store, key, version, size, sha256, crc64, accepted_at,
+                                recorded_at, tags, session, state, reason, revision)
+         SELECT n.*, 'accepted', '', 1
+         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                     $9::bigint[], $10::bytea[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[],
+                     $15::text[]) AS n",
+    )
+    .bind(&rids)
+    .bind(&ids)
+    .bind(each!(|r| r.kind.as_str()))
+    .bind(each!(|r| r.name.as_str()))
+    .bind(each!(|r| r.title.as_str()))
+    .bind(each!(|r| r.store.as_str()))
+    .bind(each!(|r| r.key.as_str()))
+    .bind(each!(|r| r.version.as_str()))
+    .bind(each!(|r| codec::signed(r.digest.size)))
+    .bind(each!(|r| &r.digest.sha256.0[..]))
+    .bind(each!(|r| r.digest.crc64.0.cast_signed()))
+    .bind(each!(|r| r.accepted_at.0))
+    .bind(each!(|r| r.recorded_at.map(|t| t.0)))
+    .bind(each!(|r| codec::to_json(&r.tags)))
+    .bind(each!(|r| r.session.map(|s| s.to_string())))
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query(
+        "INSERT INTO attention (id, at) SELECT id, 0 FROM unnest($1::text[]) AS n (id)
+         ON CONFLICT (id) DO UPDATE SET at = 0",
+    )
+    .bind(&ids)
+    .execute(&mut *conn)
+    .await?;
+    let story: Vec<_> = from
+        .iter()
+        .zip(&ids)
+        .map(|(it, id)| audit::Entry {
+            recording: id.clone(),
+            what: "accept",
+            details: details::accepted(it),
+        })
+        .collect();
+    audit::write_all(conn, now, "intake", &story).await?;
+    let vectors: Vec<String> = documents.iter().map(search::vector).collect();
+    search::write(conn, &rids, &vectors).await
+}
+
+/// The same recording, other bytes: what was measured of the former ones is void.
+async fn replace(
+    conn: &mut PgConnection,
+    it: &NewRecording,
+    usage: &mut BTreeMap<String, i64>,
+    now: Timestamp,
+) -> Result<()> {
+    let id = it.id.to_string();
+    let (store, size): (String, i64) = sqlx::query_as("SELECT store, size FROM recording WHERE id = $1")
+        .bind(&id)
+        .fetch_one(&mut *conn)
+        .await?;
+    *usage.entry(store).or_default() -= size;
+    *usage.entry(it.store.clone()).or_default() += codec::signed(it.digest.size);
+    sqlx::query(
+        "UPDATE recording SET store = $1, key = $2, version = $3, size = $4, sha256 = $5, crc64 = $6,
+                accepted_at = $7, recorded_at = coalesce($8, recorded_at), state = 'accepted', reason = '',
+                probe = NULL, media_type = NULL, duration_ms = NULL
+         WHERE id = $9",
+    )
+    .bind(&it.store)
+    .bind(&it.key)
+    .bind(&it.version)
+    .bind(codec::signed(it.digest.size))
+    .bind(&it.digest.sha256.0[..])
+    .bind(it.digest.crc64.0.cast_signed())
+    .bind(it.accepted_at.0)
+    .bind(it.recorded_at.map(|t| t.0))
+    .bind(&id)
+    .execute(&mut *conn)
+    .await?;
+    audit::write(conn, now, "intake", "replace", Some(&id), details::replaced(it)).await?;
+    if it.kind == Kind::Session {
+        touch(conn, &[&id]).await?;
+        sqlx::query("UPDATE recording SET title = $1, tags = $2 WHERE id = $3")
+            .bind(&it.title)
+            .bind(codec::to_json(&it.tags))
+            .bind(&id)
+            .execute(&mut *conn)
+            .await?;
+        name_tracks(conn, it, now).await?;
+    }
+    let recording = look::get(conn, it.id).await?.expect("replaced in this transaction");
+    if it.kind != Kind::Session {
+        let session = recording.session.map(|s| s.to_string());
+        let concerned: Vec<&str> = [Some(id.as_str()), session.as_deref()].into_iter().flatten().collect();
+        touch(conn, &concerned).await?;
+    }
+    place(conn, &recording).await
+}
+
+/// Writes the manifest down, and binds whatever of it has come.
+async fn name_tracks(conn: &mut PgConnection, session: &NewRecording, now: Timestamp) -> Result<()> {
+    let id = session.id.to_string();
+    let former: Vec<String> =
+        sqlx::query_scalar("DELETE FROM session_track WHERE session = $1 RETURNING name")
+            .bind(&id)
+            .fetch_all(&mut *conn)
+            .await?;
+    let tracks = &session.tracks;
+    sqlx::query(
+        "INSERT INTO session_track (session, position, name, participant, offset_ms, leave_ms)
+         SELECT $1, n.position - 1, n.name, n.participant, n.offset_ms, n.leave_ms
+         FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[])
+              WITH ORDINALITY AS n (name, participant, offset_ms, leave_ms, position)",
+    )
+    .bind(&id)
+    .bind(tracks.iter().map(|t| t.name.as_str()).collect::<Vec<_>>())
+    .bind(tracks.iter().map(|t| t.participant.as_str()).collect::<Vec<_>>())
+    .bind(tracks.iter().map(|t| codec::signed(t.offset_ms)).collect::<Vec<_>>())
+    .bind(tracks.iter().map(|t| t.leave_ms.map(codec::signed)).collect::<Vec<_>>())
+    .execute(&mut *conn)
+    .await?;
+    let named: BTreeSet<&str> = tracks.iter().map(|t| t.name.as_str()).collect();
+    let taker = Session::of(session);
+    for name in former.iter().map(String::as_str).chain(named.iter().copied()).collect::<BTreeSet<_>>() {
+        bind(conn, &taker, name, named.contains(name), now).await?;
+    }
+    Ok(())
+}
+
+/// Gives a session its track of this name: the one it has, else the latest that no session has. A track that a
+/// manifest no longer names is let go.
+///
+/// What a session has is never taken from it: next week's call under the same names is another call.
+async fn bind(
+    conn: &mut PgConnection,
+    session: &Session,
+    name: &str,
+    named: bool,
+    now: Timestamp,
+) -> Result<()> {
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        rows::recording_columns!(),
+        " FROM recording r WHERE r.name = $1 AND r.kind <> 'session' AND (r.session = $2 OR r.session IS NULL)
+          ORDER BY r.session IS NULL, r.accepted_at DESC, r.id DESC LIMIT 1"
+    ))
+    .bind(name)
+    .bind(session.id.to_string())
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(row) = row else { return Ok(()) };
+    let before = rows::recording(&row)?;
+    let mut recording = before.clone();
+    if named {
+        session.takes(&mut recording);
+    } else {
+        session.lets_go(&mut recording);
+    }
+    if recording != before {
+        let id = recording.id.to_string();
+        sqlx::query(
+            "UPDATE recording SET kind = $1, session = $2, tags = $3, recorded_at = $4 WHERE id = $5",
+        )
+        .bind(recording.kind.as_str())
+        .bind(recording.session.map(|s| s.to_string()))
+        .bind(codec::to_json(&recording.tags))
+        .bind(recording.recorded_at.map(|t| t.0))
+        .bind(&id)
+        .execute(&mut *conn)
+        .await?;
+        touch(conn, &[&id]).await?;
+        audit::write(conn, now, "intake", "bind", Some(&id), details::bound(recording.session)).await?;
+    }
+    // Also when it was bound before: the participant's name or the session's title may be another.
+    place(conn, &recording).await
+}
+
+/// Puts a recording where its date belongs, and into the search index as it is now.
+async fn place(conn: &mut PgConnection, recording: &Recording) -> Result<()> {
+    let id = recording.id.to_string();
+    let row = sqlx::query("SELECT rid, accepted_at FROM recording WHERE id = $1")
+        .bind(&id)
+        .fetch_one(&mut *conn)
+        .await?;
+    let (rid, accepted_at): (i64, i64) = (row.try_get("rid")?, row.try_get("accepted_at")?);
+    let dated = recording.recorded_at.unwrap_or(Timestamp(accepted_at));
+    let above = rid::date(rid) - intake::date(dated);
+    let mut placed = rid;
+    if above < 0 || recording.recorded_at.is_some() && above > intake::MOVED_AT_MOST {
+        placed = rid::hand_out(conn, &[dated]).await?[0];
+        search::forget(conn, rid).await?;
+        sqlx::query("UPDATE recording SET rid = $1 WHERE id = $2")
+            .bind(placed)
+            .bind(&id)
+            .execute(&mut *conn)
+            .await?;
+    }
+    search::index(conn, placed, recording).await
+}
+
+/// The latest session that names such a track and has none yet.
+async fn session_wanting(conn: &mut PgConnection, name: &str) -> Result<Option<Session>> {
+    let row = sqlx::query(
+        "SELECT s.id, s.tags, s.recorded_at FROM session_track t JOIN recording s ON s.id = t.session
+         WHERE t.name = $1
+           AND NOT EXISTS (SELECT 1 FROM recording r WHERE r.name = $1 AND r.session = t.session)
+         ORDER BY s.accepted_at DESC, s.id DESC LIMIT 1",
+    )
+    .bind(name)
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Session {
+        id: codec::parsed(row.text("id")?)?,
+        tags: codec::json(row.text("tags")?)?,
+        recorded_at: row.number_or_none("recorded_at")?.map(Timestamp),
+    }))
+}

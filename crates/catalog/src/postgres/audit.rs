@@ -1,0 +1,79 @@
+use domain::{RecordingId, Timestamp};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::{failure::Result, rows, text};
+use crate::AuditEntry;
+
+/// What happened to a recording.
+pub(super) struct Entry {
+    pub recording: String,
+    pub what: &'static str,
+    pub details: Value,
+}
+
+pub(super) async fn write(
+    conn: &mut PgConnection,
+    at: Timestamp,
+    actor: &str,
+    what: &str,
+    recording: Option<&str>,
+    details: Value,
+) -> Result<()> {
+    sqlx::query("INSERT INTO audit (at, actor, what, recording, details) VALUES ($1, $2, $3, $4, $5)")
+        .bind(at.0)
+        .bind(text(actor))
+        .bind(text(what))
+        .bind(recording)
+        .bind(details.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Many at once, in this order.
+pub(super) async fn write_all(
+    conn: &mut PgConnection,
+    at: Timestamp,
+    actor: &str,
+    entries: &[Entry],
+) -> Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO audit (at, actor, what, recording, details)
+         SELECT $1, $2, n.what, n.recording, n.details
+         FROM unnest($3::text[], $4::text[], $5::text[]) WITH ORDINALITY AS n (what, recording, details, turn)
+         ORDER BY n.turn",
+    )
+    .bind(at.0)
+    .bind(actor)
+    .bind(entries.iter().map(|e| e.what).collect::<Vec<_>>())
+    .bind(entries.iter().map(|e| e.recording.as_str()).collect::<Vec<_>>())
+    .bind(entries.iter().map(|e| e.details.to_string()).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn read(
+    conn: &mut PgConnection,
+    recording: Option<RecordingId>,
+    limit: u32,
+) -> Result<Vec<AuditEntry>> {
+    let limit = i64::from(limit);
+    let found = match recording {
+        Some(id) => {
+            sqlx::query("SELECT * FROM audit WHERE recording = $1 ORDER BY seq DESC LIMIT $2")
+                .bind(id.to_string())
+                .bind(limit)
+                .fetch_all(conn)
+                .await?
+        }
+        None => {
+            sqlx::query("SELECT * FROM audit ORDER BY seq DESC LIMIT $1").bind(limit).fetch_all(conn).await?
+        }
+    };
+    Ok(found.iter().map(rows::audit).collect::<crate::Result<_>>()?)
+}

@@ -1,0 +1,163 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{Copy, Outcome, Probe, Recording, Rendition, Timestamp};
+use sqlx::PgConnection;
+
+use super::{add_usage, audit, failure::Result, lock, look, search, text, touch};
+use crate::{Claim, Error, codec, details};
+
+pub(super) async fn record(
+    conn: &mut PgConnection,
+    claim: &Claim,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> Result<()> {
+    let spec = &claim.job.spec;
+    let (job, id) = (spec.id.to_string(), spec.recording.to_string());
+    let concerned = lock::with_sessions(conn, std::slice::from_ref(&id)).await?;
+    let (state, token): (String, i64) =
+        sqlx::query_as("SELECT state, token FROM job WHERE id = $1 FOR NO KEY UPDATE")
+            .bind(&job)
+            .fetch_optional(&mut *conn)
+            .await?
+            .ok_or_else(|| Error::lease_lost(claim))?;
+    match (token == claim.token, state.as_str()) {
+        // The answer to the first time was lost on its way.
+        (true, "done") => return Ok(()),
+        (true, "running") => {}
+        _ => return Err(Error::lease_lost(claim).into()),
+    }
+    let Some(recording) = look::get(conn, spec.recording).await? else {
+        return Err(Error::of_nobody(spec).into());
+    };
+    let current = recording.version == spec.version;
+    let mut usage = BTreeMap::new();
+    match outcome {
+        Outcome::Probed { probe } => probed(conn, &recording, probe, current).await?,
+        Outcome::Rendered { rendition } => {
+            rendered(conn, &recording, rendition, current, &mut usage).await?;
+        }
+        Outcome::Copied { copy } => copied(conn, &recording, copy, &mut usage).await?,
+        Outcome::Tagged { tags } => tagged(conn, recording, tags).await?,
+    }
+    sqlx::query(
+        "UPDATE job SET state = 'done', outcome = $1, finished_at = $2, lease_until = NULL, progress = NULL,
+                        error = NULL, offered_at = NULL
+         WHERE id = $3",
+    )
+    .bind(codec::to_json(outcome))
+    .bind(now.0)
+    .bind(&job)
+    .execute(&mut *conn)
+    .await?;
+    let worker = claim.job.worker.as_deref().unwrap_or("worker");
+    audit::write(conn, now, worker, "record", Some(&id), details::recorded(spec, outcome, current)).await?;
+    touch(conn, &concerned.and_sessions([id.as_str()])).await?;
+    add_usage(conn, &usage).await
+}
+
+/// Of bytes that are no longer the recording's it says nothing.
+async fn probed(conn: &mut PgConnection, recording: &Recording, probe: &Probe, current: bool) -> Result<()> {
+    if current {
+        let facts = probe.facts.as_ref();
+        sqlx::query("UPDATE recording SET probe = $1, media_type = $2, duration_ms = $3 WHERE id = $4")
+            .bind(codec::to_json(probe))
+            .bind(facts.map(|f| text(&f.media_type)))
+            .bind(facts.map(|f| codec::signed(f.duration_ms)))
+            .bind(recording.id.to_string())
+            .execute(&mut *conn)
+            .await?;
+        search::index_again(conn, &Recording { probe: Some(probe.clone()), ..recording.clone() }).await?;
+    }
+    Ok(())
+}
+
+async fn rendered(
+    conn: &mut PgConnection,
+    recording: &Recording,
+    rendition: &Rendition,
+    current: bool,
+    usage: &mut BTreeMap<String, i64>,
+) -> Result<()> {
+    let id = recording.id.to_string();
+    if rendition.recording != recording.id {
+        return Err(Error::someone_elses(recording, "rendition").into());
+    }
+    // Each once, and in an order: another recording's rendition may have the same bytes.
+    let digests: BTreeSet<&[u8]> = rendition.files.iter().map(|f| &f.digest.sha256.0[..]).collect();
+    sqlx::query(
+        "INSERT INTO output (sha256, recording, name) SELECT n, $2, $3 FROM unnest($1::bytea[]) AS n ORDER BY n
+         ON CONFLICT (sha256) DO UPDATE SET recording = excluded.recording, name = excluded.name",
+    )
+    .bind(digests.into_iter().collect::<Vec<_>>())
+    .bind(&id)
+    .bind(text(&rendition.name))
+    .execute(&mut *conn)
+    .await?;
+    let former: Option<String> =
+        sqlx::query_scalar("SELECT body FROM rendition WHERE recording = $1 AND name = $2")
+            .bind(&id)
+            .bind(text(&rendition.name))
+            .fetch_optional(&mut *conn)
+            .await?;
+    // One made of former bytes is better than none, and no better than any other.
+    if current || former.is_none() {
+        let former: Option<Rendition> = former.as_deref().map(codec::json).transpose()?;
+        for file in former.iter().flat_map(|r| &r.files) {
+            *usage.entry(file.store.clone()).or_default() -= codec::signed(file.digest.size);
+        }
+        for file in &rendition.files {
+            *usage.entry(file.store.clone()).or_default() += codec::signed(file.digest.size);
+        }
+        sqlx::query(
+            "INSERT INTO rendition (recording, name, body) VALUES ($1, $2, $3)
+             ON CONFLICT (recording, name) DO UPDATE SET body = excluded.body",
+        )
+        .bind(&id)
+        .bind(text(&rendition.name))
+        .bind(codec::to_json(rendition))
+        .execute(conn)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn copied(
+    conn: &mut PgConnection,
+    recording: &Recording,
+    copy: &Copy,
+    usage: &mut BTreeMap<String, i64>,
+) -> Result<()> {
+    let id = recording.id.to_string();
+    if copy.recording != recording.id {
+        return Err(Error::someone_elses(recording, "copy").into());
+    }
+    let former: Option<i64> = sqlx::query_scalar("SELECT size FROM copy WHERE recording = $1 AND store = $2")
+        .bind(&id)
+        .bind(text(&copy.store))
+        .fetch_optional(&mut *conn)
+        .await?;
+    let size = codec::signed(copy.digest.size);
+    usage.insert(copy.store.clone(), size - former.unwrap_or(0));
+    sqlx::query(
+        "INSERT INTO copy (recording, store, size, body) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (recording, store) DO UPDATE SET size = excluded.size, body = excluded.body",
+    )
+    .bind(&id)
+    .bind(text(&copy.store))
+    .bind(size)
+    .bind(codec::to_json(copy))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn tagged(conn: &mut PgConnection, mut recording: Recording, tags: &BTreeSet<String>) -> Result<()> {
+    recording.tags.extend(tags.iter().cloned());
+    sqlx::query("UPDATE recording SET tags = $1 WHERE id = $2")
+        .bind(codec::to_json(&recording.tags))
+        .bind(recording.id.to_string())
+        .execute(&mut *conn)
+        .await?;
+    search::index_again(conn, &recording).await
+}

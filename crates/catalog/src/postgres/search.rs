@@ -1,0 +1,284 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{Kind, Recording, State};
+use sqlx::PgConnection;
+
+use super::{
+    failure::Result,
+    rows::{self, Columns as _},
+};
+use crate::{
+    Cursor, Page, Query, document,
+    document::Document,
+    plan::{Plan, listed},
+    query::{Scope, Term, Text, Want},
+    words::words,
+};
+
+/// The newest are looked through before the index is asked at all.
+///
+/// PostgreSQL's index finds everything that matches and sorts it, and its planner does not know which words stand
+/// together or in a title: of a common word that is far too much, and walking from the newest until a page is full
+/// takes forever for a rare one. So both are done, each where it cannot go wrong: a word that does not fill a page
+/// here is one of which the index finds few.
+const NEWEST: i64 = 4_000;
+
+pub(super) async fn search(
+    conn: &mut PgConnection,
+    query: &Query,
+    limit: u32,
+    after: Option<Cursor>,
+) -> Result<Page> {
+    let statement = Statement::of(query);
+    if statement.states.is_empty() {
+        return Ok(Page::default());
+    }
+    let limit = i64::from(limit.max(1));
+    let mut found = Vec::new();
+    for sql in statement.sql() {
+        // The statement is made of our own words only; whatever a person wrote is bound.
+        let mut sql = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(after.map_or(i64::MAX, |c| c.0))
+            // One more than asked for tells whether there is a next page.
+            .bind(limit + 1);
+        for expression in statement.expressions() {
+            sql = sql.bind(expression);
+        }
+        found = sql.fetch_all(&mut *conn).await?;
+        if found.len() as i64 > limit {
+            break;
+        }
+    }
+    let shown = &found[..found.len().min(limit as usize)];
+    let next = match shown.last() {
+        Some(last) if found.len() > shown.len() => Some(Cursor(last.number("rid")?)),
+        _ => None,
+    };
+    Ok(Page { hits: shown.iter().map(rows::recording).collect::<crate::Result<_>>()?, next })
+}
+
+pub(super) struct Statement {
+    /// A `tsquery`, when anything is asked of the index.
+    expression: Option<String>,
+    states: BTreeSet<State>,
+    /// Any of these states, or this expression.
+    mixed: Vec<(BTreeSet<State>, String)>,
+}
+
+impl Statement {
+    pub(super) fn of(query: &Query) -> Self {
+        let plan = Plan::of(query);
+        let mut all: Vec<String> = plan.all.iter().map(|group| any_of(group)).collect();
+        all.extend(plan.none.iter().map(|want| format!("!{}", expression(want))));
+        Self {
+            expression: (!all.is_empty()).then(|| all.join(" & ")),
+            states: plan.states,
+            mixed: plan.mixed.into_iter().map(|(states, terms)| (states, any_of(&terms))).collect(),
+        }
+    }
+
+    /// One after the other, until a page is full. Binds: 1 the cursor, 2 the limit, then the expressions.
+    pub(super) fn sql(&self) -> Vec<String> {
+        let columns = rows::recording_columns!();
+        let every_state = self.states.len() == State::ALL.len();
+        if self.expression.is_none() && self.mixed.is_empty() {
+            let source = if every_state {
+                "r.rid < $1".to_owned()
+            } else {
+                format!("r.rid IN ({})", self.newest_of_each_state())
+            };
+            return vec![format!(
+                "SELECT {columns} FROM recording r WHERE {source} ORDER BY r.rid DESC LIMIT $2"
+            )];
+        }
+        let mut next = 3;
+        let mut matches = "true".to_owned();
+        if self.expression.is_some() {
+            matches = "s.words @@ $3::tsquery".to_owned();
+            next += 1;
+        }
+        let mut conditions = String::new();
+        if !every_state {
+            conditions += &format!(" AND r.state IN ({})", listed(&self.states));
+        }
+        for (states, _) in &self.mixed {
+            // In none of the states: then it is only the text.
+            let state = if states.is_empty() {
+                String::new()
+            } else {
+                format!("r.state IN ({}) OR ", listed(states))
+            };
+            conditions += &format!(" AND ({state}s.words @@ ${next}::tsquery)");
+            next += 1;
+        }
+        let newest = format!(
+            "WITH s AS MATERIALIZED (
+                 SELECT rid, words FROM search WHERE rid < $1 ORDER BY rid DESC LIMIT {NEWEST})
+             SELECT {columns} FROM s JOIN recording r ON r.rid = s.rid WHERE {matches}{conditions}
+             ORDER BY r.rid DESC LIMIT $2"
+        );
+        // Apart from the order and the limit, or the planner would walk from the newest after all.
+        let all = format!(
+            "WITH s AS MATERIALIZED (SELECT s.rid, s.words FROM search s WHERE {matches} AND s.rid < $1)
+             SELECT {columns} FROM s JOIN recording r ON r.rid = s.rid WHERE true{conditions}
+             ORDER BY r.rid DESC LIMIT $2"
+        );
+        vec![newest, all]
+    }
+
+    /// A walk for each state along its index that ends at the limit, instead of sorting all there are.
+    fn newest_of_each_state(&self) -> String {
+        let walks = self.states.iter().map(|state| {
+            format!(
+                "(SELECT rid FROM recording WHERE state = '{}' AND rid < $1 ORDER BY rid DESC LIMIT $2)",
+                state.as_str()
+            )
+        });
+        walks.collect::<Vec<_>>().join(" UNION ALL ")
+    }
+
+    fn expressions(&self) -> impl Iterator<Item = &String> {
+        self.expression.iter().chain(self.mixed.iter().map(|(_, expression)| expression))
+    }
+}
+
+fn any_of(terms: &[&Term]) -> String {
+    let parts = terms.iter().map(|term| {
+        let wanted = expression(&term.want);
+        if term.negated { format!("!{wanted}") } else { wanted }
+    });
+    format!("({})", parts.collect::<Vec<_>>().join(" | "))
+}
+
+/// https://www.postgresql.org/docs/current/datatype-textsearch.html#DATATYPE-TSQUERY
+fn expression(want: &Want) -> String {
+    let parts: Vec<String> = match want {
+        Want::Text(scope, texts) => texts.iter().map(|text| phrase(*scope, text)).collect(),
+        Want::Tag(tags) => tags.iter().map(|t| mark(&document::tag_mark(t))).collect(),
+        Want::Type(types) => types.iter().map(|t| mark(&document::type_mark(t))).collect(),
+        Want::Kind(kinds) => kinds.iter().map(|k| mark(&document::kind_mark(*k))).collect(),
+        // Kept apart by `Plan::of`.
+        Want::State(_) => vec![format!("!{NOBODY}")],
+    };
+    format!("({})", parts.join(" | "))
+}
+
+/// A word that no document has.
+const NOBODY: &str = "'#'";
+
+/// Words are letters and digits: nothing in them means anything inside the quotes. Hence also the sign before marks:
+/// no free text finds them.
+fn phrase(scope: Scope, text: &Text) -> String {
+    let weight = match scope {
+        Scope::Anywhere => "",
+        Scope::Title => TITLE,
+        Scope::Name => NAME,
+    };
+    let mut words: Vec<String> = words(&text.words).map(|word| format!("'{word}':{weight}")).collect();
+    match words.last_mut() {
+        Some(last) if text.prefix => last.push('*'),
+        Some(_) => {}
+        None => return NOBODY.to_owned(),
+    }
+    // `'word':` without anything after it is an error.
+    let words = words.iter().map(|word| word.trim_end_matches(':'));
+    format!("({})", words.collect::<Vec<_>>().join(" <-> "))
+}
+
+fn mark(mark: &str) -> String {
+    format!("'#{mark}'")
+}
+
+const TITLE: &str = "A";
+const NAME: &str = "B";
+
+/// What is searchable of a recording, as a `tsvector`: its words with their places, and its marks without.
+pub(super) fn vector(document: &Document) -> String {
+    let fields = [
+        (&document.title, TITLE),
+        (&document.name, NAME),
+        (&document.people, ""),
+        (&document.tags, ""),
+        (&document.other, ""),
+    ];
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let (mut place, mut size) = (0, 0);
+    'all: for (text, weight) in fields {
+        // A phrase does not go on from one field into the next.
+        place += 1;
+        for word in words(text) {
+            place += 1;
+            size += word.len();
+            if place > MOST_WORDS || size > MOST_BYTES {
+                break 'all;
+            }
+            places.entry(word).or_default().push(format!("{place}{weight}"));
+        }
+    }
+    let words = places.iter().map(|(word, places)| format!("'{word}':{}", places.join(",")));
+    let mut room = MOST_BYTES;
+    let marks = document.marks.split(' ').filter(|m| *m != document::EVERYTHING).take_while(|m| {
+        let fits = m.len() <= room;
+        room = room.saturating_sub(m.len());
+        fits
+    });
+    words.chain(marks.map(mark)).collect::<Vec<_>>().join(" ")
+}
+
+/// A `tsvector` has no places beyond 16,383 and no room for more than a megabyte: of a title as long as a book the
+/// beginning is found, and of a hundred thousand tags the first ones.
+const MOST_WORDS: u32 = 16_000;
+const MOST_BYTES: usize = 384 << 10;
+
+/// What is searchable of a recording as it and its session are now.
+pub(super) async fn document(conn: &mut PgConnection, recording: &Recording) -> Result<Document> {
+    let mut title: Option<String> = None;
+    let mut people: Vec<String> = Vec::new();
+    if recording.kind == Kind::Session {
+        people.extend(recording.tracks.iter().map(|t| t.participant.clone()));
+    } else if let Some(session) = recording.session {
+        let session = session.to_string();
+        title = sqlx::query_scalar("SELECT title FROM recording WHERE id = $1")
+            .bind(&session)
+            .fetch_optional(&mut *conn)
+            .await?;
+        people = sqlx::query_scalar(
+            "SELECT participant FROM session_track WHERE session = $1 AND name = $2 ORDER BY position",
+        )
+        .bind(&session)
+        .bind(&recording.name)
+        .fetch_all(&mut *conn)
+        .await?;
+    }
+    Ok(Document::of(recording, &people, title.as_deref()))
+}
+
+pub(super) async fn index(conn: &mut PgConnection, rid: i64, recording: &Recording) -> Result<()> {
+    let document = document(conn, recording).await?;
+    write(conn, &[rid], &[vector(&document)]).await
+}
+
+pub(super) async fn write(conn: &mut PgConnection, rids: &[i64], vectors: &[String]) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO search (rid, words) SELECT n.rid, n.words::tsvector FROM unnest($1::bigint[], $2::text[]) AS n (rid, words)
+         ON CONFLICT (rid) DO UPDATE SET words = excluded.words",
+    )
+    .bind(rids)
+    .bind(vectors)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn index_again(conn: &mut PgConnection, recording: &Recording) -> Result<()> {
+    let rid: i64 = sqlx::query_scalar("SELECT rid FROM recording WHERE id = $1")
+        .bind(recording.id.to_string())
+        .fetch_one(&mut *conn)
+        .await?;
+    index(conn, rid, recording).await
+}
+
+pub(super) async fn forget(conn: &mut PgConnection, rid: i64) -> Result<()> {
+    sqlx::query("DELETE FROM search WHERE rid = $1").bind(rid).execute(conn).await?;
+    Ok(())
+}

@@ -1,0 +1,229 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{JobSpec, RecordingId, Timestamp};
+use sqlx::PgConnection;
+
+use super::{alerts, audit, failure::Result, lock, text, touch};
+use crate::{Settle, Settled, codec, details};
+
+/// Begins a transaction that no new policy can overtake: it waits for all of these, and they for it.
+pub(super) const BEGIN: &str = "BEGIN; LOCK TABLE attention IN ROW EXCLUSIVE MODE";
+
+/// The other side of it.
+pub(super) const BEGIN_POLICY: &str =
+    "BEGIN; SET LOCAL statement_timeout = 0; LOCK TABLE attention IN SHARE ROW EXCLUSIVE MODE";
+
+/// The same as one decision after the other, but written together: a worker settles a hundred at a time, and every
+/// statement is a journey to the server.
+pub(super) async fn settle(
+    conn: &mut PgConnection,
+    batch: &[Settle],
+    policy: &str,
+    now: Timestamp,
+) -> Result<Vec<Settled>> {
+    if in_force(conn).await?.is_some_and(|hash| hash != policy) {
+        return Ok(vec![Settled::OtherPolicy; batch.len()]);
+    }
+    let ids: Vec<String> = batch.iter().map(|it| it.id.to_string()).collect();
+    let mut standing = lock::with_sessions(conn, &ids).await?;
+    let mut settled = vec![Settled::Stale; batch.len()];
+    let mut changes = Changes::default();
+    for (turn, (it, id)) in batch.iter().zip(&ids).enumerate() {
+        let Some(itself) = standing.get_mut(id).filter(|s| s.revision == it.revision) else { continue };
+        // Decided twice in one batch: the second finds what the first has done.
+        if changes.of.contains(id.as_str()) {
+            std::mem::take(&mut changes).write(conn, now, &mut settled).await?;
+        }
+        let before = std::mem::replace(&mut itself.state, it.decision.state);
+        let reason = text(&it.decision.reason);
+        if before != it.decision.state || itself.reason != reason {
+            itself.reason = reason.into_owned();
+            itself.revision += 1;
+            changes.moved.push((id, it));
+        }
+        if before != it.decision.state {
+            let details = details::decided(before, &it.decision);
+            changes.story.push(audit::Entry { recording: id.clone(), what: "state", details });
+            // A session may be waiting for its track to get anywhere.
+            if let Some(session) = itself.session.clone() {
+                if let Some(session) = standing.get_mut(&session) {
+                    session.revision += 1;
+                }
+                changes.woken.insert(session);
+            }
+        }
+        changes.of.insert(id);
+        changes.applied.push((turn, id, it));
+    }
+    changes.write(conn, now, &mut settled).await?;
+    Ok(settled)
+}
+
+/// What decisions on different recordings come to.
+#[derive(Default)]
+struct Changes<'a> {
+    of: BTreeSet<&'a str>,
+    /// With their places in the batch.
+    applied: Vec<(usize, &'a str, &'a Settle)>,
+    /// To another state, or to another reason for it.
+    moved: Vec<(&'a str, &'a Settle)>,
+    woken: BTreeSet<String>,
+    story: Vec<audit::Entry>,
+}
+
+impl Changes<'_> {
+    async fn write(self, conn: &mut PgConnection, now: Timestamp, settled: &mut [Settled]) -> Result<()> {
+        if self.applied.is_empty() {
+            return Ok(());
+        }
+        let asked = self.ask_for_jobs(conn, now).await?;
+        self.cancel_jobs(conn, now).await?;
+        self.set_times(conn).await?;
+        if !self.moved.is_empty() {
+            sqlx::query(
+                "UPDATE recording r SET state = n.state, reason = n.reason, revision = r.revision + 1
+                 FROM unnest($1::text[], $2::text[], $3::text[]) AS n (id, state, reason) WHERE r.id = n.id",
+            )
+            .bind(self.moved.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+            .bind(self.moved.iter().map(|(_, it)| it.decision.state.as_str()).collect::<Vec<_>>())
+            .bind(self.moved.iter().map(|(_, it)| text(&it.decision.reason)).collect::<Vec<_>>())
+            .execute(&mut *conn)
+            .await?;
+        }
+        touch(conn, &self.woken.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        audit::write_all(conn, now, "decide", &self.story).await?;
+        let told: Vec<_> = self.applied.iter().filter_map(|(_, _, it)| it.alert.as_ref()).collect();
+        alerts::raise(conn, &told).await?;
+        for (turn, _, it) in self.applied {
+            let jobs = it.decision.jobs.iter().filter(|spec| asked.contains(&spec.id.to_string()));
+            settled[turn] = Settled::Applied { jobs: jobs.map(|spec| (spec.id, spec.lane)).collect() };
+        }
+        Ok(())
+    }
+
+    fn jobs(&self) -> impl Iterator<Item = &JobSpec> {
+        self.applied.iter().flat_map(|(_, _, it)| &it.decision.jobs)
+    }
+
+    /// Those that became pending by this.
+    async fn ask_for_jobs(&self, conn: &mut PgConnection, now: Timestamp) -> Result<BTreeSet<String>> {
+        // A statement cannot write the same row twice.
+        let mut seen = BTreeSet::new();
+        let specs: Vec<&JobSpec> = self.jobs().filter(|spec| seen.insert(spec.id)).collect();
+        if specs.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let asked: Vec<String> = sqlx::query_scalar(
+            "INSERT INTO job (id, recording, version, action, lane, rule, reason, state, created_at, run_after)
+             SELECT n.id, n.recording, n.version, n.action, n.lane, n.rule, n.reason, 'pending', $1, $1
+             FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[])
+                  WITH ORDINALITY AS n (id, recording, version, action, lane, rule, reason, turn)
+             WHERE NOT EXISTS (SELECT 1 FROM job j WHERE j.id = n.id AND j.state <> 'cancelled')
+             ORDER BY n.turn
+             ON CONFLICT (id) DO UPDATE SET
+                 state = 'pending', run_after = excluded.run_after, lane = excluded.lane, rule = excluded.rule,
+                 reason = excluded.reason, failures = 0, error = NULL, finished_at = NULL, offered_at = NULL
+             WHERE job.state = 'cancelled'
+             RETURNING id",
+        )
+        .bind(now.0)
+        .bind(specs.iter().map(|s| s.id.to_string()).collect::<Vec<_>>())
+        .bind(specs.iter().map(|s| s.recording.to_string()).collect::<Vec<_>>())
+        .bind(specs.iter().map(|s| text(&s.version)).collect::<Vec<_>>())
+        .bind(specs.iter().map(|s| codec::to_json(&s.action)).collect::<Vec<_>>())
+        .bind(specs.iter().map(|s| codec::lane_number(s.lane)).collect::<Vec<_>>())
+        .bind(specs.iter().map(|s| text(&s.rule)).collect::<Vec<_>>())
+        .bind(specs.iter().map(|s| text(&s.reason)).collect::<Vec<_>>())
+        .fetch_all(conn)
+        .await?;
+        Ok(asked.into_iter().collect())
+    }
+
+    /// What waits and is no longer asked for. Who works on it is not disturbed.
+    async fn cancel_jobs(&self, conn: &mut PgConnection, now: Timestamp) -> Result<()> {
+        sqlx::query(
+            "UPDATE job SET state = 'cancelled', finished_at = $1, offered_at = NULL
+             WHERE recording = ANY($2) AND state = 'pending' AND id <> ALL($3)",
+        )
+        .bind(now.0)
+        .bind(self.of.iter().copied().collect::<Vec<_>>())
+        .bind(self.jobs().map(|spec| spec.id.to_string()).collect::<Vec<_>>())
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+
+    /// When time alone would change the decisions.
+    async fn set_times(&self, conn: &mut PgConnection) -> Result<()> {
+        let mut due: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut never = Vec::new();
+        for (_, id, it) in &self.applied {
+            match it.decision.due_at {
+                // Never 0, which would mean dirty.
+                Some(at) => drop(due.insert(id, at.0.max(1))),
+                None => never.push(*id),
+            }
+        }
+        if !due.is_empty() {
+            sqlx::query(
+                "INSERT INTO attention (id, at) SELECT * FROM unnest($1::text[], $2::bigint[])
+                 ON CONFLICT (id) DO UPDATE SET at = excluded.at",
+            )
+            .bind(due.keys().copied().collect::<Vec<_>>())
+            .bind(due.values().copied().collect::<Vec<_>>())
+            .execute(&mut *conn)
+            .await?;
+        }
+        if !never.is_empty() {
+            sqlx::query("DELETE FROM attention WHERE id = ANY($1)").bind(never).execute(conn).await?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn to_decide(
+    conn: &mut PgConnection,
+    now: Timestamp,
+    after: Option<RecordingId>,
+    limit: u32,
+) -> Result<Vec<RecordingId>> {
+    let ids: Vec<String> = sqlx::query_scalar(TO_DECIDE)
+        .bind(after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(now.0)
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?;
+    Ok(ids.iter().map(|id| codec::parsed(id)).collect::<crate::Result<_>>()?)
+}
+
+/// Two walks along the index: the dirty ones are in order already, the due ones are few and sorted.
+pub(super) const TO_DECIDE: &str = "
+(SELECT id FROM attention WHERE at = 0 AND id > $1 ORDER BY id LIMIT $3)
+UNION ALL
+(SELECT id FROM attention WHERE at BETWEEN 1 AND $2 AND id > $1 ORDER BY id LIMIT $3)
+ORDER BY id LIMIT $3";
+
+pub(super) async fn policy_in_force(conn: &mut PgConnection, hash: &str, now: Timestamp) -> Result<bool> {
+    let former = in_force(conn).await?;
+    if former.as_deref() == Some(hash) {
+        return Ok(false);
+    }
+    sqlx::query(
+        "INSERT INTO setting (name, value) VALUES ('policy', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(hash)
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query(
+        "INSERT INTO attention (id, at) SELECT id, 0 FROM recording
+         ON CONFLICT (id) DO UPDATE SET at = 0 WHERE attention.at <> 0",
+    )
+    .execute(&mut *conn)
+    .await?;
+    audit::write(conn, now, "user", "policy", None, details::policy(former.as_deref(), hash)).await?;
+    Ok(true)
+}
+
+async fn in_force(conn: &mut PgConnection) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar("SELECT value FROM setting WHERE name = 'policy'").fetch_optional(conn).await?)
+}
