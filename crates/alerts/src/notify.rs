@@ -8,6 +8,7 @@ use crate::Error;
 /// A way to tell people.
 #[async_trait]
 pub trait Notify: Send + Sync + Debug {
-    /// Tells them. After an error it is told again: whoever is told may be told twice.
+    /// Tells them. After an error it is told again: whoever is told may be told twice. The error names the way that
+    /// failed, since it may be one of several.
     async fn tell(&self, alert: &Alert) -> Result<(), Error>;
 }
