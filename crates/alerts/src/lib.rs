@@ -4,6 +4,7 @@
 //!
 //! A backend joins by passing [`mod@contract`]: one suite for all, one line to join.
 
+mod all;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod error;
@@ -11,6 +12,7 @@ mod log;
 mod notify;
 mod render;
 
+pub use all::All;
 pub use error::{Error, ErrorKind};
 pub use log::Log;
 pub use notify::Notify;
