@@ -11,8 +11,12 @@ mod error;
 mod log;
 mod notify;
 mod render;
+#[cfg(feature = "sns")]
+mod sns;
 
 pub use all::All;
 pub use error::{Error, ErrorKind};
 pub use log::Log;
 pub use notify::Notify;
+#[cfg(feature = "sns")]
+pub use sns::Sns;
