@@ -30,12 +30,12 @@ impl Inner {
             let mut acks = self.place(lane).acks();
             acks.0.push(Ack { handle, answer });
             if acks.0.len() == 1 {
-                self.tasks.spawn(self.clone().delete_soon(lane));
+                self.tasks.spawn(self.clone().flush_soon(lane));
             }
             (acks.0.len() == BATCH).then(|| mem::take(&mut *acks))
         };
         if let Some(full) = full {
-            self.tasks.spawn(self.clone().delete(lane, full));
+            self.tasks.spawn(self.clone().flush(lane, full));
         }
         answered.await.unwrap_or_else(|_| {
             Err(Error::new(
@@ -45,20 +45,20 @@ impl Inner {
         })
     }
 
-    async fn delete_soon(self: Arc<Self>, lane: Lane) {
+    async fn flush_soon(self: Arc<Self>, lane: Lane) {
         sleep(LINGER).await;
         let acks = mem::take(&mut *self.place(lane).acks());
-        self.delete(lane, acks).await;
+        self.flush(lane, acks).await;
     }
 
-    async fn delete(self: Arc<Self>, lane: Lane, acks: Acks) {
+    async fn flush(self: Arc<Self>, lane: Lane, acks: Acks) {
         // A full batch may have taken all that was waited for.
         if acks.0.is_empty() {
             return;
         }
         let (handles, answers): (Vec<_>, Vec<_>) =
             acks.0.into_iter().map(|ack| (ack.handle, ack.answer)).unzip();
-        let outcomes = self.wire.delete(&self.place(lane).url, handles).await;
+        let outcomes = self.wire.remove(&self.place(lane).url, handles).await;
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // Nobody listens when the caller is gone.
             let _ = answer.send(outcome);

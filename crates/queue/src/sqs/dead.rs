@@ -121,7 +121,7 @@ impl Inner {
                 self.send_batch(&self.place(lane).url, batch).await?;
             }
         }
-        self.wire.delete(dead, handles).await.into_iter().collect()
+        self.wire.remove(dead, handles).await.into_iter().collect()
     }
 }
 

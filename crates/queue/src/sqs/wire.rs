@@ -141,7 +141,7 @@ impl Wire {
     }
 
     /// At most [`BATCH`] of them, all of deliveries that are ours.
-    pub(super) async fn delete(&self, url: &str, handles: Vec<String>) -> Outcomes {
+    pub(super) async fn remove(&self, url: &str, handles: Vec<String>) -> Outcomes {
         let call = Call { verb: "acknowledge messages of", permission: "sqs:DeleteMessage", url };
         let count = handles.len();
         let entry = |(id, handle): (usize, String)| {
