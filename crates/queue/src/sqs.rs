@@ -152,13 +152,16 @@ impl Queue for Sqs {
         let (handle, seconds) =
             self.0.lock().held.extension(receipt, asked, visibility).ok_or_else(Error::lost)?;
         let hidden = self.0.wire.hide_one(&self.0.place(receipt.lane).url, handle, seconds).await;
-        if hidden.as_ref().is_err_and(|e| e.kind() == ErrorKind::Lost) {
-            self.0.lock().held.end(receipt);
+        let until = asked + Duration::from_secs(seconds);
+        let held = &mut self.0.lock().held;
+        match &hidden {
+            // The answer may have come after the end, and then somebody else may have been first.
+            Ok(()) => held.keep(receipt, Instant::now(), until).ok_or_else(Error::lost)?,
+            Err(e) if e.kind() == ErrorKind::Lost => held.end(receipt),
+            // It may have been done, and an extension can shorten.
+            Err(_) => held.shorten(receipt, until),
         }
-        hidden?;
-        // The answer may have come after the end, and then somebody else may have been first.
-        let kept = self.0.lock().held.keep(receipt, Instant::now(), asked + Duration::from_secs(seconds));
-        kept.ok_or_else(Error::lost)
+        hidden
     }
 
     /// One call does for up to ten that come within a few milliseconds.
@@ -177,9 +180,10 @@ impl Queue for Sqs {
             let mut state = self.0.lock();
             let held = &mut state.held;
             // What is left of the delivery's twelve hours may be less than the delay.
-            let granted = match delay.is_zero() {
-                true => held.handle(receipt, now).map(|handle| (handle, 0)),
-                false => held.extension(receipt, now, delay),
+            let granted = if delay.is_zero() {
+                held.handle(receipt, now).map(|handle| (handle, 0))
+            } else {
+                held.extension(receipt, now, delay)
             };
             held.end(receipt);
             granted.ok_or_else(Error::lost)?

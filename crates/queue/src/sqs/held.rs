@@ -55,6 +55,17 @@ impl Held {
     /// Notes an extension, if it came in time.
     pub(super) fn keep(&mut self, receipt: &Receipt, now: Instant, until: Instant) -> Option<()> {
         self.expire(now);
+        self.set_end(receipt, until)
+    }
+
+    /// Notes a time from which it may no longer be ours.
+    pub(super) fn shorten(&mut self, receipt: &Receipt, until: Instant) {
+        if self.deliveries.get(&receipt.token).is_some_and(|delivery| until < delivery.until) {
+            self.set_end(receipt, until);
+        }
+    }
+
+    fn set_end(&mut self, receipt: &Receipt, until: Instant) -> Option<()> {
         let delivery = self.deliveries.get_mut(&receipt.token)?;
         self.by_end.remove(&(delivery.until, receipt.token.clone()));
         delivery.until = until;
@@ -127,11 +138,18 @@ mod tests {
         assert_eq!(held.handle(&receipt, asked + Duration::from_secs(91)), None);
     }
 
-    /// An extension may shorten, too.
+    /// An extension may shorten, too; without an answer nobody knows whether it has.
     #[test]
-    fn the_last_extension_counts() {
+    fn an_extension_that_may_have_been_done_prolongs_nothing() {
         let (mut held, start, receipt) = held();
-        held.keep(&receipt, start, start + MINUTE).unwrap();
+        held.shorten(&receipt, start + 5 * MINUTE);
+        assert_eq!(held.handle(&receipt, start + 2 * MINUTE), None);
+
+        let receipt = held.add(Lane::Bulk, "handle".into(), start, start + 2 * MINUTE);
+        let other = held.add(Lane::Bulk, "other".into(), start, start + MINUTE / 2);
+        held.shorten(&receipt, start + MINUTE);
+        assert!(held.handle(&other, start).is_some(), "nobody else's end comes earlier for it");
+        assert!(held.handle(&receipt, start + MINUTE - Duration::from_nanos(1)).is_some());
         assert_eq!(held.handle(&receipt, start + MINUTE), None);
     }
 
