@@ -51,7 +51,7 @@ pub(super) async fn get(
     let mut reading = Reading {
         source,
         fetching: VecDeque::new(),
-        ready: Bytes::new(),
+        ready: VecDeque::new(),
         next,
         end,
         left: end - start,
@@ -65,9 +65,9 @@ pub(super) async fn get(
 struct Reading {
     source: Source,
     /// On their way, in order.
-    fetching: VecDeque<AbortOnDropHandle<Result<Bytes, Error>>>,
+    fetching: VecDeque<AbortOnDropHandle<Result<Piece, Error>>>,
     /// Of the piece that is handed out.
-    ready: Bytes,
+    ready: VecDeque<Bytes>,
     /// Where the next piece to be fetched begins.
     next: u64,
     end: u64,
@@ -78,12 +78,14 @@ struct Reading {
 
 impl Reading {
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, Error> {
-        while self.ready.is_empty() {
+        let chunk = loop {
+            if let Some(chunk) = self.ready.pop_front() {
+                break chunk;
+            }
             self.fetch_ahead();
             let Some(first) = self.fetching.pop_front() else { return Ok(None) };
-            self.ready = joined(first).await?;
-        }
-        let chunk = self.ready.split_to(self.ready.len().min(CHUNK));
+            self.ready = joined(first).await?.chunks;
+        };
         self.left -= chunk.len() as u64;
         if let Some(check) = &mut self.check {
             check.update(&chunk);
@@ -106,9 +108,39 @@ impl Reading {
 
     fn spawn<F>(&mut self, fetch: impl FnOnce(Source) -> F)
     where
-        F: Future<Output = Result<Bytes, Error>> + Send + 'static,
+        F: Future<Output = Result<Piece, Error>> + Send + 'static,
     {
         self.fetching.push_back(AbortOnDropHandle::new(tokio::spawn(fetch(self.source.clone()))));
+    }
+}
+
+/// Bytes that follow one another, in chunks that are given away, and freed, one by one.
+#[derive(Default)]
+struct Piece {
+    chunks: VecDeque<Bytes>,
+    /// What is not a full chunk yet.
+    rest: BytesMut,
+    /// Bytes in both.
+    len: u64,
+}
+
+impl Piece {
+    /// `left`: bytes that may still come, these among them.
+    fn push(&mut self, mut bytes: &[u8], left: u64) {
+        let mut left = usize::try_from(left).unwrap_or(usize::MAX);
+        self.len += bytes.len() as u64;
+        while !bytes.is_empty() {
+            if self.rest.capacity() == 0 {
+                self.rest.reserve(left.min(CHUNK));
+            }
+            let (taken, behind) = bytes.split_at(bytes.len().min(CHUNK - self.rest.len()));
+            self.rest.extend_from_slice(taken);
+            left -= taken.len();
+            bytes = behind;
+            if self.rest.len() == CHUNK || left == 0 {
+                self.chunks.push_back(std::mem::take(&mut self.rest).freeze());
+            }
+        }
     }
 }
 
@@ -133,7 +165,7 @@ struct Opened {
 }
 
 /// Bytes that an answer has to bring to count as progress. It bounds how often a piece is asked for.
-const PROGRESS: usize = 64 << 10;
+const PROGRESS: u64 = 64 << 10;
 
 impl Source {
     async fn open(&self, range: Option<Range<u64>>) -> Result<Opened, Failure> {
@@ -178,14 +210,14 @@ impl Source {
         first: Opened,
         range: Range<u64>,
         kept: Option<Kept>,
-    ) -> Result<Bytes, Error> {
+    ) -> Result<Piece, Error> {
         let mut opened = Some(first);
         for _ in 0..self.bucket.options.attempts {
-            let bytes = self.fetch(opened.take(), range.clone()).await?;
-            let Some(mut check) = kept.map(Kept::check) else { return Ok(bytes) };
-            check.update(&bytes);
+            let piece = self.fetch(opened.take(), range.clone()).await?;
+            let Some(mut check) = kept.map(Kept::check) else { return Ok(piece) };
+            piece.chunks.iter().for_each(|chunk| check.update(chunk));
             if check.holds() {
-                return Ok(bytes);
+                return Ok(piece);
             }
         }
         Err(self.damaged())
@@ -193,59 +225,52 @@ impl Source {
 
     /// Bytes of the object. An answer that breaks off, or from which nothing more comes, is followed by one that goes on
     /// where it ended.
-    async fn fetch(&self, mut opened: Option<Opened>, range: Range<u64>) -> Result<Bytes, Error> {
-        let wanted = (range.end - range.start) as usize;
-        let mut got = BytesMut::with_capacity(wanted);
+    async fn fetch(&self, mut opened: Option<Opened>, range: Range<u64>) -> Result<Piece, Error> {
+        let mut got = Piece::default();
         let mut cuts = 0;
         loop {
-            let before = got.len();
-            let position = range.start + before as u64;
+            let before = got.len;
+            let missing = range.start + before..range.end;
             let answer = match opened.take() {
                 Some(answer) => answer,
-                None => match self.open(Some(position..range.end)).await {
+                None => match self.open(Some(missing.clone())).await {
                     Ok(answer) => answer,
                     Err(failure) => return Err(self.refused(failure).await),
                 },
             };
-            let Err(cut) = self.drain(answer, position, wanted, &mut got).await else {
-                return Ok(got.freeze());
-            };
-            if got.len() - before < PROGRESS {
+            let Err(cut) = self.drain(answer, missing, &mut got).await else { return Ok(got) };
+            if got.len - before < PROGRESS {
                 cuts += 1;
                 if cuts >= self.bucket.options.attempts {
                     return Err(Failure::broken(cut).into_error(&self.bucket, READ, &self.key));
                 }
                 self.bucket.pause(cuts).await;
             }
-            tracing::debug!(store = self.bucket.name, key = %self.key, at = got.len(), cut, "reading on");
+            tracing::debug!(store = self.bucket.name, key = %self.key, at = got.len, cut, "reading on");
         }
     }
 
-    /// Appends what an answer brings until there is as much as wanted. Errors: why it brought less.
-    async fn drain(
-        &self,
-        answer: Opened,
-        position: u64,
-        wanted: usize,
-        got: &mut BytesMut,
-    ) -> Result<(), String> {
+    /// Takes from an answer what is missing. Errors: why it brought less.
+    async fn drain(&self, answer: Opened, missing: Range<u64>, got: &mut Piece) -> Result<(), String> {
         // A service may ignore a range and send the whole object.
-        let Some(mut skip) = position.checked_sub(answer.at) else {
-            return Err(format!("bytes from {} on came, not from {position}", answer.at));
+        let Some(mut skip) = missing.start.checked_sub(answer.at) else {
+            return Err(format!("bytes from {} on came, not from {}", answer.at, missing.start));
         };
+        let mut left = missing.end - missing.start;
         let mut body = answer.body;
-        while got.len() < wanted {
+        while left > 0 {
             let mut bytes = match tokio::time::timeout(self.bucket.options.patience, body.try_next()).await {
                 Ok(Ok(Some(bytes))) => bytes,
                 Ok(Ok(None)) => return Err("the answer ended too early".to_owned()),
                 Ok(Err(error)) => return Err(chain(&error)),
                 Err(_) => return Err(format!("nothing came for {:?}", self.bucket.options.patience)),
             };
-            let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
-            bytes.advance(skipped);
-            skip -= skipped as u64;
-            bytes.truncate(wanted - got.len());
-            got.extend_from_slice(&bytes);
+            let skipped = skip.min(bytes.len() as u64);
+            skip -= skipped;
+            bytes.advance(skipped as usize);
+            bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            got.push(&bytes, left);
+            left -= bytes.len() as u64;
         }
         Ok(())
     }

@@ -92,9 +92,9 @@ fn through(scene: &Scene, proxy: &Proxy, options: Options) -> S3 {
 #[tokio::test]
 async fn an_answer_that_is_cut_is_read_on_from_where_it_broke() {
     let s = Scene::new(Unversioned).await;
-    let whole = pattern(1 << 20);
+    let whole = pattern(2_600_000);
     s.put("x", whole.clone()).await;
-    for (part_size, cut, times) in [(8 << 20, 300_000, 3), (256 << 10, 100_000, 8)] {
+    for (part_size, cut, times) in [(8 << 20, 700_000, 3), (256 << 10, 100_000, 8)] {
         let proxy = Proxy::before(Ministack::shared().address());
         proxy.set_for(Fault::CutAnswer { after: cut }, times);
         let s3 = through(&s, &proxy, Options { part_size, ..options() });
