@@ -18,7 +18,7 @@ mod setup;
 pub use ministack::Ministack;
 pub use postgres::Postgres;
 pub use proxy::{Fault, Proxy};
-pub use setup::{ensure_ministack, ensure_postgres};
+pub use setup::{ensure_boto3, ensure_ministack, ensure_postgres, python_with};
 
 use std::{
     net::{Ipv4Addr, TcpListener},

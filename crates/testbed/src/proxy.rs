@@ -34,7 +34,9 @@ pub enum Fault {
     /// Nothing goes through in either direction, and nothing is closed.
     Stall,
     /// The answer stops after about so many bytes, and nothing is closed.
-    StallAnswer { after: u64 },
+    StallAnswer {
+        after: u64,
+    },
     /// The answer's byte at this place has one bit flipped.
     FlipAnswer {
         at: u64,

@@ -9,6 +9,7 @@ use std::{
 
 /// Pinned: what the emulator gets wrong is written down for this version.
 const MINISTACK: &str = "ministack==1.5.33";
+const BOTO3: &str = "boto3==1.43.106";
 
 /// Below the workspace's target folder, and kept from run to run.
 fn folder() -> PathBuf {
@@ -29,22 +30,29 @@ fn locked<T>(name: &str, install: impl FnOnce() -> T) -> T {
 
 /// The emulator's program, installed into a Python environment of our own if need be.
 pub fn ensure_ministack() -> PathBuf {
+    python_with(MINISTACK).with_file_name("ministack")
+}
+
+/// Python with the AWS SDK for it: what the field's usual worker is written with.
+pub fn ensure_boto3() -> PathBuf {
+    python_with(BOTO3)
+}
+
+/// The interpreter of an environment of our own that has this package.
+pub fn python_with(package: &str) -> PathBuf {
     locked("venv", || {
         let venv = folder().join("venv");
-        let program = venv.join("bin/ministack");
-        let stamp = venv.join(MINISTACK);
+        let stamp = venv.join(package);
         if !stamp.exists() {
-            eprintln!("installing {MINISTACK} into {}", venv.display());
-            run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-            run(Command::new(venv.join("bin/pip")).args([
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                MINISTACK,
-            ]));
+            eprintln!("installing {package} into {}", venv.display());
+            if !venv.join("bin/pip").exists() {
+                run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
+            }
+            let mut pip = Command::new(venv.join("bin/pip"));
+            run(pip.args(["install", "--quiet", "--disable-pip-version-check", package]));
             fs::write(&stamp, "").expect("a stamp");
         }
-        program
+        venv.join("bin/python")
     })
 }
 
