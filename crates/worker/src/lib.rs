@@ -7,6 +7,7 @@ mod admission;
 mod buckets;
 mod decide;
 pub mod events;
+mod fetched;
 mod gate;
 mod hearing;
 mod inbox;
@@ -27,6 +28,7 @@ mod runner;
 mod tell;
 mod walk;
 
+pub use fetched::Fetched;
 pub use gate::Protection;
 pub use inbox::Inbox;
 pub use intake::{Intake, Options, Taken};

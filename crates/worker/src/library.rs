@@ -13,7 +13,7 @@ use policy::Policy;
 use queue::{DeadLetters, Queue};
 use storage::{Key, Store};
 
-use crate::{Steps, Watched};
+use crate::{Fetched, Steps, Watched};
 
 /// The name of the store that holds what was accepted and what we made of it.
 pub const LIBRARY_STORE: &str = policy::LIBRARY;
@@ -33,6 +33,8 @@ pub struct Library {
     /// Where jobs have their private directories: on the library store's filesystem, so that a finished
     /// output moves into it instead of being copied.
     pub scratch: PathBuf,
+    /// Sources that had to be fetched to it.
+    pub fetched: Fetched,
     /// This worker's name in leases and in the audit log.
     pub worker: String,
     pub steps: Steps,

@@ -139,7 +139,11 @@ impl Library {
                 Err(e) => return Ok(Err(format!("{e:#}"))),
             }
         }
-        let digest = storage::digest_of(store, key, Some(&meta.version)).await?;
+        // Read once: what is hashed here is probed next, most often by this worker.
+        let digest = match self.fetched.may_keep(meta.size) {
+            true => *self.fetched.get(store, key, Some(&meta.version)).await?.digest(),
+            false => storage::digest_of(store, key, Some(&meta.version)).await?,
+        };
         self.steps.at(Point::IntakeHashed);
         match self.catalog.by_digest(&digest.sha256).await {
             // Promise 7: what we made does not come in again, wherever somebody copied it to.

@@ -245,9 +245,11 @@ impl Runner {
         };
         let claim = library.catalog.claim(job, &library.worker, library.now(), library.lease).await?;
         let Some(claim) = claim else {
-            // Done already, or another worker has it: the ledger knows, the message has served.
+            // Done already, or another worker has it: the ledger knows, the message has served. Nobody waits for the
+            // answer, so that many go together.
             debug!(job.id = %job, "nothing to claim");
-            library.queue.ack(&message.receipt).await?;
+            let runner = self.clone();
+            self.tasks.spawn(async move { runner.acknowledge(&message).await });
             return Ok(Room::AtOnce);
         };
         library.steps.at(Point::JobClaimed);
@@ -264,6 +266,8 @@ impl Runner {
                 for other in others.drain(..) {
                     self.give_back(&other).await;
                 }
+                // While another encodes, what this one will read is fetched.
+                tokio::spawn(jobs::prefetch(library.clone(), spec.recording));
                 tokio::select! {
                     admitted = self.admission.admit(lane, cost) => admitted,
                     () = stop.cancelled() => {
@@ -325,9 +329,7 @@ impl Runner {
         match settled {
             // Promise 4: acknowledged only now, when the outcome is durably recorded.
             Ok(()) => {
-                if let Err(e) = self.library.queue.ack(&message.receipt).await {
-                    debug!(error = %e, "message not acknowledged; it will find the job done");
-                }
+                self.acknowledge(&message).await;
                 self.library.steps.at(Point::JobAcknowledged);
             }
             Err(e) => {
@@ -377,6 +379,12 @@ impl Runner {
     async fn abandoned(&self, claim: &Claim, message: &Message) {
         if let Err(e) = self.hand_back(claim, message).await {
             warn!(error = format!("{e:#}"), "job not handed back; its lease will run out");
+        }
+    }
+
+    async fn acknowledge(&self, message: &Message) {
+        if let Err(e) = self.library.queue.ack(&message.receipt).await {
+            debug!(error = %e, "message not acknowledged; it will find the job done");
         }
     }
 

@@ -10,8 +10,8 @@ use crate::runner::Stop;
 pub(crate) async fn perform(context: &Context<'_>, preset: &Preset) -> Result<Outcome, Stop> {
     let probe = context.recording.probe.as_ref();
     let probe = probe.ok_or_else(|| Failure::temporary("not probed yet; the probe comes first"))?;
-    let path = source::local(context.library, &context.recording, context.work.path()).await?;
-    let source = media::Source { path: &path, probe };
+    let local = source::local(context.library, &context.recording).await?;
+    let source = media::Source { path: local.path(), probe };
     let made = context.library.media.convert(context.work.path(), &source, preset, &context.report()).await?;
     publish::rendition(context, &preset.name, made).await
 }

@@ -20,11 +20,11 @@ pub(crate) async fn perform(context: &Context<'_>, mix: &MixSpec) -> Result<Outc
             return Err(Failure::permanent("a track was replaced; the session is mixed anew").into());
         }
         let probe = recording.probe.clone().ok_or_else(|| Failure::temporary("a track is not probed yet"))?;
-        let path = source::local(context.library, &recording, context.work.path()).await?;
-        tracks.push((path, probe));
+        let local = source::local(context.library, &recording).await?;
+        tracks.push((local, probe));
     }
     let inputs: Vec<MixInput> = (tracks.iter().zip(&mix.tracks))
-        .map(|((path, probe), track)| MixInput { path, probe, track: track.clone() })
+        .map(|((local, probe), track)| MixInput { path: local.path(), probe, track: track.clone() })
         .collect();
     let made = context.library.media.mix(context.work.path(), &inputs, mix, &context.report()).await?;
     publish::rendition(context, &mix.preset.name, made).await

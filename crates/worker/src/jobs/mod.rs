@@ -8,10 +8,13 @@ mod publish;
 mod source;
 mod tag;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use catalog::Claim;
-use domain::{Action, Failure, Outcome, Progress, Recording};
+use domain::{Action, Failure, Outcome, Progress, Recording, RecordingId};
 use tokio::sync::watch;
 
 use crate::{Library, retry, runner::Stop};
@@ -75,6 +78,15 @@ pub(crate) fn disk(library: &Library, action: &Action, recording: Option<&Record
 
 /// An hour of one participant, as browsers record it.
 const MIX_TRACK: u64 = 512 << 20;
+
+/// Has a job's source at hand before there is room for the job, if it is small enough to be only kept. Trouble with it
+/// is the job's to meet.
+pub(crate) async fn prefetch(library: Arc<Library>, id: RecordingId) {
+    let Ok(recording) = library.recording(id).await else { return };
+    if library.fetched.may_keep(recording.digest.size) {
+        let _ = source::local(&library, &recording).await;
+    }
+}
 
 impl Context<'_> {
     /// Promise 5: a worker whose lease was lost writes nothing more.

@@ -8,7 +8,7 @@ use crate::runner::Stop;
 /// Triggered by: a recording that was accepted. Reads: its bytes. Writes: nothing but its outcome.
 /// Safe to repeat: it only looks.
 pub(crate) async fn perform(context: &Context<'_>) -> Result<Outcome, Stop> {
-    let path = source::local(context.library, &context.recording, context.work.path()).await?;
-    let probe = context.library.media.probe(context.work.path(), &path).await?;
+    let source = source::local(context.library, &context.recording).await?;
+    let probe = context.library.media.probe(context.work.path(), source.path()).await?;
     Ok(Outcome::Probed { probe })
 }

@@ -1,43 +1,51 @@
 use std::path::{Path, PathBuf};
 
 use domain::{Failure, Recording};
-use futures::StreamExt as _;
-use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     Library,
+    fetched::Held,
     library::{pinned, storage_failure, stored_key},
 };
 
-/// A local file with the recording's bytes: the store's own where it has plain files, else streamed into `work`.
-pub(crate) async fn local(library: &Library, recording: &Recording, work: &Path) -> Result<PathBuf, Failure> {
-    let store = library.stores.get(&recording.store)?;
-    let key = stored_key(&recording.key)?;
-    if let Some(path) = store.local_path(&key) {
-        let meta = store.head(&key).await.map_err(|e| storage_failure(&e))?;
-        return if meta.size == recording.digest.size {
-            Ok(path)
-        } else {
-            Err(other_size(recording, meta.size))
-        };
-    }
-    let path = work.join(format!("source-{}", recording.id.short()));
-    let disk = |e: std::io::Error| Failure::temporary(format!("cannot write {}: {e}", path.display()));
-    let mut body = store.get(&key, pinned(recording), None).await.map_err(|e| storage_failure(&e))?;
-    let mut file = tokio::fs::File::create(&path).await.map_err(disk)?;
-    let mut size = 0;
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|e| storage_failure(&e))?;
-        size += chunk.len() as u64;
-        file.write_all(&chunk).await.map_err(disk)?;
-    }
-    file.flush().await.map_err(disk)?;
-    if size == recording.digest.size { Ok(path) } else { Err(other_size(recording, size)) }
+/// A recording's bytes as a local file, for as long as it is held.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The store's own file.
+    There(PathBuf),
+    Fetched(Held),
 }
 
-fn other_size(recording: &Recording, found: u64) -> Failure {
-    Failure::permanent(format!(
-        "{} in store `{}` has {found} bytes, but {} were accepted; put the file back from a copy, then `videorec retry`",
-        recording.key, recording.store, recording.digest.size
-    ))
+impl Source {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::There(path) => path,
+            Self::Fetched(held) => held.path(),
+        }
+    }
+}
+
+/// The store's own file where it has plain ones, else fetched to the scratch disk.
+pub(crate) async fn local(library: &Library, recording: &Recording) -> Result<Source, Failure> {
+    let store = library.stores.get(&recording.store)?;
+    let key = stored_key(&recording.key)?;
+    let (source, size) = match store.local_path(&key) {
+        Some(path) => {
+            let meta = store.head(&key).await.map_err(|e| storage_failure(&e))?;
+            (Source::There(path), meta.size)
+        }
+        None => {
+            let held =
+                library.fetched.get(store, &key, pinned(recording)).await.map_err(|e| storage_failure(&e))?;
+            let size = held.digest().size;
+            (Source::Fetched(held), size)
+        }
+    };
+    if size == recording.digest.size {
+        return Ok(source);
+    }
+    Err(Failure::permanent(format!(
+        "{key} in store `{}` has {size} bytes, but {} were accepted; put the file back from a copy, then `videorec retry`",
+        recording.store, recording.digest.size
+    )))
 }

@@ -51,6 +51,7 @@ pub async fn library(home: &Path, clock: Arc<Hands>, replica: Arc<dyn Store>, st
         media: tools(),
         clock,
         scratch: home.join("work"),
+        fetched: worker::Fetched::new(home.into(), 0),
         worker: "worker".into(),
         steps,
         lease: worker::LEASE,
