@@ -37,6 +37,13 @@ pub struct Global {
 pub enum Command {
     /// Run everything in one process: watch the inbox, work, keep what the policy says true; Ctrl-C ends it cleanly
     Up(Up),
+    /// Serve a fleet: take events and jobs from the queues, until SIGTERM; any number of these work together
+    Work(Work),
+    /// Show the fleet: queues, workers, jobs in flight
+    Fleet,
+    /// Look at messages that nobody could read or do, and send them again or drop them
+    #[command(subcommand)]
+    Dlq(Dlq),
     /// Bring in files and folders, and do with them what the policy says
     Ingest(Ingest),
     /// List recordings, newest first
@@ -93,6 +100,60 @@ pub struct Up {
     pub stable: u64,
     #[command(flatten)]
     pub machine: Machine,
+}
+
+#[derive(Args)]
+pub struct Work {
+    /// Where jobs have their private directories
+    #[arg(long, default_value = "/scratch", value_name = "DIR")]
+    pub scratch: PathBuf,
+    /// Megabytes of it that jobs may fill [default: nine tenths of what is free]
+    #[arg(long, value_name = "MB")]
+    pub disk: Option<u64>,
+    /// Where to answer /healthz, /readyz and /metrics
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub listen: std::net::SocketAddr,
+    /// Seconds that running jobs may take to finish after SIGTERM; then they are handed back. ECS kills after its
+    /// stopTimeout, which is to be longer
+    #[arg(long, default_value_t = 90, value_name = "SECONDS")]
+    pub drain: u64,
+    /// Seconds for which a worker may be silent before its jobs are another's
+    #[arg(long, default_value_t = worker::LEASE.as_secs(), value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(3..=3600))]
+    pub lease: u64,
+    /// Minutes between two comparisons of the watched buckets with the catalog; 0: only when a schedule sends a tick
+    #[arg(long, default_value_t = 60, value_name = "MINUTES")]
+    pub walk_every: u64,
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+#[derive(Subcommand)]
+pub enum Dlq {
+    /// List them, with the reason where there is one
+    Ls {
+        /// Messages of each lane at most
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: usize,
+    },
+    /// Show one whole
+    Show {
+        /// Its id, or its first characters
+        id: String,
+    },
+    /// Send them to their lane again
+    Redrive(Letters),
+    /// Remove them for good
+    Drop(Letters),
+}
+
+#[derive(Args)]
+pub struct Letters {
+    /// Its id, or its first characters
+    #[arg(required_unless_present = "all")]
+    pub id: Option<String>,
+    /// All of a lane: events, interactive or bulk
+    #[arg(long, value_name = "LANE", conflicts_with = "id", value_parser = lane)]
+    pub all: Option<queue::Lane>,
 }
 
 #[derive(Args)]
@@ -169,6 +230,13 @@ pub enum Policy {
     },
     /// Print the policy that would be used
     Show,
+}
+
+fn lane(text: &str) -> Result<queue::Lane, String> {
+    queue::Lane::ALL.into_iter().find(|l| l.as_str() == text).ok_or_else(|| {
+        let known: Vec<_> = queue::Lane::ALL.iter().map(|l| l.as_str()).collect();
+        format!("not a lane; the lanes are {}", known.join(", "))
+    })
 }
 
 fn job_state(text: &str) -> Result<JobState, String> {

@@ -28,6 +28,53 @@ pub struct Config {
     pub log_json: bool,
     pub no_color: bool,
     pub json: bool,
+    /// Absent: embedded mode.
+    pub fleet: Option<Fleet>,
+}
+
+/// Where the fleet's engines are. Credentials, region and endpoints are the AWS SDK's ordinary chain's business, and
+/// are read by it alone.
+#[derive(Debug, Clone)]
+#[cfg_attr(
+    not(feature = "cloud"),
+    expect(dead_code, reason = "one machine's build only says that it has no cloud")
+)]
+pub struct Fleet {
+    /// `postgres://...`
+    pub catalog: Secret,
+    /// `s3://bucket/prefix`: the library's own store.
+    pub store: Option<String>,
+    /// `s3://bucket/prefix`, several with commas: objects that appear there are recordings.
+    pub watch: Option<String>,
+    /// URLs of the queues.
+    pub events: Option<String>,
+    pub interactive: Option<String>,
+    pub bulk: Option<String>,
+    /// The ARN of the topic that alerts go to.
+    pub topic: Option<String>,
+    pub cluster: Option<String>,
+    pub service: Option<String>,
+    /// What ECS tells a task about its agent.
+    pub agent: Option<String>,
+    pub hostname: Option<String>,
+    pub metrics_emf: bool,
+}
+
+/// Never shown, not even by accident.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    #[cfg(feature = "cloud")]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
 }
 
 /// Where things are in a library's folder.
@@ -63,6 +110,21 @@ impl Config {
             log_json: text_of("VIDEOREC_LOG_FORMAT").is_some_and(|f| f == "json"),
             no_color: env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()),
             json: global.json,
+            // A library that is named is meant, whatever the environment says of a fleet.
+            fleet: text_of("VIDEOREC_CATALOG").filter(|_| global.library.is_none()).map(|catalog| Fleet {
+                catalog: Secret(catalog),
+                store: text_of("VIDEOREC_STORE"),
+                watch: text_of("VIDEOREC_WATCH"),
+                events: text_of("VIDEOREC_QUEUE_EVENTS"),
+                interactive: text_of("VIDEOREC_QUEUE_INTERACTIVE"),
+                bulk: text_of("VIDEOREC_QUEUE_BULK"),
+                topic: text_of("VIDEOREC_TOPIC"),
+                cluster: text_of("VIDEOREC_ECS_CLUSTER"),
+                service: text_of("VIDEOREC_ECS_SERVICE"),
+                agent: text_of("ECS_AGENT_URI"),
+                hostname: text_of("HOSTNAME"),
+                metrics_emf: text_of("VIDEOREC_METRICS").is_some_and(|m| m == "emf"),
+            }),
         })
     }
 

@@ -33,7 +33,17 @@ Environment:
   VIDEOREC_FFMPEG         the ffmpeg to use; VIDEOREC_FFPROBE likewise
   VIDEOREC_ALLOW_MISSING  sandbox layers to do without, as --allow-missing
   VIDEOREC_LOG            what to log, e.g. `info` or `worker=debug`; VIDEOREC_LOG_FORMAT=json for JSON lines
-  NO_COLOR                no colours";
+  NO_COLOR                no colours
+
+Environment of a fleet (see `videorec work --help`):
+  VIDEOREC_CATALOG        postgres://USER@HOST/DATABASE; with it, every command but `up` and `ingest` works on the fleet
+  VIDEOREC_STORE          s3://BUCKET/PREFIX for what is made
+  VIDEOREC_WATCH          s3://BUCKET/PREFIX whose objects are recordings; several with commas
+  VIDEOREC_QUEUE_EVENTS   the queues' URLs; VIDEOREC_QUEUE_INTERACTIVE and VIDEOREC_QUEUE_BULK likewise
+  VIDEOREC_TOPIC          the ARN of the SNS topic for alerts
+  VIDEOREC_ECS_CLUSTER    where `videorec fleet` looks for workers, with VIDEOREC_ECS_SERVICE
+  VIDEOREC_METRICS        `emf`: metrics as CloudWatch EMF on standard output instead of Prometheus' /metrics
+  AWS_*                   region, credentials, endpoints: the AWS SDK's own";
 
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {

@@ -8,6 +8,8 @@ mod clock;
 mod commands;
 mod config;
 mod exit;
+#[cfg(feature = "cloud")]
+mod fleet;
 mod lock;
 mod logging;
 mod ui;

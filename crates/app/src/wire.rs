@@ -11,11 +11,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use catalog::Sqlite;
-use policy::Policy;
+use catalog::{Catalog, Sqlite};
+use policy::{Place, Policy};
 use sandbox::Sandbox;
-use storage::Disk;
-use worker::{LIBRARY_STORE, Library, Limits, Point, Runner, Steps, Stores};
+use storage::{Disk, Store};
+use worker::{Fetched, LIBRARY_STORE, Library, Limits, Point, Runner, Steps, Stores};
 
 use crate::{
     cli::Machine,
@@ -27,8 +27,9 @@ use crate::{
 
 /// What looking needs: the catalog; no ffmpeg, and no policy, which may be broken while it is edited.
 pub struct View {
-    pub layout: Layout,
-    pub catalog: Sqlite,
+    /// Absent: a fleet's catalog.
+    pub layout: Option<Layout>,
+    pub catalog: Arc<dyn Catalog>,
 }
 
 pub struct PolicyFile {
@@ -48,9 +49,54 @@ pub struct Workshop {
 }
 
 pub async fn look(config: &Config) -> Result<View> {
+    if let Some(fleet) = &config.fleet {
+        return Ok(View { layout: None, catalog: fleet_catalog(fleet).await? });
+    }
     let layout = config.existing()?.clone();
-    let catalog = open_catalog(&layout).await?;
-    Ok(View { layout, catalog })
+    let catalog = Arc::new(open_catalog(&layout).await?);
+    Ok(View { layout: Some(layout), catalog })
+}
+
+/// The policy that is worked by: for a fleet the one that its workers put in force.
+pub async fn policy_of(config: &Config, view: &View) -> Result<PolicyFile> {
+    match (&view.layout, &config.policy) {
+        (Some(layout), _) => policy(config, layout),
+        (None, Some(path)) => read_policy(path),
+        (None, None) => {
+            let text = view.catalog.bookmark(POLICY_TEXT).await?;
+            let text = text.ok_or_else(|| {
+                Coded::error(
+                    Code::NotFound,
+                    "no worker has put a policy in force yet; name a file with --policy",
+                )
+            })?;
+            let policy = policy::parse(&text).map_err(|e| anyhow::anyhow!("the policy in force: {e}"))?;
+            Ok(PolicyFile { path: None, text, policy })
+        }
+    }
+}
+
+/// Under which bookmark a fleet's catalog keeps the text of the policy in force.
+pub const POLICY_TEXT: &str = "policy-in-force";
+
+#[cfg(feature = "cloud")]
+pub async fn fleet_catalog(fleet: &crate::config::Fleet) -> Result<Arc<dyn Catalog>> {
+    crate::fleet::engines::catalog(fleet).await
+}
+
+#[cfg(not(feature = "cloud"))]
+#[expect(clippy::unused_async, reason = "with the feature it connects")]
+pub async fn fleet_catalog(_: &crate::config::Fleet) -> Result<Arc<dyn Catalog>> {
+    Err(without_cloud())
+}
+
+/// What a build without the feature says to whoever asks for a fleet.
+#[cfg(not(feature = "cloud"))]
+pub fn without_cloud() -> anyhow::Error {
+    Coded::error(
+        Code::Usage,
+        "this videorec was built for one machine; build it with `--features cloud` for S3, SQS and PostgreSQL",
+    )
 }
 
 /// Opens a library for work, making it if it is not there yet.
@@ -70,29 +116,49 @@ pub async fn work(config: &Config, machine: &Machine) -> Result<Workshop> {
     };
     let media = media(config, threads(machine))?;
     let catalog = Arc::new(open_catalog(&layout).await?);
-    let stores = stores(&layout, &policy.policy)?;
+    let stores = stores(&layout, &policy.policy).await?;
     if lock.is_some() {
         write_whole(&layout.policy_in_force(), &policy.text)?;
         clear(&layout.work())?;
     }
+    let queue = Arc::new(queue::Embedded::new(queue::Config::default()));
     let library = Library {
         catalog,
-        queue: Arc::new(queue::Embedded::new(queue::Config::default())),
+        queue: queue.clone(),
+        letters: queue,
         stores,
         policy: Arc::new(policy.policy),
         media,
         clock: Arc::new(clock::System),
         scratch: layout.work(),
+        // Its stores are folders: nothing has to be fetched.
+        fetched: Fetched::new(layout.work(), 0),
         worker: format!("embedded-{}", std::process::id()),
         steps: steps(config.crash_at),
+        lease: worker::LEASE,
+        outdated: false.into(),
+        watched: Vec::new(),
+        alerts: Arc::new(alerts::Log),
     };
     Ok(Workshop { layout, library: Arc::new(library), lock, holder })
 }
 
 pub fn runner(library: &Arc<Library>, machine: &Machine, drain: Duration) -> Runner {
-    let memory = machine.memory.map_or_else(|| physical_memory() / 4 * 3, |mb| mb.saturating_mul(1_000_000));
-    Runner::new(library.clone(), Limits { threads: threads(machine), memory, drain })
+    let memory = memory(machine);
+    let limits = Limits {
+        threads: threads(machine),
+        memory,
+        // The library's own disk is also where its jobs work: there is no other to keep free.
+        disk: u64::MAX,
+        drain,
+        backlog: Some(BACKLOG),
+        walk_every: None,
+    };
+    Runner::new(library.clone(), limits)
 }
+
+/// Messages in the process's own queue at a time; the rest wait in the ledger, where they cost no memory.
+const BACKLOG: u64 = 256;
 
 /// The policy that would be used: the one named, else the library's own file, else the one last in force, else
 /// the shipped one.
@@ -140,13 +206,20 @@ pub fn media(config: &Config, threads: u32) -> Result<media::Tools> {
 
 /// The library's own store and those of the policy, each in a folder of its own: a "second copy" that is the first one
 /// under another name, or that lies where new files are taken from, would be worse than none.
-pub fn stores(layout: &Layout, policy: &Policy) -> Result<Stores> {
+pub async fn stores(layout: &Layout, policy: &Policy) -> Result<Stores> {
     let mut stores = Stores::default();
     stores.add(Arc::new(Disk::open(LIBRARY_STORE, layout.recordings())?));
     // Canonical, so that links and other spellings of one folder are one folder.
     let mut taken = vec![("the library".to_owned(), fs::canonicalize(&layout.root)?)];
     for (name, store) in policy.stores() {
-        let Some(path) = &store.path else { continue };
+        let path = match &store.place {
+            None => continue,
+            Some(Place::Folder(path)) => path,
+            Some(Place::S3 { .. }) => {
+                stores.add(bucket(name, store).await?);
+                continue;
+            }
+        };
         // Looked at before it is opened: opening makes folders.
         let place = canonical(Path::new(path));
         if let Some((other, _)) = taken.iter().find(|(_, t)| place.starts_with(t) || t.starts_with(&place)) {
@@ -165,6 +238,18 @@ pub fn stores(layout: &Layout, policy: &Policy) -> Result<Stores> {
     Ok(stores)
 }
 
+#[cfg(feature = "cloud")]
+async fn bucket(name: &str, store: &policy::Store) -> Result<Arc<dyn Store>> {
+    let config = crate::fleet::engines::sdk_config().await;
+    Ok(Arc::new(crate::fleet::engines::store_of(name, store, &config)?))
+}
+
+#[cfg(not(feature = "cloud"))]
+#[expect(clippy::unused_async, reason = "with the feature it connects")]
+async fn bucket(name: &str, _: &policy::Store) -> Result<Arc<dyn Store>> {
+    Err(without_cloud().context(format!("store `{name}` is a bucket")))
+}
+
 /// The path with links followed as far as it exists.
 fn canonical(path: &Path) -> PathBuf {
     let existing = path.ancestors().find_map(|a| Some((a, fs::canonicalize(a).ok()?)));
@@ -181,6 +266,11 @@ pub async fn open_catalog(layout: &Layout) -> Result<Sqlite> {
 pub fn threads(machine: &Machine) -> u32 {
     let all = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     machine.threads.unwrap_or(all).max(1)
+}
+
+/// Bytes for jobs.
+pub fn memory(machine: &Machine) -> u64 {
+    machine.memory.map_or_else(|| physical_memory() / 4 * 3, |mb| mb.saturating_mul(1_000_000))
 }
 
 fn physical_memory() -> u64 {
@@ -206,7 +296,7 @@ fn clear(work: &Path) -> Result<()> {
 }
 
 /// Dies as if the power failed, where a test asked for it.
-fn steps(crash_at: Option<(Point, u32)>) -> Steps {
+pub fn steps(crash_at: Option<(Point, u32)>) -> Steps {
     let Some((point, n)) = crash_at else { return Steps::default() };
     let left = AtomicU32::new(n);
     Steps::new(move |at| {

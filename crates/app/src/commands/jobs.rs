@@ -1,5 +1,5 @@
 use anyhow::Result;
-use catalog::{Catalog as _, JobFilter};
+use catalog::JobFilter;
 use domain::{Job, JobState};
 
 use super::one;

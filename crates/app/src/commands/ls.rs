@@ -1,5 +1,5 @@
 use anyhow::Result;
-use catalog::{Catalog as _, Cursor, Query};
+use catalog::{Cursor, Query};
 use domain::{Recording, Rendition};
 use serde::Serialize;
 

@@ -1,6 +1,10 @@
 //! One command a file: what a person sees of what the rooms do.
 
+#[cfg(feature = "cloud")]
+mod dlq;
 mod doctor;
+#[cfg(feature = "cloud")]
+mod fleet;
 mod ingest;
 mod jobs;
 mod ls;
@@ -9,9 +13,10 @@ mod policy;
 mod retry;
 mod show;
 mod up;
+#[cfg(feature = "cloud")]
+mod work;
 
 use anyhow::Result;
-use catalog::Catalog as _;
 use clap::CommandFactory as _;
 use domain::RecordingId;
 
@@ -32,7 +37,7 @@ pub fn run(cli: Cli) -> Result<Code> {
         return Ok(Code::Done);
     }
     let config = Config::read(&cli.global)?;
-    let serves = matches!(cli.command, Command::Up(_));
+    let serves = matches!(cli.command, Command::Up(_) | Command::Work(_));
     logging::start(&config, !serves, serves && config.json);
     // Two threads: the heavy work is done by children, and each thread costs memory.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -42,6 +47,14 @@ pub fn run(cli: Cli) -> Result<Code> {
 async fn dispatch(command: Command, config: &Config) -> Result<Code> {
     match command {
         Command::Up(args) => up::run(config, &args).await,
+        #[cfg(feature = "cloud")]
+        Command::Work(args) => work::run(config, &args).await,
+        #[cfg(feature = "cloud")]
+        Command::Fleet => fleet::run(config).await,
+        #[cfg(feature = "cloud")]
+        Command::Dlq(args) => dlq::run(config, &args).await,
+        #[cfg(not(feature = "cloud"))]
+        Command::Work(_) | Command::Fleet | Command::Dlq(_) => Err(crate::wire::without_cloud()),
         Command::Ingest(args) => ingest::run(config, &args).await,
         Command::Ls(args) => ls::list(config, &args).await,
         Command::Show { id } => show::run(config, &id).await,

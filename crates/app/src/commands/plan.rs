@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use catalog::{Catalog as _, Query};
+use catalog::Query;
 use domain::{Clock as _, Decision, JobSpec, Recording, Usage};
 
 use crate::{
@@ -28,7 +28,7 @@ struct Part {
 /// `decide` over the whole library with nothing entered into the ledger.
 pub async fn run(config: &Config, all: bool) -> Result<Code> {
     let view = wire::look(config).await?;
-    let policy = wire::policy(config, &view.layout)?.policy;
+    let policy = wire::policy_of(config, &view).await?.policy;
     let now = clock::System.now();
     let mut parts: BTreeMap<(String, String), Part> = BTreeMap::new();
     let (mut waits, mut recordings, mut after) = (BTreeMap::<String, u64>::new(), 0u64, None);

@@ -1,7 +1,6 @@
 use std::{io::Write as _, path::Path};
 
 use anyhow::{Context as _, Result};
-use catalog::Catalog as _;
 use domain::{Clock as _, Usage};
 
 use super::{one, show::indented};
@@ -99,7 +98,7 @@ fn check(config: &Config, file: &PolicyFile) -> Result<Code> {
 
 async fn explain(config: &Config, id: &str) -> Result<Code> {
     let view = wire::look(config).await?;
-    let policy = wire::policy(config, &view.layout)?.policy;
+    let policy = wire::policy_of(config, &view).await?.policy;
     let id = one(&view, id).await?;
     let Some(facts) = view.catalog.facts(id).await? else {
         anyhow::bail!("recording {id} vanished meanwhile")

@@ -1,5 +1,5 @@
 use anyhow::Result;
-use catalog::{Catalog as _, JobFilter, Retry};
+use catalog::{JobFilter, Retry};
 use domain::{Clock as _, JobState};
 
 use super::one;

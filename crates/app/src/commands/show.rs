@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use catalog::Catalog as _;
 use domain::{Clock as _, Facts, StreamFacts, Usage};
 
 use super::one;
@@ -19,7 +18,7 @@ pub async fn run(config: &Config, id: &str) -> Result<Code> {
     let Some(facts) = view.catalog.facts(id).await? else {
         anyhow::bail!("recording {id} vanished meanwhile")
     };
-    let policy = wire::policy(config, &view.layout);
+    let policy = wire::policy_of(config, &view).await;
     let explain = |file: &wire::PolicyFile| {
         policy::explain(&file.policy, &facts, &Usage::default(), clock::System.now())
     };
@@ -34,7 +33,7 @@ pub async fn run(config: &Config, id: &str) -> Result<Code> {
         }));
         return Ok(Code::Done);
     }
-    describe(&view.layout, &facts);
+    describe(view.layout.as_ref(), &facts);
     ui::line("\nWhy it is so");
     match explanation {
         Ok(explanation) => indented(&explanation.to_string()),
@@ -43,7 +42,7 @@ pub async fn run(config: &Config, id: &str) -> Result<Code> {
     Ok(Code::Done)
 }
 
-fn describe(layout: &Layout, facts: &Facts) {
+fn describe(layout: Option<&Layout>, facts: &Facts) {
     let r = &facts.recording;
     let field = |name: &str, value: String| {
         if !value.is_empty() {
@@ -64,7 +63,13 @@ fn describe(layout: &Layout, facts: &Facts) {
     field("size", format!("{} ({} bytes)", text::bytes(r.digest.size), r.digest.size));
     field("sha-256", r.digest.sha256.to_string());
     field("crc64nvme", r.digest.crc64.to_string());
-    field("file", layout.recordings().join(&r.key).display().to_string());
+    match layout {
+        Some(layout) => field("file", layout.recordings().join(&r.key).display().to_string()),
+        None => {
+            field("object", format!("{} in store {}", r.key, r.store));
+            field("version", r.version.clone());
+        }
+    }
     if let Some(media) = r.media() {
         field("media", format!("{}, {}", media.media_type, length(media.duration_ms)));
         media.streams.iter().for_each(|s| field("", stream(s)));
@@ -82,8 +87,11 @@ fn describe(layout: &Layout, facts: &Facts) {
         let partial = rendition.partial.as_ref().map(|p| format!(" - partial: {p}")).unwrap_or_default();
         field("made", format!("{}{partial}", rendition.name));
         for file in &rendition.files {
-            let path = layout.recordings().join(&file.key);
-            field("", format!("{}  {}", text::bytes(file.digest.size), path.display()));
+            let place = match layout {
+                Some(layout) => layout.recordings().join(&file.key).display().to_string(),
+                None => format!("{} in store {}", file.key, file.store),
+            };
+            field("", format!("{}  {place}", text::bytes(file.digest.size)));
         }
         for choice in &rendition.choices {
             field("", format!("stream {}: {} ({})", choice.stream, choice.how, choice.why));

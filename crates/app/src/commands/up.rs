@@ -66,7 +66,7 @@ pub fn stop_on_signal() -> CancellationToken {
     stop
 }
 
-async fn signalled() {
+pub async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))

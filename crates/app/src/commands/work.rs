@@ -1,0 +1,58 @@
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use tracing::{error, info};
+use worker::{Limits, Protection, Runner};
+
+use super::up;
+use crate::{
+    cli::Work,
+    config::Config,
+    exit::Code,
+    fleet::{agent::Agent, engines, serve},
+    wire,
+};
+
+/// One worker of a fleet, until SIGTERM.
+pub async fn run(config: &Config, args: &Work) -> Result<Code> {
+    // First of all: from here on a signal means a clean end.
+    let stop = up::stop_on_signal();
+    let engines::Shop { library, metrics, _lock } = engines::work(config, args).await?;
+    let limits = Limits {
+        threads: wire::threads(&args.machine),
+        memory: wire::memory(&args.machine),
+        disk: engines::disk(args)?,
+        drain: Duration::from_secs(args.drain),
+        // A queue that holds all that is to be done is what the fleet is scaled by.
+        backlog: None,
+        walk_every: (args.walk_every > 0).then(|| Duration::from_secs(args.walk_every * 60)),
+    };
+    let agent = config.fleet.as_ref().and_then(|f| f.agent.as_deref());
+    let protection = match agent.map(Agent::new).transpose()? {
+        Some(agent) => Some(Arc::new(agent) as Arc<dyn Protection>),
+        None => None,
+    };
+    let runner = Runner::protected(library.clone(), limits, protection);
+    let served = serve::Served { library: library.clone(), metrics, stop: stop.clone() };
+    let server = serve::listen(args.listen, served).await?;
+    runner.begin().await?;
+    info!(worker = library.worker, threads = limits.threads, "working; SIGTERM ends it cleanly");
+    let second = async {
+        stop.cancelled().await;
+        info!(seconds = args.drain, "draining: no new work; what runs may finish, then it is handed back");
+        up::signalled().await;
+        runner.abandon();
+        std::future::pending::<()>().await
+    };
+    tokio::select! {
+        () = runner.run(stop.clone()) => {}
+        () = second => {}
+    }
+    // A poll that was under way may still bring a message: it is given back, or it would be invisible for minutes.
+    if let Err(e) = library.queue.close().await {
+        error!(error = %e, "the last polls were not given back; their messages come again by themselves");
+    }
+    server.abort();
+    info!("stopped");
+    Ok(Code::Done)
+}

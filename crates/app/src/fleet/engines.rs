@@ -1,0 +1,326 @@
+//! Picks the fleet's backends: S3 as stores, SQS as the queue, PostgreSQL as the catalog, SNS to tell people.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use alerts::{All, Log, Notify, Sns};
+use anyhow::{Context as _, Result};
+use aws_config::BehaviorVersion;
+use aws_smithy_http_client::tls;
+use aws_types::SdkConfig;
+use catalog::{Catalog, Postgres};
+use domain::Clock as _;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use queue::{Addresses, Sqs};
+use storage::{S3, s3};
+use tokio::sync::OnceCell;
+use worker::{Fetched, LIBRARY_STORE, Library, Stores, Watched};
+
+use crate::{
+    cli::Work,
+    clock,
+    config::{Config, Fleet},
+    exit::{Code, Coded},
+    lock::{self, Lock, Taken},
+    wire::{self, POLICY_TEXT},
+};
+
+/// What one worker works with.
+pub struct Shop {
+    pub library: Arc<Library>,
+    /// Absent where metrics go to standard output instead.
+    pub metrics: Option<PrometheusHandle>,
+    /// Says on this machine that its folder is in use.
+    pub _lock: Lock,
+}
+
+/// The fleet that the environment names.
+pub fn fleet_of(config: &Config) -> Result<&Fleet> {
+    config.fleet.as_ref().ok_or_else(|| {
+        Coded::error(
+            Code::Usage,
+            "no fleet: VIDEOREC_CATALOG names its catalog, as in postgres://videorec@db.example.com/videorec \
+             (see `videorec --help`); --library is for a library on one machine",
+        )
+    })
+}
+
+/// Region, credentials, endpoint and profile as the AWS SDK finds them; nothing of our own.
+pub async fn sdk_config() -> SdkConfig {
+    static CONFIG: OnceCell<SdkConfig> = OnceCell::const_new();
+    let load = || async {
+        let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+        let http = aws_smithy_http_client::Builder::new().tls_provider(provider).build_https();
+        aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+    };
+    CONFIG.get_or_init(load).await.clone()
+}
+
+pub async fn catalog(fleet: &Fleet) -> Result<Arc<dyn Catalog>> {
+    let options = catalog::postgres::Options::default();
+    let catalog = Postgres::connect(fleet.catalog.expose(), &options).await.context("VIDEOREC_CATALOG")?;
+    Ok(Arc::new(catalog))
+}
+
+pub async fn queue(fleet: &Fleet) -> Result<Sqs> {
+    queue_with(fleet, Sqs::VISIBILITY).await
+}
+
+async fn queue_with(fleet: &Fleet, visibility: std::time::Duration) -> Result<Sqs> {
+    let addresses = Addresses {
+        events: named("VIDEOREC_QUEUE_EVENTS", fleet.events.as_ref(), "the URL of the queue for events")?
+            .into(),
+        interactive: named("VIDEOREC_QUEUE_INTERACTIVE", fleet.interactive.as_ref(), "the URL of a queue")?
+            .into(),
+        bulk: named("VIDEOREC_QUEUE_BULK", fleet.bulk.as_ref(), "the URL of a queue")?.into(),
+    };
+    Ok(Sqs::new(&sdk_config().await, addresses, visibility))
+}
+
+/// A bucket that the policy names as a store.
+pub fn store_of(name: &str, store: &policy::Store, sdk: &SdkConfig) -> Result<S3> {
+    let Some(policy::Place::S3 { bucket, prefix, region }) = &store.place else {
+        anyhow::bail!("store `{name}` is no bucket");
+    };
+    let sdk = match region {
+        Some(region) => sdk.to_builder().region(aws_types::region::Region::new(region.clone())).build(),
+        None => sdk.clone(),
+    };
+    s3_store(name, &sdk, &format!("s3://{bucket}/{prefix}"))
+}
+
+fn s3_store(name: &str, sdk: &SdkConfig, url: &str) -> Result<S3> {
+    // An endpoint of one's own is a service that does not answer to `bucket.endpoint`.
+    let options = s3::Options { path_style: sdk.endpoint_url().is_some(), ..s3::Options::default() };
+    Ok(S3::new(name, sdk, s3::Place::parse(url)?, options))
+}
+
+/// Everything that `videorec work` works with.
+pub async fn work(config: &Config, args: &Work) -> Result<Shop> {
+    let fleet = fleet_of(config)?;
+    let metrics = metrics(fleet)?;
+    let sdk = sdk_config().await;
+    let lease = std::time::Duration::from_secs(args.lease);
+    let (stores, watched) = places(fleet, &sdk)?;
+    let policy = policy(config, &sdk).await?;
+    let stores = with_policy(stores, &watched, &policy.policy, &sdk).await?;
+    let worker = worker_name(fleet);
+    let (scratch, lock) = scratch(&args.scratch, &worker)?;
+    let disk = disk(args)?;
+    let media = wire::media(config, wire::threads(&args.machine))?;
+    let catalog = catalog(fleet).await?;
+    catalog.set_bookmark(POLICY_TEXT, Some(&policy.text)).await?;
+    let queue = Arc::new(queue_with(fleet, worker::visibility(lease)).await?);
+    let alerts: Arc<dyn Notify> = match &fleet.topic {
+        Some(topic) => Arc::new(All(vec![Arc::new(Log), Arc::new(Sns::new(&sdk, topic.clone()))])),
+        None => Arc::new(Log),
+    };
+    let library = Library {
+        catalog,
+        queue: queue.clone(),
+        letters: queue,
+        stores,
+        policy: Arc::new(policy.policy),
+        outdated: false.into(),
+        media,
+        clock: Arc::new(clock::System),
+        fetched: Fetched::new(scratch.clone(), disk / 4),
+        scratch,
+        worker,
+        steps: wire::steps(config.crash_at),
+        lease,
+        watched,
+        alerts,
+    };
+    Ok(Shop { library: Arc::new(library), metrics, _lock: lock })
+}
+
+/// A folder of this worker's own, beside those of others on this machine. What dead ones have left goes: whoever lives
+/// holds the lock next to its folder.
+fn scratch(root: &Path, worker: &str) -> Result<(PathBuf, Lock)> {
+    let failed = || {
+        format!(
+            "cannot work in {}: mount a writable disk there, or name another with --scratch",
+            root.display()
+        )
+    };
+    fs::create_dir_all(root).with_context(failed)?;
+    for entry in fs::read_dir(root).with_context(failed)? {
+        let path = entry.with_context(failed)?.path();
+        if path.extension().is_some_and(|e| e == "lock")
+            && let Ok(Taken::Ours(_)) = lock::take(&path)
+        {
+            let _ = fs::remove_dir_all(path.with_extension(""));
+            let _ = fs::remove_file(&path);
+        }
+    }
+    let folder = root.join(worker);
+    let lock = match lock::take(&root.join(format!("{worker}.lock"))).with_context(failed)? {
+        Taken::Ours(lock) => lock,
+        Taken::Theirs(_) => {
+            anyhow::bail!("another worker is called {worker} and works in {}", root.display())
+        }
+    };
+    fs::create_dir_all(&folder).with_context(failed)?;
+    Ok((folder, lock))
+}
+
+/// The library's own store, and the places whose objects are recordings.
+fn places(fleet: &Fleet, sdk: &SdkConfig) -> Result<(Stores, Vec<Watched>)> {
+    let mut stores = Stores::default();
+    let own = named("VIDEOREC_STORE", fleet.store.as_ref(), "s3://bucket/prefix for what is made")?;
+    stores.add(Arc::new(s3_store(LIBRARY_STORE, sdk, own).context("VIDEOREC_STORE")?));
+    let mut watched: Vec<Watched> = Vec::new();
+    for (n, url) in fleet.watch.iter().flat_map(|w| w.split(',')).map(str::trim).enumerate() {
+        let name = if n == 0 { "inbox".to_owned() } else { format!("inbox-{}", n + 1) };
+        let place = s3::Place::parse(url).context("VIDEOREC_WATCH")?;
+        let prefix = match place.prefix() {
+            "" => String::new(),
+            prefix => format!("{prefix}/"),
+        };
+        stores.add(Arc::new(s3_store(&name, sdk, url)?));
+        watched.push(Watched { bucket: place.bucket().to_owned(), prefix, store: name });
+    }
+    apart("VIDEOREC_STORE", &s3::Place::parse(own)?, &watched)?;
+    for (n, one) in watched.iter().enumerate() {
+        let place = s3::Place::parse(&format!("s3://{}/{}", one.bucket, one.prefix))?;
+        apart("VIDEOREC_WATCH", &place, &watched[..n])?;
+    }
+    Ok((stores, watched))
+}
+
+/// Promise 7: our own outputs never re-enter as inputs. What is written below a watched prefix would come back as an
+/// event.
+fn apart(what: &str, place: &s3::Place, watched: &[Watched]) -> Result<()> {
+    let prefix = if place.prefix().is_empty() { String::new() } else { format!("{}/", place.prefix()) };
+    let clash = |w: &&Watched| {
+        w.bucket == place.bucket() && (prefix.starts_with(&w.prefix) || w.prefix.starts_with(&prefix))
+    };
+    match watched.iter().find(clash) {
+        None => Ok(()),
+        Some(w) => Err(Coded::error(
+            Code::Usage,
+            format!(
+                "{what}: s3://{}/{prefix} overlaps with the watched s3://{}/{}: what is made there would come in \
+                 as a recording; give each a prefix of its own, such as library/ and inbox/",
+                place.bucket(),
+                w.bucket,
+                w.prefix
+            ),
+        )),
+    }
+}
+
+async fn with_policy(
+    mut stores: Stores,
+    watched: &[Watched],
+    policy: &policy::Policy,
+    sdk: &SdkConfig,
+) -> Result<Stores> {
+    for (name, store) in policy.stores() {
+        match &store.place {
+            None => {}
+            Some(policy::Place::S3 { bucket, prefix, .. }) => {
+                let place = s3::Place::parse(&format!("s3://{bucket}/{prefix}"))?;
+                apart(&format!("store `{name}`"), &place, watched)?;
+                stores.add(Arc::new(store_of(name, store, sdk)?));
+            }
+            // A mount that every worker has.
+            Some(policy::Place::Folder(path)) => stores.add(Arc::new(storage::Disk::open(name, path)?)),
+        }
+    }
+    Ok(stores)
+}
+
+/// From `--policy`, a file or an object, else the shipped one.
+async fn policy(config: &Config, sdk: &SdkConfig) -> Result<wire::PolicyFile> {
+    let Some(path) = &config.policy else {
+        let text = policy::DEFAULT.to_owned();
+        let policy =
+            policy::parse(&text).map_err(|e| anyhow::anyhow!("the shipped policy does not check: {e}"))?;
+        return Ok(wire::PolicyFile { path: None, text, policy });
+    };
+    let shown = path.display().to_string();
+    let Some((folder, name)) = shown.strip_prefix("s3://").and_then(|p| p.rsplit_once('/')) else {
+        return wire::read_policy(path);
+    };
+    let store = s3_store("policy", sdk, &format!("s3://{folder}"))?;
+    let bytes = storage::read_all(&store, &storage::Key::parse(name)?, 1 << 20)
+        .await
+        .context("reading the policy")?;
+    let text = String::from_utf8(bytes.to_vec()).context("the policy is not text in UTF-8")?;
+    match policy::parse(&text) {
+        Ok(policy) => Ok(wire::PolicyFile { path: Some(path.clone()), text, policy }),
+        Err(problems) => Err(Coded::error(
+            Code::Usage,
+            format!("the policy does not check; nothing was done\n{}", problems.in_file(&shown)),
+        )),
+    }
+}
+
+fn metrics(fleet: &Fleet) -> Result<Option<PrometheusHandle>> {
+    if fleet.metrics_emf {
+        let emf = metrics_cloudwatch_embedded::Builder::new()
+            .cloudwatch_namespace("videorec")
+            .with_auto_flush_interval(std::time::Duration::from_secs(60));
+        emf.init().map_err(|e| anyhow::anyhow!("cannot set up CloudWatch metrics: {e}"))?;
+        return Ok(None);
+    }
+    Ok(Some(PrometheusBuilder::new().install_recorder().context("cannot set up metrics")?))
+}
+
+/// Differs between any two workers that ever ran: host, process, and when it started.
+fn worker_name(fleet: &Fleet) -> String {
+    let host = fleet.hostname.as_deref().unwrap_or("worker");
+    format!("{host}-{}-{:x}", std::process::id(), clock::System.now().as_millis())
+}
+
+fn named<'a>(variable: &str, value: Option<&'a String>, what: &str) -> Result<&'a str> {
+    value
+        .map(String::as_str)
+        .ok_or_else(|| Coded::error(Code::Usage, format!("{variable} is not set: {what}")))
+}
+
+/// Bytes of the scratch disk for jobs.
+pub fn disk(args: &Work) -> Result<u64> {
+    if let Some(mb) = args.disk {
+        return Ok(mb.saturating_mul(1_000_000));
+    }
+    let there = args.scratch.ancestors().find(|a| a.exists()).unwrap_or(Path::new("/"));
+    let at = rustix::fs::statvfs(there)
+        .with_context(|| format!("cannot see how much is free in {}", there.display()))?;
+    Ok(at.f_bavail.saturating_mul(at.f_frsize) / 10 * 9)
+}
+
+/// An SDK's error with what is behind it: its own text says only "service error".
+pub fn sdk_error(error: &dyn std::error::Error) -> anyhow::Error {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(e) = source {
+        let _ = write!(text, ": {e}");
+        source = e.source();
+    }
+    anyhow::anyhow!(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Promise 7: our own outputs never re-enter as inputs.
+    #[test]
+    fn what_is_written_is_never_below_what_is_watched() {
+        let watched = [Watched { bucket: "acme".into(), prefix: "inbox/".into(), store: "inbox".into() }];
+        let ask = |url: &str| apart("X", &s3::Place::parse(url).unwrap(), &watched);
+        for fine in ["s3://acme/library", "s3://other/inbox", "s3://acme/inbox2", "s3://acme/in"] {
+            ask(fine).unwrap_or_else(|e| panic!("{fine}: {e}"));
+        }
+        for clash in ["s3://acme", "s3://acme/inbox", "s3://acme/inbox/made"] {
+            assert!(ask(clash).unwrap_err().to_string().contains("overlaps"), "{clash}");
+        }
+    }
+}
