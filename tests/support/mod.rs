@@ -225,7 +225,7 @@ fn visible(folder: &Path, root: &Path, files: &mut BTreeMap<String, u64>) {
     }
 }
 
-fn fastrand() -> u64 {
+pub fn fastrand() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     RandomState::new().build_hasher().finish()
 }
