@@ -11,7 +11,12 @@ use crate::{
     setup,
 };
 
+mod cloud;
+
 pub fn run(args: &[String]) -> Result<(), String> {
+    if args.iter().any(|a| a == "--cloud") {
+        return cloud::run();
+    }
     setup::ffmpeg()?;
     eprintln!("building videorec (the first time takes a few minutes) ...");
     execute(&mut cargo(&["build", "--locked", "--package", "app"]))?;

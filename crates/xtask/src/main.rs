@@ -1,4 +1,5 @@
-//! The project's own chores: `cargo xtask demo | test | ci | bench`. Only std, so that it builds in a moment.
+//! The project's own chores: `cargo xtask demo | test | ci | bench`. Only std (and the
+//! testbed, which is only std too), so that it builds in a moment.
 #![expect(
     clippy::disallowed_methods,
     reason = "xtask drives cargo and package managers; it is not part of the product"
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask demo [PATH...]   set up, build, and turn a few recordings (yours, if given) into a library
+cargo xtask demo --cloud     the same as a fleet, wholly on this machine: an emulator of AWS, PostgreSQL, a worker
 cargo xtask test [ARGS...]   set up and run all tests (ARGS go to `cargo test`)
 cargo xtask ci               what CI runs: fmt, clippy, deny, docs, test
 cargo xtask bench [NAME...]  paired measurements against bare ffmpeg and plain tools; prints ratios
