@@ -13,8 +13,9 @@ pub struct Verified {
 /// Copies an object to another store and reads the copy back: promise 1's "verified".
 ///
 /// Safe to repeat: an equal object that is already there is the result, a different one is `Corrupt` and stays as
-/// it is. A copy of ours that reads back differently is removed again and is `Corrupt`. What the source sends is
-/// checked against `expected` before the copy becomes visible, so damage at the source never spreads.
+/// it is. A copy of ours that reads back differently is removed again and is `Corrupt`. What the source has is
+/// checked against `expected` before the copy becomes visible, so damage at the source never spreads. Where one service
+/// holds both stores, it makes the copy ([`Store::copy_from`]); that is read back like any other.
 pub async fn verified_copy(
     from: &dyn Store,
     key: &Key,

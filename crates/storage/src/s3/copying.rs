@@ -36,10 +36,9 @@ pub(super) async fn copy(
 ) -> Result<Meta, Error> {
     let target = Target::new(bucket.clone(), to)?;
     let pin = version.map(Pin::parse);
-    let checksums = options.expected.is_some();
     // Side by side: a small copy is mostly waiting.
     let (source, free) = tokio::join!(
-        bucket.look_at(&origin.bucket, &origin.object, key, pin.as_ref(), checksums),
+        bucket.look_at(&origin.bucket, &origin.object, key, pin.as_ref(), true),
         is_free(&target, options.if_absent)
     );
     let source = match source {
@@ -134,20 +133,24 @@ async fn at_once(target: &Target, path: &str, source: &Looked, with: With) -> Re
 /// metadata, but then what counts is that the same bytes are there, whoever wrote them.
 async fn settle(target: &Target, source: &Looked, with: &With, failure: Failure) -> Result<Meta, Error> {
     let Target { bucket, key, object, .. } = target;
-    if failure.doubt
-        && let Ok(found) = bucket.look_at(&bucket.bucket, object, key, None, true).await
-    {
-        let same_class = with.class.as_ref().is_none_or(|class| found.head.storage_class() == Some(class));
-        let same_bytes = match (found.kept, source.kept) {
-            (Some(found), Some(source)) => found == source,
-            _ => found.head.e_tag() == source.head.e_tag(),
-        };
-        let newer = found.meta.version != source.meta.version || key != &source.meta.key;
-        if found.meta.size == source.meta.size && same_bytes && same_class && newer {
-            return Ok(found.meta);
-        }
-        if with.only == Only::IfAbsent {
-            return Err(Error::exists(&bucket.name, key));
+    if failure.doubt {
+        match bucket.look_at(&bucket.bucket, object, key, None, true).await {
+            Ok(found) => {
+                let same_class =
+                    with.class.as_ref().is_none_or(|class| found.head.storage_class() == Some(class));
+                let same_bytes = match (found.kept, source.kept) {
+                    (Some(found), Some(source)) => found == source,
+                    _ => found.head.e_tag() == source.head.e_tag(),
+                };
+                if found.meta.size == source.meta.size && same_bytes && same_class {
+                    return Ok(found.meta);
+                }
+                if with.only == Only::IfAbsent {
+                    return Err(Error::exists(&bucket.name, key));
+                }
+            }
+            Err(look) if look.is_missing() => {}
+            Err(look) => return Err(look.into_error(bucket, COPY, key)),
         }
     }
     Err(match with.only {

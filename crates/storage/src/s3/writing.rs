@@ -205,15 +205,19 @@ impl Target {
     /// After a write that failed: it may have had its effect all the same. Asks S3 whose bytes are there.
     pub async fn settle(&self, failure: Failure, only: &Only) -> Result<Meta, Error> {
         if failure.doubt || failure.is("NoSuchUpload") {
-            let found = self.bucket.look_at(&self.bucket.bucket, &self.object, &self.key, None, false).await;
-            if let Ok(found) = found {
-                let mark = found.head.metadata().and_then(|metadata| metadata.get(MARK));
-                if mark.is_some_and(|mark| **mark == *self.mark) {
-                    return Ok(found.meta);
+            match self.bucket.look_at(&self.bucket.bucket, &self.object, &self.key, None, false).await {
+                Ok(found) => {
+                    let mark = found.head.metadata().and_then(|metadata| metadata.get(MARK));
+                    if mark.is_some_and(|mark| **mark == *self.mark) {
+                        return Ok(found.meta);
+                    }
+                    if *only == Only::IfAbsent {
+                        return Err(Error::exists(&self.bucket.name, &self.key));
+                    }
                 }
-                if *only == Only::IfAbsent {
-                    return Err(Error::exists(&self.bucket.name, &self.key));
-                }
+                Err(look) if look.is_missing() => {}
+                // Neither yes nor no: "somebody else was first" could be a lie.
+                Err(look) => return Err(look.into_error(&self.bucket, WRITE, &self.key)),
             }
         }
         Err(match only {

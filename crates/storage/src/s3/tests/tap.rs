@@ -91,7 +91,10 @@ impl Tap {
     /// Cues for the `nth` such request from now (1 is the next one).
     pub fn on(&self, op: &'static str, nth: u64, cue: Cue) -> &Self {
         assert!(nth > 0 && OPS.contains(&op), "{op} is asked by nobody");
-        self.state.cues.lock().unwrap().push((op, nth, cue));
+        let mut cues = self.state.cues.lock().unwrap();
+        assert!(!cues.iter().any(|(of, at, _)| (*of, *at) == (op, nth)), "two cues for one {op}");
+        cues.push((op, nth, cue));
+        drop(cues);
         self
     }
 

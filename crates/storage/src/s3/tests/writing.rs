@@ -233,6 +233,25 @@ async fn a_lost_answer_does_not_make_another_writers_object_ours() {
     s.unfinished_ends().await;
 }
 
+/// Nor does it make ours another's: who cannot tell says so, and whoever repeats finds out.
+#[tokio::test]
+async fn who_cannot_tell_whose_the_object_is_says_neither() {
+    let s = Scene::new(Versioned).await;
+    s.tap.on("PutObject", 1, Cue::LoseAnswer);
+    s.tap.on_next("HeadObject", 6, &UNAVAILABLE);
+    let error = put_bytes(&s.s3, &key("x"), "ours", absent()).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Unavailable, true));
+    s.tap.forget();
+    s.put("a", "bytes").await;
+    s.tap.on_next("CopyObject", 6, &Cue::LoseAnswer);
+    // After the two looks before the copy.
+    for nth in 3..=8 {
+        s.tap.on("HeadObject", nth, UNAVAILABLE);
+    }
+    let error = s.s3.copy(&key("a"), None, &key("b"), absent()).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Unavailable, true));
+}
+
 #[tokio::test]
 async fn an_upload_that_somebody_ended_is_begun_again_by_who_repeats() {
     let s = Scene::with(Versioned, small_parts()).await;
