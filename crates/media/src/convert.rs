@@ -12,6 +12,8 @@ use crate::{Check, Tools, encode, guard, run, size};
 /// A recording as probing found it, good or damaged.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
+    /// A file; for video and audio also a named pipe, if the recording [`streams`](crate::streams). It gives all of it
+    /// once, and nothing to whoever opens it again.
     pub path: &'a Path,
     pub probe: &'a Probe,
 }
@@ -110,7 +112,7 @@ impl Tools {
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Result<Made, Short>, Failure> {
         let (threads, told) = self.parallel();
-        let load = load(plan, facts, threads, source.path.metadata().map_or(0, |meta| meta.len()));
+        let load = load(plan, facts, threads, source.bytes());
         let output = format!("main.{}", plan.container.extension());
         let args = argv(plan, told, &output)?;
         let total_us = facts.duration_ms.saturating_mul(1000);
@@ -184,6 +186,13 @@ impl<'a> Source<'a> {
             (Some(facts), _) => Ok(facts),
             (None, _) => Err(Failure::permanent("The recording was probed without finding any streams.")),
         }
+    }
+
+    /// Its size; of a pipe, what was measured when it was probed.
+    fn bytes(&self) -> u64 {
+        let there = self.path.metadata().map_or(0, |meta| meta.len());
+        let measured = self.probe.facts.as_ref().map_or(0, |f| f.bit_rate / 8 * f.duration_ms.div_ceil(1000));
+        there.max(measured)
     }
 
     pub(crate) fn damaged(&self) -> Option<&'a str> {
