@@ -73,6 +73,12 @@ impl Fetched {
         size <= self.spare
     }
 
+    /// Whether it is here already, or on its way.
+    pub(crate) fn has(&self, store: &dyn Store, key: &Key, version: Option<&str>) -> bool {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.contains_key(&name_of(store, key, version))
+    }
+
     /// The object as a local file; fetched if it is not here yet.
     pub(crate) async fn get(
         &self,
@@ -80,7 +86,7 @@ impl Fetched {
         key: &Key,
         version: Option<&str>,
     ) -> Result<Held, Error> {
-        let name = (store.name().to_owned(), key.as_str().to_owned(), version.unwrap_or_default().to_owned());
+        let name = name_of(store, key, version);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let entry = {
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,6 +127,10 @@ impl Fetched {
             kept -= size;
         }
     }
+}
+
+fn name_of(store: &dyn Store, key: &Key, version: Option<&str>) -> Name {
+    (store.name().to_owned(), key.as_str().to_owned(), version.unwrap_or_default().to_owned())
 }
 
 /// Writes a body to a file, hashing it on the way. The file is gone again if that does not succeed.

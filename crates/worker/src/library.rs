@@ -56,7 +56,16 @@ impl Stores {
     }
 
     pub fn get(&self, name: &str) -> Result<&dyn Store, Failure> {
-        self.0.get(name).map(AsRef::as_ref).ok_or_else(|| {
+        self.named(name).map(AsRef::as_ref)
+    }
+
+    /// For work that outlives the caller.
+    pub(crate) fn shared(&self, name: &str) -> Result<Arc<dyn Store>, Failure> {
+        self.named(name).cloned()
+    }
+
+    fn named(&self, name: &str) -> Result<&Arc<dyn Store>, Failure> {
+        self.0.get(name).ok_or_else(|| {
             Failure::permanent(format!(
                 "there is no store `{name}`; add it under `stores:` in the policy, then `videorec retry`"
             ))

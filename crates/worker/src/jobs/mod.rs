@@ -2,6 +2,7 @@
 
 mod backup;
 mod convert;
+mod feed;
 mod mix;
 mod probe;
 mod publish;
