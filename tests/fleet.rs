@@ -507,3 +507,63 @@ fn serve_agent(mut stream: std::net::TcpStream, told: &std::sync::Mutex<Vec<Valu
         answer.len()
     );
 }
+
+/// Nothing is downloaded whole that can be streamed: a recording that only has to be put into another container flows from
+/// the bucket through ffmpeg, in whatever order its bytes allow; one whose index is at its end is fetched.
+#[test]
+fn what_can_flow_is_not_fetched() {
+    let cloud = Cloud::new();
+    let first = cloud.worker(NOTHING, &[], &[]);
+    let made = |name: &str, options: &[&str]| {
+        let file = cloud.home.path().join(name);
+        let inputs = ["testsrc2=size=640x480:rate=25:duration=20", "sine=frequency=440:sample_rate=48000:duration=20"];
+        let codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac"];
+        support::make(&file, &inputs, &[&codecs[..], options].concat());
+        cloud.upload_file(name, &file);
+    };
+    made("flows.mp4", &["-movflags", "+faststart"]);
+    made("flows.mkv", &[]);
+    made("fetched.mp4", &[]);
+    let names = ["flows.mp4", "flows.mkv", "fetched.mp4"];
+    names.iter().for_each(|name| drop(cloud.until_terminal(name)));
+    first.stop();
+    // Another worker, which has nothing of them at hand.
+    let policy = "version: 1\nrules:\n  - { name: web, match: all, convert: [mp4-720p] }\n";
+    let second = cloud.worker(policy, &[], &[("VIDEOREC_LOG", "info,worker=debug")]);
+    for name in names {
+        let recording = cloud.until(name, |r| r["renditions"].as_array().is_some_and(|r| !r.is_empty()));
+        let rendition = &recording["renditions"][0];
+        let how: Vec<_> = rendition["choices"].as_array().unwrap().iter().map(|c| c["how"].as_str().unwrap()).collect();
+        assert_eq!(how, ["copy", "copy"], "{name}: {recording}");
+        assert_eq!(rendition["facts"]["duration_ms"].as_u64().unwrap() / 100, 200, "{name}");
+        assert!(rendition["partial"].is_null());
+    }
+    let log = second.stop();
+    assert_eq!(log.matches("flows from its bucket").count(), 2, "{log}");
+    assert!(!log.contains("once more from a file"), "{log}");
+}
+
+/// A line that is cut while a recording flows makes no short film: the bytes go on from where they were, or the job is
+/// tried again.
+#[test]
+fn a_flow_that_is_cut_makes_no_short_film() {
+    let cloud = Cloud::new();
+    let first = cloud.worker(NOTHING, &[], &[]);
+    let file = cloud.home.path().join("a.mkv");
+    let picture = "nullsrc=size=640x360:rate=25:duration=8,geq=random(1)*255:128:128";
+    let codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-b:v", "3M", "-g", "25", "-pix_fmt", "yuv420p"];
+    support::make(&file, &[picture], &codecs);
+    cloud.upload_file("a.mkv", &file);
+    cloud.until_terminal("a.mkv");
+    first.stop();
+    let proxy = Proxy::before(Ministack::shared().address());
+    let endpoint = proxy.endpoint();
+    proxy.set(Fault::CutAnswer { after: 700_000 });
+    let policy = "version: 1\nrules:\n  - { name: web, match: all, convert: [mp4-720p] }\n";
+    let worker = cloud.worker(policy, &[], &[("AWS_ENDPOINT_URL", &endpoint), ("VIDEOREC_LOG", "info,worker=debug")]);
+    worker.says("flows from its bucket");
+    std::thread::sleep(Duration::from_secs(2));
+    proxy.set(Fault::None);
+    let recording = cloud.until("a.mkv", |r| r["renditions"].as_array().is_some_and(|r| !r.is_empty()));
+    assert_eq!(recording["renditions"][0]["facts"]["duration_ms"].as_u64().unwrap() / 100, 80, "{}", worker.log());
+}
