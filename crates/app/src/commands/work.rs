@@ -33,7 +33,7 @@ pub async fn run(config: &Config, args: &Work) -> Result<Code> {
         None => None,
     };
     let runner = Runner::protected(library.clone(), limits, protection);
-    let served = serve::Served { library: library.clone(), metrics, stop: stop.clone() };
+    let served = serve::Served { library: library.clone(), metrics: metrics.clone(), stop: stop.clone() };
     let server = serve::listen(args.listen, served).await?;
     runner.begin().await?;
     info!(worker = library.worker, threads = limits.threads, "working; SIGTERM ends it cleanly");
@@ -53,6 +53,7 @@ pub async fn run(config: &Config, args: &Work) -> Result<Code> {
         error!(error = %e, "the last polls were not given back; their messages come again by themselves");
     }
     server.abort();
+    metrics.flush();
     info!("stopped");
     Ok(Code::Done)
 }

@@ -5,6 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use alerts::{All, Log, Notify, Sns};
@@ -14,6 +15,7 @@ use aws_smithy_http_client::tls;
 use aws_types::SdkConfig;
 use catalog::{Catalog, Postgres};
 use domain::Clock as _;
+use metrics_cloudwatch_embedded::Collector;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use queue::{Addresses, Sqs};
 use storage::{S3, s3};
@@ -32,10 +34,29 @@ use crate::{
 /// What one worker works with.
 pub struct Shop {
     pub library: Arc<Library>,
-    /// Absent where metrics go to standard output instead.
-    pub metrics: Option<PrometheusHandle>,
+    pub metrics: Metrics,
     /// Says on this machine that its folder is in use.
     pub _lock: Lock,
+}
+
+/// How what is counted gets out.
+#[derive(Clone)]
+pub enum Metrics {
+    /// Asked for by HTTP.
+    Prometheus(PrometheusHandle),
+    /// Written to standard output once a minute, for CloudWatch.
+    Emf(&'static Collector),
+}
+
+impl Metrics {
+    /// Tells what was counted since the last time, where nobody would ask for it any more.
+    pub fn flush(&self) {
+        if let Self::Emf(collector) = self
+            && let Err(e) = collector.flush(std::io::stdout())
+        {
+            tracing::warn!(error = %e, "the last metrics are lost");
+        }
+    }
 }
 
 /// The fleet that the environment names.
@@ -70,7 +91,7 @@ pub async fn queue(fleet: &Fleet) -> Result<Sqs> {
     queue_with(fleet, Sqs::VISIBILITY).await
 }
 
-async fn queue_with(fleet: &Fleet, visibility: std::time::Duration) -> Result<Sqs> {
+async fn queue_with(fleet: &Fleet, visibility: Duration) -> Result<Sqs> {
     let addresses = Addresses {
         events: named("VIDEOREC_QUEUE_EVENTS", fleet.events.as_ref(), "the URL of the queue for events")?
             .into(),
@@ -104,7 +125,7 @@ pub async fn work(config: &Config, args: &Work) -> Result<Shop> {
     let fleet = fleet_of(config)?;
     let metrics = metrics(fleet)?;
     let sdk = sdk_config().await;
-    let lease = std::time::Duration::from_secs(args.lease);
+    let lease = Duration::from_secs(args.lease);
     let (stores, watched) = places(fleet, &sdk)?;
     let policy = policy(config, &sdk).await?;
     let stores = with_policy(stores, &watched, &policy.policy, &sdk).await?;
@@ -262,15 +283,16 @@ async fn policy(config: &Config, sdk: &SdkConfig) -> Result<wire::PolicyFile> {
     }
 }
 
-fn metrics(fleet: &Fleet) -> Result<Option<PrometheusHandle>> {
+fn metrics(fleet: &Fleet) -> Result<Metrics> {
     if fleet.metrics_emf {
         let emf = metrics_cloudwatch_embedded::Builder::new()
             .cloudwatch_namespace("videorec")
-            .with_auto_flush_interval(std::time::Duration::from_secs(60));
-        emf.init().map_err(|e| anyhow::anyhow!("cannot set up CloudWatch metrics: {e}"))?;
-        return Ok(None);
+            .with_auto_flush_interval(Duration::from_secs(60));
+        let collector = emf.init().map_err(|e| anyhow::anyhow!("cannot set up CloudWatch metrics: {e}"))?;
+        return Ok(Metrics::Emf(collector));
     }
-    Ok(Some(PrometheusBuilder::new().install_recorder().context("cannot set up metrics")?))
+    let recorder = PrometheusBuilder::new().install_recorder().context("cannot set up metrics")?;
+    Ok(Metrics::Prometheus(recorder))
 }
 
 /// Differs between any two workers that ever ran: host, process, and when it started.

@@ -10,10 +10,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use worker::Library;
+
+use super::engines::Metrics;
 
 /// A store that does not answer in this time is as good as away.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Served {
     pub library: Arc<Library>,
-    pub metrics: Option<PrometheusHandle>,
+    pub metrics: Metrics,
     /// No new work is taken from here on.
     pub stop: CancellationToken,
 }
@@ -71,10 +72,10 @@ async fn trouble<T, E: Display>(asked: impl Future<Output = Result<T, E>>) -> Op
 /// In Prometheus' text format.
 async fn measured(State(served): State<Served>) -> Response {
     match &served.metrics {
-        Some(metrics) => {
+        Metrics::Prometheus(metrics) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
         }
-        None => {
+        Metrics::Emf(_) => {
             (StatusCode::NOT_FOUND, "metrics go to standard output as CloudWatch EMF here\n").into_response()
         }
     }
