@@ -516,8 +516,10 @@ fn what_can_flow_is_not_fetched() {
     let first = cloud.worker(NOTHING, &[], &[]);
     let made = |name: &str, options: &[&str]| {
         let file = cloud.home.path().join(name);
-        let inputs = ["testsrc2=size=640x480:rate=25:duration=20", "sine=frequency=440:sample_rate=48000:duration=20"];
-        let codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac"];
+        let inputs =
+            ["testsrc2=size=640x480:rate=25:duration=20", "sine=frequency=440:sample_rate=48000:duration=20"];
+        let codecs =
+            ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac"];
         support::make(&file, &inputs, &[&codecs[..], options].concat());
         cloud.upload_file(name, &file);
     };
@@ -533,7 +535,8 @@ fn what_can_flow_is_not_fetched() {
     for name in names {
         let recording = cloud.until(name, |r| r["renditions"].as_array().is_some_and(|r| !r.is_empty()));
         let rendition = &recording["renditions"][0];
-        let how: Vec<_> = rendition["choices"].as_array().unwrap().iter().map(|c| c["how"].as_str().unwrap()).collect();
+        let how: Vec<_> =
+            rendition["choices"].as_array().unwrap().iter().map(|c| c["how"].as_str().unwrap()).collect();
         assert_eq!(how, ["copy", "copy"], "{name}: {recording}");
         assert_eq!(rendition["facts"]["duration_ms"].as_u64().unwrap() / 100, 200, "{name}");
         assert!(rendition["partial"].is_null());
@@ -560,10 +563,127 @@ fn a_flow_that_is_cut_makes_no_short_film() {
     let endpoint = proxy.endpoint();
     proxy.set(Fault::CutAnswer { after: 700_000 });
     let policy = "version: 1\nrules:\n  - { name: web, match: all, convert: [mp4-720p] }\n";
-    let worker = cloud.worker(policy, &[], &[("AWS_ENDPOINT_URL", &endpoint), ("VIDEOREC_LOG", "info,worker=debug")]);
+    let worker =
+        cloud.worker(policy, &[], &[("AWS_ENDPOINT_URL", &endpoint), ("VIDEOREC_LOG", "info,worker=debug")]);
     worker.says("flows from its bucket");
     std::thread::sleep(Duration::from_secs(2));
     proxy.set(Fault::None);
     let recording = cloud.until("a.mkv", |r| r["renditions"].as_array().is_some_and(|r| !r.is_empty()));
-    assert_eq!(recording["renditions"][0]["facts"]["duration_ms"].as_u64().unwrap() / 100, 80, "{}", worker.log());
+    assert_eq!(
+        recording["renditions"][0]["facts"]["duration_ms"].as_u64().unwrap() / 100,
+        80,
+        "{}",
+        worker.log()
+    );
+}
+
+/// A scratch disk that fills up loses nothing: what does not fit is tried again, and is done once there is room.
+#[test]
+fn a_full_scratch_disk_is_waited_out() {
+    let cloud = Cloud::new();
+    let scratch = cloud.home.path().join("scratch");
+    fs::create_dir_all(&scratch).unwrap();
+    let mount = |options: &str| {
+        let args = ["-t", "tmpfs", "-o", options, "tmpfs", scratch.to_str().unwrap()];
+        std::process::Command::new("mount").args(args).status().is_ok_and(|s| s.success())
+    };
+    if !mount("size=3m") {
+        return eprintln!("skipped: only root may mount the small disk that this needs");
+    }
+    let _mounted = Unmount(scratch.clone());
+    // Told to be larger than it is, as when others write there too.
+    let policy = "version: 1\nrules:\n  - { name: sound, match: all, convert: [audio-wav] }\n";
+    let worker = cloud.worker(policy, &["--disk", "1000"], &[]);
+    let file = cloud.home.path().join("long.mp3");
+    support::make(
+        &file,
+        &["sine=frequency=440:sample_rate=48000:duration=60"],
+        &["-c:a", "libmp3lame", "-b:a", "64k"],
+    );
+    cloud.upload_file("long.mp3", &file);
+    worker.says("The disk is full");
+    assert!(cloud.objects("library/").is_empty());
+    assert!(mount("remount,size=200m"));
+    let recording = cloud.until_terminal("long.mp3");
+    assert_eq!(recording["state"], "ready", "{recording}\n{}", worker.log());
+}
+
+struct Unmount(std::path::PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// `videorec fleet` shows queues, the service and its tasks as ECS tells of them, and jobs in flight.
+#[test]
+fn the_fleet_is_shown() {
+    let cloud = Cloud::new();
+    let ecs = aws_sdk_ecs::Client::new(&cloud::sdk(&cloud.endpoint));
+    cloud.block_on(async {
+        ecs.create_cluster().cluster_name(&cloud.bucket).send().await.expect("a cluster");
+        let container =
+            aws_sdk_ecs::types::ContainerDefinition::builder().name("worker").image("videorec").build();
+        let family = format!("{}-worker", cloud.bucket);
+        let definition = ecs
+            .register_task_definition()
+            .family(&family)
+            .container_definitions(container)
+            .cpu("256")
+            .memory("512");
+        definition.send().await.expect("a task definition");
+        let service = ecs
+            .create_service()
+            .cluster(&cloud.bucket)
+            .service_name("workers")
+            .task_definition(family)
+            .desired_count(2);
+        service.send().await.expect("a service");
+    });
+    let _worker = cloud.worker(NOTHING, &[], &[]);
+    cloud.upload("a.bin", b"no recording".to_vec());
+    cloud.until_terminal("a.bin");
+    let fleet = |json: bool| {
+        let args: &[&str] = if json { &["--json", "fleet"] } else { &["fleet"] };
+        let mut command = cloud.command(args);
+        command.env("VIDEOREC_ECS_CLUSTER", &cloud.bucket).env("VIDEOREC_ECS_SERVICE", "workers");
+        let said = support::said(command.output().expect("it starts"));
+        assert_eq!(said.code, Some(0), "{}\n{}", said.out, said.err);
+        said.out
+    };
+    let text = fleet(false);
+    assert!(text.contains("QUEUE") && text.contains("bulk"), "{text}");
+    assert!(text.contains("workers of workers: 2 desired"), "{text}");
+    let lines: Vec<Value> = fleet(true).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    let service = lines.iter().find(|l| l["service"] == "workers").expect("the service");
+    assert_eq!(service["desired"], 2);
+    let queues: Vec<_> = lines.iter().filter_map(|l| l["queue"].as_str()).collect();
+    assert_eq!(queues, ["events", "interactive", "bulk"]);
+    // A cluster that is not there is said so.
+    let mut command = cloud.command(&["fleet"]);
+    command.env("VIDEOREC_ECS_CLUSTER", "nowhere").env("VIDEOREC_ECS_SERVICE", "workers");
+    let said = support::said(command.output().expect("it starts"));
+    assert!(
+        said.err.contains("ClusterNotFound") || said.out.contains("no service"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+}
+
+/// Metrics as CloudWatch reads them from a log: JSON lines on standard output, apart from the log on standard error.
+#[test]
+fn metrics_may_go_to_cloudwatch() {
+    let cloud = Cloud::new();
+    let out = cloud.home.path().join("metrics.out");
+    let worker = cloud.worker_saying(NOTHING, &[], &[("VIDEOREC_METRICS", "emf")], &out);
+    cloud.upload("a.bin", b"no recording".to_vec());
+    cloud.until_terminal("a.bin");
+    worker.stop();
+    let text = fs::read_to_string(&out).unwrap();
+    let lines: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    let jobs = lines.iter().find(|l| !l["videorec_jobs_total"].is_null()).unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(jobs["_aws"]["CloudWatchMetrics"][0]["Namespace"], "videorec");
+    assert_eq!((&jobs["what"], &jobs["outcome"]), (&json!("probe"), &json!("done")));
 }

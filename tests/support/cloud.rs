@@ -155,6 +155,11 @@ impl Cloud {
 
     /// Starts a worker; short leases, so that a dead one's work is taken over soon.
     pub fn worker(&self, policy: &str, args: &[&str], env: &[(&str, &str)]) -> Worker {
+        self.worker_saying(policy, args, env, Path::new("/dev/null"))
+    }
+
+    /// One whose standard output is kept.
+    pub fn worker_saying(&self, policy: &str, args: &[&str], env: &[(&str, &str)], out: &Path) -> Worker {
         let log = self.home.path().join(format!("worker-{:x}.log", support::fastrand()));
         let file = fs::File::create(&log).expect("a log");
         let policy = self.policy(policy);
@@ -167,7 +172,7 @@ impl Cloud {
             .args(args)
             .env("VIDEOREC_LOG", "info")
             .envs(env.iter().copied())
-            .stdout(Stdio::null())
+            .stdout(fs::File::create(out).expect("somewhere to say it"))
             .stderr(file);
         Worker { child: command.spawn().expect("videorec starts"), log }
     }
@@ -342,7 +347,7 @@ struct Made {
     inbox: String,
 }
 
-fn sdk(endpoint: &str) -> SdkConfig {
+pub fn sdk(endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new("test", "test", None, None, "tests");
     SdkConfig::builder()
         .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
