@@ -167,7 +167,7 @@ impl Relay {
             if let Err(e) = library.alerts.tell(&alert).await {
                 warn!(error = %e, alert.key, "an alert is not delivered; trying again");
                 self.quiet_until = Some(now + ALERT_TROUBLE);
-                break;
+                continue;
             }
             told.push(seq);
         }

@@ -163,22 +163,28 @@ impl Runner {
         Ok(!open && self.library.catalog.to_decide(self.library.now(), None, 1).await?.is_empty())
     }
 
-    /// The events' dispatcher.
+    /// The events' dispatcher: as many at a time as may be looked at besides those that are.
     async fn listen(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let Ok(permit) = self.events.clone().acquire_owned().await else { return };
-            for message in self.receive(queue::Lane::Events, 1, &stop).await {
+            let Ok(first) = self.events.clone().acquire_owned().await else { return };
+            let mut permits = vec![first];
+            while permits.len() < queue::MAX_RECEIVE
+                && let Ok(another) = self.events.clone().try_acquire_owned()
+            {
+                permits.push(another);
+            }
+            let messages = self.receive(queue::Lane::Events, permits.len(), &stop).await;
+            for (message, permit) in messages.into_iter().zip(permits) {
                 let (runner, busy) = (self.clone(), self.gate.busy());
                 self.tasks.spawn(async move {
                     tokio::select! {
                         () = runner.library.hear(&message) => {}
                         () = runner.abandon.cancelled() => runner.give_back(&message).await,
                     }
-                    drop(busy);
+                    drop((busy, permit));
                     runner.wake();
                 });
             }
-            drop(permit);
         }
     }
 
