@@ -57,7 +57,8 @@ pub async fn run(config: &Config, all: bool) -> Result<Code> {
         }
     }
     if !config.json {
-        print(&parts, &waits, recordings);
+        let who = view.layout.as_ref().map_or("the fleet's workers do it", |_| "`videorec up` does it");
+        print(&parts, &waits, recordings, who);
     }
     Ok(Code::Done)
 }
@@ -72,7 +73,12 @@ fn add(parts: &mut BTreeMap<(String, String), Part>, recording: &Recording, job:
     }
 }
 
-fn print(parts: &BTreeMap<(String, String), Part>, waits: &BTreeMap<String, u64>, recordings: u64) {
+fn print(
+    parts: &BTreeMap<(String, String), Part>,
+    waits: &BTreeMap<String, u64>,
+    recordings: u64,
+    who: &str,
+) {
     let jobs: u64 = parts.values().map(|p| p.jobs).sum();
     if jobs == 0 {
         let n = text::count(recordings, "recording");
@@ -91,7 +97,7 @@ fn print(parts: &BTreeMap<(String, String), Part>, waits: &BTreeMap<String, u64>
         ui::line(&format!("{} ({})", text::inert(wait), text::count(*n, "recording")));
     }
     if jobs > 0 {
-        ui::line(&format!("{} in all. Nothing was done: `videorec up` does it.", text::count(jobs, "job")));
+        ui::line(&format!("{} in all. Nothing was done: {who}.", text::count(jobs, "job")));
     }
 }
 

@@ -28,7 +28,11 @@ pub async fn run(config: &Config, ids: &[String], all: bool) -> Result<Code> {
         ui::line("nothing there gave up; `videorec jobs --state parked` lists what did");
     } else {
         let jobs = ui::text::count(retried, "job");
-        ui::line(&format!("{jobs} taken up again: `videorec up` does them, if it is not running already"));
+        let who = view.layout.as_ref().map_or(
+            "the fleet's workers do them",
+            |_| "`videorec up` does them, if it is not running already",
+        );
+        ui::line(&format!("{jobs} taken up again: {who}"));
     }
     Ok(Code::Done)
 }
