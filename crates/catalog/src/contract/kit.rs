@@ -124,6 +124,12 @@ pub(super) async fn settle(
     settled.into_iter().next().expect("one for one")
 }
 
+/// To be settled on the recording as it is.
+#[cfg(all(test, feature = "postgres"))]
+pub fn asking_for_a_probe(it: &Recording) -> Settle {
+    Settle { id: it.id, revision: it.revision, decision: processing(vec![probe_of(it)]), alert: None }
+}
+
 /// A recording with one pending probe.
 pub(super) async fn with_probe(catalog: &dyn Catalog, name: &str) -> (Recording, JobSpec) {
     let it = accept(catalog, &recording(name)).await;

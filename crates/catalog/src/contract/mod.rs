@@ -21,6 +21,8 @@ use std::{any::Any, sync::Arc};
 use futures::future::BoxFuture;
 
 use crate::Catalog;
+#[cfg(all(test, feature = "postgres"))]
+pub use kit::asking_for_a_probe;
 pub use kit::{T0, recording, sha256};
 
 /// An empty catalog.

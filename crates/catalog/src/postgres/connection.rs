@@ -36,14 +36,19 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(3);
 
 /// Connects when somebody asks for a connection. The URL is a secret: no error shows any of it.
 pub(super) fn pool(url: &str, options: &Options) -> crate::Result<PgPool> {
-    let mut to: PgConnectOptions = url.parse().map_err(|_| {
+    let unreadable = || {
         Error::new(
             Kind::Invalid,
             "the catalog's database URL cannot be read: it should look like \
              postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=require, with whatever is not a letter or a digit in \
              the password written as %XX",
         )
-    })?;
+    };
+    // Anything with a colon in it is some URL, and would lead to this machine.
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(unreadable());
+    }
+    let mut to: PgConnectOptions = url.parse().map_err(|_| unreadable())?;
     if to.get_application_name().is_none() {
         to = to.application_name("videorec");
     }

@@ -96,7 +96,7 @@ fn explain(error: &sqlx::Error) -> (Kind, String) {
         sqlx::Error::PoolClosed => {
             (Kind::Invalid, "the catalog was closed: nothing can be asked of it any more".into())
         }
-        sqlx::Error::Tls(_) => (
+        error if is_mistrusted(error) => (
             Kind::Access,
             format!(
                 "no encrypted connection to the catalog's database server: check `sslmode` and `sslrootcert` in its \
@@ -161,13 +161,24 @@ fn explain_state(error: &sqlx::Error) -> (Kind, String) {
 /// The other end is gone, goes away, or is no longer the one that takes writes.
 fn is_lost(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) => true,
+        sqlx::Error::Io(_) => !is_mistrusted(error),
         // Cut in the middle of a message, or the other end of a proxy that speaks something else.
         sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(_) => code(error).is_some_and(|state| {
             state.starts_with("08")
                 || matches!(state, "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | READ_ONLY)
         }),
+        _ => false,
+    }
+}
+
+/// What is wrong with the server's certificate comes as a failure to read.
+fn is_mistrusted(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(e) => {
+            e.kind() == std::io::ErrorKind::InvalidData && e.to_string().contains("certificate")
+        }
         _ => false,
     }
 }

@@ -61,7 +61,7 @@ pub(super) async fn with_sessions(conn: &mut PgConnection, recordings: &[String]
     Ok(locked)
 }
 
-const WITH_SESSIONS: &str = "
+pub(super) const WITH_SESSIONS: &str = "
 SELECT id, session, revision, state, reason FROM recording
 WHERE id IN (SELECT unnest($1::text[]) UNION SELECT session FROM recording WHERE id = ANY($1))
 ORDER BY id FOR NO KEY UPDATE";

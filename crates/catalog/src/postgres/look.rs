@@ -37,22 +37,7 @@ pub(super) async fn resolve(conn: &mut PgConnection, prefix: &str) -> Result<Vec
 
 /// One statement, because a statement sees one moment: the recording and, for a session, its tracks as further rows.
 pub(super) async fn facts(conn: &mut PgConnection, id: RecordingId) -> Result<Option<Facts>> {
-    let found = sqlx::query(concat!(
-        "SELECT ",
-        rows::recording_columns!(),
-        ",
-         CASE WHEN r.id = $1 THEN (
-             SELECT json_agg(json_build_array(j.id, j.state, j.error)) FROM job j
-             WHERE j.recording = $1 AND j.state IN ('done', 'parked') AND j.version = r.version)::text END AS ended,
-         CASE WHEN r.id = $1 THEN (
-             SELECT json_agg(n.body ORDER BY n.name) FROM rendition n WHERE n.recording = $1)::text END AS renditions,
-         CASE WHEN r.id = $1 THEN (
-             SELECT json_agg(c.body ORDER BY c.store) FROM copy c WHERE c.recording = $1)::text END AS copies
-         FROM recording r WHERE r.id = $1 OR r.session = $1 ORDER BY r.accepted_at, r.id"
-    ))
-    .bind(id.to_string())
-    .fetch_all(conn)
-    .await?;
+    let found = sqlx::query(FACTS).bind(id.to_string()).fetch_all(conn).await?;
     let (mut itself, mut members) = (None, Vec::new());
     for row in &found {
         let recording = rows::recording(row)?;
@@ -92,6 +77,20 @@ pub(super) async fn facts(conn: &mut PgConnection, id: RecordingId) -> Result<Op
         tracks,
     }))
 }
+
+pub(super) const FACTS: &str = concat!(
+    "SELECT ",
+    rows::recording_columns!(),
+    ",
+     CASE WHEN r.id = $1 THEN (
+         SELECT json_agg(json_build_array(j.id, j.state, j.error)) FROM job j
+         WHERE j.recording = $1 AND j.state IN ('done', 'parked') AND j.version = r.version)::text END AS ended,
+     CASE WHEN r.id = $1 THEN (
+         SELECT json_agg(n.body ORDER BY n.name) FROM rendition n WHERE n.recording = $1)::text END AS renditions,
+     CASE WHEN r.id = $1 THEN (
+         SELECT json_agg(c.body ORDER BY c.store) FROM copy c WHERE c.recording = $1)::text END AS copies
+     FROM recording r WHERE r.id = $1 OR r.session = $1 ORDER BY r.accepted_at, r.id"
+);
 
 /// An aggregate of nothing is NULL.
 fn listed<T: serde::de::DeserializeOwned>(json: Option<&str>) -> crate::Result<Vec<T>> {

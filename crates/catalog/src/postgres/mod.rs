@@ -153,7 +153,7 @@ impl fmt::Debug for Postgres {
 #[derive(Default)]
 struct Attempts(u32);
 
-const MOST_ATTEMPTS: u32 = 6;
+const MOST_ATTEMPTS: u32 = 5;
 
 impl Attempts {
     /// The answer, or nothing when another attempt is worth it; before that comes a pause that grows.

@@ -137,7 +137,7 @@ impl Statement {
         walks.collect::<Vec<_>>().join(" UNION ALL ")
     }
 
-    fn expressions(&self) -> impl Iterator<Item = &String> {
+    pub(super) fn expressions(&self) -> impl Iterator<Item = &String> {
         self.expression.iter().chain(self.mixed.iter().map(|(_, expression)| expression))
     }
 }
@@ -147,7 +147,11 @@ fn any_of(terms: &[&Term]) -> String {
         let wanted = expression(&term.want);
         if term.negated { format!("!{wanted}") } else { wanted }
     });
-    format!("({})", parts.collect::<Vec<_>>().join(" | "))
+    joined(parts.collect(), " | ")
+}
+
+fn joined(mut parts: Vec<String>, operator: &str) -> String {
+    if parts.len() == 1 { parts.remove(0) } else { format!("({})", parts.join(operator)) }
 }
 
 /// https://www.postgresql.org/docs/current/datatype-textsearch.html#DATATYPE-TSQUERY
@@ -160,7 +164,7 @@ fn expression(want: &Want) -> String {
         // Kept apart by `Plan::of`.
         Want::State(_) => vec![format!("!{NOBODY}")],
     };
-    format!("({})", parts.join(" | "))
+    joined(parts, " | ")
 }
 
 /// A word that no document has.
@@ -180,9 +184,9 @@ fn phrase(scope: Scope, text: &Text) -> String {
         Some(_) => {}
         None => return NOBODY.to_owned(),
     }
-    // `'word':` without anything after it is an error.
-    let words = words.iter().map(|word| word.trim_end_matches(':'));
-    format!("({})", words.collect::<Vec<_>>().join(" <-> "))
+    // A colon with nothing after it is an error.
+    let words = words.iter().map(|word| word.trim_end_matches(':').to_owned());
+    joined(words.collect(), " <-> ")
 }
 
 fn mark(mark: &str) -> String {
