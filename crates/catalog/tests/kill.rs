@@ -1,5 +1,7 @@
 //! A worker may be killed at any moment.
 
+mod support;
+
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
@@ -7,8 +9,12 @@ use std::{
     time::Duration,
 };
 
-use catalog::{Catalog, Settle, Sqlite, contract};
-use domain::{Action, Decision, JobSpec, JobState, Lane, Outcome, Probe, RecordingId, State, Verdict};
+use catalog::{
+    Catalog, Sqlite,
+    contract::{T0, recording},
+};
+use domain::{JobState, RecordingId};
+use support::{TTL, asking_for, probe_of, probed};
 
 const PATH: &str = "CATALOG_KILL_TEST";
 
@@ -38,7 +44,7 @@ fn what_was_acknowledged_outlives_a_kill() {
         runtime.block_on(async {
             let catalog = Sqlite::open(&path).await.unwrap();
             check(&catalog, &path, &acknowledged).await;
-            catalog.recover(None, contract::T0).await.unwrap();
+            catalog.recover(None, T0).await.unwrap();
             catalog.close().await;
         });
     }
@@ -105,9 +111,8 @@ fn the_child_that_is_killed() {
         let catalog = Sqlite::open(Path::new(path)).await.unwrap();
         println!();
         for batch in 0.. {
-            let new: Vec<_> =
-                (0..16).map(|n| contract::recording(&format!("clip {round}-{batch}-{n}.mp4"))).collect();
-            for it in catalog.accept(&new, contract::T0).await.unwrap() {
+            let new: Vec<_> = (0..16).map(|n| recording(&format!("clip {round}-{batch}-{n}.mp4"))).collect();
+            for it in catalog.accept(&new, T0).await.unwrap() {
                 println!("accepted {} .", it.recording.id);
             }
             for it in &new[..4] {
@@ -119,25 +124,8 @@ fn the_child_that_is_killed() {
 }
 
 async fn work(catalog: &Sqlite, id: RecordingId, version: &str) {
-    let job = Action::Probe.job_id(id, version);
-    let spec = JobSpec {
-        id: job,
-        recording: id,
-        version: version.into(),
-        action: Action::Probe,
-        lane: Lane::Bulk,
-        rule: "intake".into(),
-        reason: "to be killed at".into(),
-    };
-    let decision = Decision {
-        jobs: vec![spec],
-        waits: vec![],
-        state: State::Processing,
-        reason: String::new(),
-        due_at: None,
-    };
-    catalog.settle(&[Settle { id, revision: 1, decision, alert: None }], "p", contract::T0).await.unwrap();
-    let claim = catalog.claim(job, "w", contract::T0, Duration::from_secs(60)).await.unwrap().unwrap();
-    let outcome = Outcome::Probed { probe: Probe { verdict: Verdict::Good, facts: None } };
-    catalog.record(&claim, &outcome, contract::T0).await.unwrap();
+    let job = probe_of(id, version);
+    catalog.settle(&[asking_for(vec![job.clone()], id, 1)], "p", T0).await.unwrap();
+    let claim = catalog.claim(job.id, "w", T0, TTL).await.unwrap().unwrap();
+    catalog.record(&claim, &probed(), T0).await.unwrap();
 }
