@@ -28,10 +28,7 @@ pub async fn run(config: &Config, args: &Work) -> Result<Code> {
         walk_every: (args.walk_every > 0).then(|| Duration::from_secs(args.walk_every * 60)),
     };
     let agent = config.fleet.as_ref().and_then(|f| f.agent.as_deref());
-    let protection = match agent.map(Agent::new).transpose()? {
-        Some(agent) => Some(Arc::new(agent) as Arc<dyn Protection>),
-        None => None,
-    };
+    let protection = agent.map(Agent::new).transpose()?.map(|agent| Arc::new(agent) as Arc<dyn Protection>);
     let runner = Runner::protected(library.clone(), limits, protection);
     let served = serve::Served { library: library.clone(), metrics: metrics.clone(), stop: stop.clone() };
     let server = serve::listen(args.listen, served).await?;
