@@ -25,7 +25,7 @@ mod values;
 #[cfg(feature = "postgres")]
 mod words;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -179,6 +179,10 @@ pub trait Catalog: Send + Sync {
     async fn jobs(&self, filter: &JobFilter, limit: u32) -> Result<Vec<Job>>;
 
     async fn counts(&self) -> Result<Counts>;
+
+    /// Since when the job that has been ready for longest waits to be taken, of each lane that has one: the age of the
+    /// backlog.
+    async fn waiting_since(&self, now: Timestamp) -> Result<BTreeMap<Lane, Timestamp>>;
 
     /// Bytes per store: sources, renditions and copies.
     async fn usage(&self) -> Result<Usage>;

@@ -156,6 +156,24 @@ pub async fn what_was_offered_and_never_taken_is_offered_again(f: &Fixture) {
     assert_eq!(offered(c, Lane::Bulk, later(201)).await.len(), 2);
 }
 
+pub async fn the_age_of_the_backlog_is_its_oldest_jobs(f: &Fixture) {
+    let c = &*f.catalog;
+    assert!(c.waiting_since(T0).await.unwrap().is_empty());
+    for (n, (lane, at)) in
+        [(Lane::Bulk, 2), (Lane::Bulk, 1), (Lane::Interactive, 5), (Lane::Bulk, 0)].into_iter().enumerate()
+    {
+        let it = accept(c, &recording(&format!("{n}.mp4"))).await;
+        settle(c, it.id, processing(vec![spec(&it, Action::Probe, lane)]), later(at)).await;
+        if at == 0 {
+            claim(c, &spec(&it, Action::Probe, lane), "w", later(0)).await;
+        }
+    }
+    offered(c, Lane::Bulk, later(1)).await;
+    let waiting = async |now| c.waiting_since(later(now)).await.unwrap();
+    assert_eq!(waiting(9).await, [(Lane::Interactive, later(5)), (Lane::Bulk, later(1))].into());
+    assert_eq!(waiting(4).await, [(Lane::Bulk, later(1))].into(), "what is not yet due waits for nobody");
+}
+
 /// One of many does what only one should do; when it dies another takes over.
 pub async fn one_of_sixteen_leads(f: &Fixture) {
     let c = &*f.catalog;

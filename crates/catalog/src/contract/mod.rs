@@ -70,6 +70,7 @@ macro_rules! contract_suite {
                 only_due_jobs_are_claimed,
                 what_is_ready_is_offered_once_the_oldest_first,
                 what_was_offered_and_never_taken_is_offered_again,
+                the_age_of_the_backlog_is_its_oldest_jobs,
                 one_of_sixteen_leads,
                 a_failure_is_retried_later_and_then_parked,
                 retry_takes_parked_jobs_up_again,

@@ -45,6 +45,23 @@ WITH fresh AS MATERIALIZED (
 )
 SELECT picked.id FROM picked JOIN marked ON marked.id = picked.id ORDER BY picked.turn, picked.since, picked.id";
 
+/// Both kinds: those that wait to be handed over, and those that were and wait in a queue.
+pub(super) async fn waiting_since(
+    conn: &mut PgConnection,
+    now: Timestamp,
+) -> Result<BTreeMap<Lane, Timestamp>> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT lane, min(run_after) FROM job WHERE state = 'pending' AND run_after <= $1 GROUP BY lane",
+    )
+    .bind(now.0)
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(lane, at)| Ok((codec::lane(lane)?, Timestamp(at))))
+        .collect::<crate::Result<_>>()?)
+}
+
 /// Nobody else leads, or whoever did has not said so for too long.
 pub(super) async fn lead(
     conn: &mut PgConnection,

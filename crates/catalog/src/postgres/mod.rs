@@ -312,6 +312,10 @@ impl Catalog for Postgres {
         change!(self, BEGIN_READING, self.long_patience, tx => look::counts(&mut tx))
     }
 
+    async fn waiting_since(&self, now: Timestamp) -> Result<BTreeMap<Lane, Timestamp>> {
+        look!(self, conn => ledger::waiting_since(&mut conn, now))
+    }
+
     async fn usage(&self) -> Result<Usage> {
         look!(self, conn => look::usage(&mut conn))
     }

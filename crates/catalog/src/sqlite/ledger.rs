@@ -1,4 +1,7 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use domain::{Failure, JobId, Lane, Progress, Timestamp};
 use sqlx::{Row as _, SqliteConnection};
@@ -46,6 +49,20 @@ pub(super) async fn offer(
         .execute(conn)
         .await?;
     Ok(ids)
+}
+
+/// Both kinds: those that wait to be handed over, and those that were and wait in a queue.
+pub(super) async fn waiting_since(
+    conn: &mut SqliteConnection,
+    now: Timestamp,
+) -> Result<BTreeMap<Lane, Timestamp>> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT lane, min(run_after) FROM job WHERE state = 'pending' AND run_after <= ? GROUP BY lane",
+    )
+    .bind(now.0)
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|(lane, at)| Ok((codec::lane(lane)?, Timestamp(at)))).collect()
 }
 
 /// Nobody else leads, or whoever did has not said so for too long.

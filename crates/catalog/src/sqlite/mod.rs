@@ -13,7 +13,7 @@ mod search;
 mod settle;
 mod transaction;
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -286,6 +286,10 @@ impl Catalog for Sqlite {
         let mut tx = self.read().await?;
         let found = look::counts(&mut tx).await;
         tx.end(found).await
+    }
+
+    async fn waiting_since(&self, now: Timestamp) -> Result<BTreeMap<Lane, Timestamp>> {
+        ledger::waiting_since(&mut *self.readers.acquire().await?, now).await
     }
 
     async fn usage(&self) -> Result<Usage> {
