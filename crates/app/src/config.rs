@@ -62,6 +62,7 @@ pub struct Fleet {
 
 /// Never shown, not even by accident.
 #[derive(Clone)]
+#[cfg_attr(not(feature = "cloud"), expect(dead_code, reason = "see `Fleet`"))]
 pub struct Secret(String);
 
 impl Secret {

@@ -33,7 +33,7 @@ async fn queues(config: &Config, fleet: &Fleet) -> Result<()> {
     let dead = queue.dead_counts().await?;
     // SQS tells its messages' age to CloudWatch only; the ledger knows since when a job has been waiting.
     let now = clock::System.now();
-    let waiting: Vec<(domain::Lane, Timestamp)> = Vec::new();
+    let waiting = wire::look(config).await?.catalog.waiting_since(now).await?;
     let oldest: BTreeMap<queue::Lane, Timestamp> =
         waiting.into_iter().map(|(lane, at)| (lane.into(), at)).collect();
     let mut rows = Vec::new();
