@@ -38,6 +38,7 @@ mod adopt;
 mod attempt;
 mod bucket;
 mod checksum;
+mod content;
 mod copying;
 mod deleting;
 mod failure;

@@ -14,7 +14,7 @@ use tokio::{runtime::Handle, task::JoinSet};
 
 use super::{
     bucket::{Dated, MARK},
-    checksum,
+    checksum, content,
     failure::Failure,
     version::Pin,
     writing::{Only, Target, WRITE},
@@ -60,7 +60,7 @@ impl Multipart {
         let checks = bucket.checks();
         let begun = bucket
             .ask(bucket.options.patience, || {
-                with(bucket.client.create_multipart_upload())
+                with(bucket.client.create_multipart_upload().content_type(content::kind(&target.key)))
                     .bucket(&bucket.bucket)
                     .key(&*target.object)
                     .metadata(MARK, &*target.mark)

@@ -7,7 +7,7 @@ use domain::{Crc64, Digest, Hasher};
 
 use super::{
     bucket::{Bucket, Dated, LOOK, MARK},
-    checksum,
+    checksum, content,
     failure::{Act, Failure},
     multipart::{self, Multipart},
     version::Pin,
@@ -182,6 +182,7 @@ impl Target {
                     .put_object()
                     .bucket(&self.bucket.bucket)
                     .key(&*self.object)
+                    .content_type(content::kind(&self.key))
                     .metadata(MARK, &*self.mark)
                     .set_if_none_match(only.if_none_match())
                     .set_checksum_crc64_nvme(checksum.clone())
