@@ -53,7 +53,8 @@ async fn alive(State(served): State<Served>) -> Response {
 /// Ready is whoever could take a job now; the answer says what is missing.
 async fn ready(State(served): State<Served>) -> Response {
     let library = &served.library;
-    let (catalog, queue) = tokio::join!(trouble(library.catalog.counts()), trouble(library.queue.depth()));
+    let (catalog, queue) =
+        tokio::join!(trouble(library.catalog.bookmark("ready")), trouble(library.queue.depth()));
     let draining = served.stop.is_cancelled();
     let all_well = !draining && catalog.is_none() && queue.is_none();
     let status = if all_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
