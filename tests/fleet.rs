@@ -57,6 +57,10 @@ fn what_is_uploaded_becomes_a_library() {
     assert_eq!(made, ["mp4-480p", "thumbnails"]);
     let objects = cloud.objects("library/");
     assert_eq!(objects.len(), 4, "a film, a poster, a sprite, its tiles: {objects:?}");
+    // A browser is told what they are.
+    let film = objects.iter().map(|(key, _)| key).find(|key| key.ends_with(".mp4")).expect("a film");
+    let head = cloud.block_on(cloud.s3.head_object().bucket(&cloud.bucket).key(film).send()).expect("there");
+    assert_eq!(head.content_type(), Some("video/mp4"));
     let copies = cloud.objects("replica/");
     let sources = cloud.objects("inbox/");
     assert_eq!((copies.len(), sources.len()), (1, 1));
