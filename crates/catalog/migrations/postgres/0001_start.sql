@@ -167,9 +167,10 @@ CREATE TABLE alert (
 );
 CREATE INDEX alert_unsent ON alert (seq) WHERE sent_at IS NULL;
 
--- When a key was last raised: the row that two who raise it at the same time meet at.
+-- When a key was last raised: the row that two who raise it at the same time meet at. By its hash, because a key may
+-- be longer than an index takes.
 CREATE TABLE alert_key (
-    key TEXT PRIMARY KEY,
+    sha256 BYTEA PRIMARY KEY,
     raised_at BIGINT NOT NULL
 );
 

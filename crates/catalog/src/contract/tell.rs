@@ -30,6 +30,12 @@ pub async fn an_alert_is_told_once_until_it_has_cooled_down(f: &Fixture) {
     assert_eq!(c.unsent(99).await.unwrap(), unsent[1..], "the same news again");
     c.raise(&[alert("a", hour)]).await.unwrap();
     assert_eq!(c.unsent(99).await.unwrap().last().unwrap().1, alert("a", hour));
+    // A key may be of any length, and whatever a file is called may be in it.
+    let long: String = (0..200).map(|n| sha256(&n.to_string()).to_string()).collect();
+    let odd = [alert(&long, 0), alert(&format!("{long}!"), 0), alert("\0", 0)];
+    c.raise(&odd).await.unwrap();
+    c.raise(&odd).await.unwrap();
+    assert_eq!(c.unsent(99).await.unwrap().len(), 2 + 3);
 }
 
 /// An alert is written with the fact that it tells of, so that neither is ever there without the other.

@@ -4,18 +4,18 @@ use sqlx::PgConnection;
 use super::{failure::Result, text};
 use crate::codec;
 
-/// Sorted by key, so that two transactions that raise the same ones do not wait for one another.
+/// Sorted, so that two transactions that raise the same ones do not wait for one another.
 pub(super) async fn raise(conn: &mut PgConnection, alerts: &[&Alert]) -> Result<()> {
     let mut alerts = alerts.to_vec();
     alerts.sort_by_key(|alert| (&alert.key, alert.at));
     for alert in alerts {
         sqlx::query(
             "WITH news AS (
-                 INSERT INTO alert_key (key, raised_at) VALUES ($1, $2)
-                 ON CONFLICT (key) DO UPDATE SET raised_at = $2 WHERE alert_key.raised_at <= $4
-                 RETURNING key
+                 INSERT INTO alert_key (sha256, raised_at) VALUES (sha256(convert_to($1, 'UTF8')), $2)
+                 ON CONFLICT (sha256) DO UPDATE SET raised_at = $2 WHERE alert_key.raised_at <= $4
+                 RETURNING 1
              )
-             INSERT INTO alert (key, raised_at, body) SELECT key, $2, $3 FROM news",
+             INSERT INTO alert (key, raised_at, body) SELECT $1, $2, $3 FROM news",
         )
         .bind(text(&alert.key))
         .bind(alert.at.0)

@@ -65,14 +65,14 @@ pub(super) async fn read(
     let limit = i64::from(limit);
     let found = match recording {
         Some(id) => {
-            sqlx::query("SELECT * FROM audit WHERE recording = $1 ORDER BY seq DESC LIMIT $2")
+            sqlx::query("SELECT seq, at, actor, what, recording, details FROM audit WHERE recording = $1 ORDER BY seq DESC LIMIT $2")
                 .bind(id.to_string())
                 .bind(limit)
                 .fetch_all(conn)
                 .await?
         }
         None => {
-            sqlx::query("SELECT * FROM audit ORDER BY seq DESC LIMIT $1").bind(limit).fetch_all(conn).await?
+            sqlx::query("SELECT seq, at, actor, what, recording, details FROM audit ORDER BY seq DESC LIMIT $1").bind(limit).fetch_all(conn).await?
         }
     };
     Ok(found.iter().map(rows::audit).collect::<crate::Result<_>>()?)
