@@ -34,7 +34,10 @@ pub async fn run(config: &Config, command: &Policy) -> Result<Code> {
             check(config, &policy)
         }
         Policy::Show => {
-            let file = wire::policy(config, config.layout()?)?;
+            let file = match &config.fleet {
+                Some(_) => wire::policy_of(config, &wire::look(config).await?).await?,
+                None => wire::policy(config, config.layout()?)?,
+            };
             if config.json {
                 let object =
                     serde_json::json!({ "file": file.path, "hash": file.policy.hash(), "text": file.text });
