@@ -691,3 +691,41 @@ fn metrics_may_go_to_cloudwatch() {
     assert_eq!(jobs["_aws"]["CloudWatchMetrics"][0]["Namespace"], "videorec");
     assert_eq!((&jobs["what"], &jobs["outcome"]), (&json!("probe"), &json!("done")));
 }
+
+/// The policy may be an object. One that does not check changes nothing; a worker with another policy puts it in force for
+/// everything, and the one before decides nothing more.
+#[test]
+fn a_policy_in_a_bucket_is_put_in_force() {
+    let cloud = Cloud::new();
+    let put = |text: &str| {
+        let put = cloud
+            .s3
+            .put_object()
+            .bucket(&cloud.bucket)
+            .key("settings/policy.yaml")
+            .body(text.as_bytes().to_vec().into());
+        cloud.block_on(put.send()).expect("an object");
+    };
+    let url = format!("s3://{}/settings/policy.yaml", cloud.bucket);
+    put("version: 1\nrules:\n  - { name: wrong, match: all, convrt: [mp4-480p] }\n");
+    let mut refused = cloud.worker(&url, &[], &[]);
+    assert_eq!(refused.ended(Duration::from_secs(30)).and_then(|s| s.code()), Some(2), "{}", refused.log());
+    assert!(
+        refused.log().contains("policy.yaml:3:32") && refused.log().contains("convert"),
+        "{}",
+        refused.log()
+    );
+
+    put("version: 1\nrules:\n  - { name: first, match: all, tag: [first] }\n");
+    let old = cloud.worker(&url, &[], &[]);
+    cloud.upload_file("a.mp4", &media(&cloud, "a.mp4"));
+    cloud.until("a.mp4", |r| r["tags"] == json!(["first"]));
+    assert!(cloud.ok(&["policy", "show"]).contains("first"));
+    put("version: 1\nrules:\n  - { name: second, match: all, tag: [second] }\n");
+    let new = cloud.worker(&url, &[], &[]);
+    cloud.until("a.mp4", |r| r["tags"] == json!(["first", "second"]));
+    cloud.upload_file("b.mp4", &media(&cloud, "b.webm"));
+    cloud.until("b.mp4", |r| r["tags"] == json!(["second"]));
+    assert!(cloud.ok(&["policy", "show"]).contains("second"));
+    drop((old, new));
+}

@@ -153,7 +153,7 @@ impl Cloud {
         path
     }
 
-    /// Starts a worker; short leases, so that a dead one's work is taken over soon.
+    /// Starts a worker with this policy, a text or the URL of an object; short leases, so that a dead one's work is taken over soon.
     pub fn worker(&self, policy: &str, args: &[&str], env: &[(&str, &str)]) -> Worker {
         self.worker_saying(policy, args, env, Path::new("/dev/null"))
     }
@@ -162,8 +162,11 @@ impl Cloud {
     pub fn worker_saying(&self, policy: &str, args: &[&str], env: &[(&str, &str)], out: &Path) -> Worker {
         let log = self.home.path().join(format!("worker-{:x}.log", support::fastrand()));
         let file = fs::File::create(&log).expect("a log");
-        let policy = self.policy(policy);
-        let mut command = self.command(&["--policy", policy.to_str().expect("plain")]);
+        let policy = match policy.starts_with("s3://") {
+            true => policy.to_owned(),
+            false => self.policy(policy).display().to_string(),
+        };
+        let mut command = self.command(&["--policy", &policy]);
         command
             .args(["work", "--listen", "127.0.0.1:0", "--walk-every", "0"])
             .args(defaults(&[("--lease", "3"), ("--drain", "20")], args))
