@@ -16,6 +16,7 @@ use tracing::{debug, error, warn};
 
 use crate::{Library, events};
 
+const ROLE: &str = "relay";
 /// How often the leader looks when nothing wakes it: what another process's decision waits at most.
 const TICK: Duration = Duration::from_millis(250);
 /// How often the others ask whether they lead by now.
@@ -51,8 +52,24 @@ impl Relay {
         Self { library, bounds, lead_until: None, looked_for_lost: None, walked: None, quiet_until: None }
     }
 
-    /// Runs until `stop`.
+    /// Runs until `stop`, and makes room for the next one.
     pub(crate) async fn run(mut self, wake: &Notify, stop: CancellationToken) {
+        self.take_turns(wake, stop).await;
+        self.resign().await;
+    }
+
+    /// Another may lead at once.
+    async fn resign(&mut self) {
+        if self.lead_until.take().is_none() {
+            return;
+        }
+        let (library, now) = (&self.library, self.library.now());
+        if let Err(e) = library.catalog.lead(ROLE, &library.worker, now, Duration::ZERO).await {
+            debug!(error = %e, "the place is free when its time is over");
+        }
+    }
+
+    async fn take_turns(&mut self, wake: &Notify, stop: CancellationToken) {
         let mut failures = 0u32;
         loop {
             let pause = match self.turn().await {
@@ -93,7 +110,8 @@ impl Relay {
     /// Asked again only when half of the time is over: an idle leader writes nothing most of the time.
     async fn leads(&mut self) -> Result<bool> {
         if self.library.outdated.load(Ordering::SeqCst) {
-            // Whoever decides leads; the place is free when the time is over.
+            // Whoever decides leads.
+            self.resign().await;
             return Ok(false);
         }
         let now = self.library.now();
@@ -102,7 +120,7 @@ impl Relay {
         if self.lead_until.is_some_and(|until| now + term / 2 < until) {
             return Ok(true);
         }
-        let leads = self.library.catalog.lead("relay", &self.library.worker, now, term).await?;
+        let leads = self.library.catalog.lead(ROLE, &self.library.worker, now, term).await?;
         if leads != self.lead_until.is_some() {
             debug!(leads, "relay");
         }

@@ -193,6 +193,9 @@ pub async fn one_of_sixteen_leads(f: &Fixture) {
     assert!(!c.lead("sweep", "w99", later(89), TTL).await.unwrap());
     assert!(c.lead("sweep", "w99", later(90), TTL).await.unwrap());
     assert!(!c.lead("sweep", leader, later(91), TTL).await.unwrap());
+    // Who goes makes room at once.
+    assert!(c.lead("sweep", "w99", later(91), std::time::Duration::ZERO).await.unwrap());
+    assert!(c.lead("sweep", "w98", later(91), TTL).await.unwrap());
     c.recover(None, later(91)).await.unwrap();
     assert!(c.lead("sweep", leader, later(91), TTL).await.unwrap());
 }
