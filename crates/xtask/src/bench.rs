@@ -1,9 +1,13 @@
 //! Paired measurements, interleaved, against the peer in the same run; medians and ratios. Never a test: what a
 //! machine does today is not a property of the code.
 
+mod fleet;
 mod ingest;
+mod ledger;
+mod load;
 mod memory;
 mod transcode;
+mod wire;
 mod work;
 
 use std::time::Duration;
@@ -14,30 +18,60 @@ use crate::{
 };
 
 /// Its name, what it measures, and how.
-type Bench = (&'static str, &'static str, fn() -> Result<(), String>);
+type Bench = (&'static str, &'static str, fn(Size) -> Result<(), String>);
 
 const BENCHES: &[Bench] = &[
+    ("transcode", "5 min 720p through the system against bare ffmpeg with the same arguments", |_| {
+        transcode::encode()
+    }),
+    ("remux", "the copy path against encoding the same file", |_| transcode::remux()),
+    ("ingest", "10,000 small files up to the catalog", |_| ingest::many()),
+    ("memory", "resident memory: idle, and while a 2 GiB file comes in", |_| memory::all()),
+    ("fleet-dispatch", "a worker's messages a second against boto3 loops and Celery", fleet::dispatch::run),
+    ("fleet-copy", "verified copies on one server against s5cmd and rclone", fleet::copy::run),
+    ("fleet-idle", "an idle worker's memory, and how soon it asks for work", fleet::idle::run),
+    ("fleet-remux", "the copy path from bucket to bucket against a boto3 worker", fleet::remux::run),
     (
-        "transcode",
-        "5 min 720p through the system against bare ffmpeg with the same arguments",
-        transcode::encode,
+        "fleet-transcode",
+        "5 min 720p from bucket to bucket against bare ffmpeg and boto3",
+        fleet::transcode::run,
     ),
-    ("remux", "the copy path against encoding the same file", transcode::remux),
-    ("ingest", "10,000 small files up to the catalog", ingest::many),
-    ("memory", "resident memory: idle, and while a 2 GiB file comes in", memory::all),
 ];
 
-pub fn run(names: &[String]) -> Result<(), String> {
-    if let Some(unknown) = names.iter().find(|n| !BENCHES.iter().any(|(name, ..)| name == n)) {
-        let known: Vec<_> = BENCHES.iter().map(|(name, what, _)| format!("  {name:<10} {what}")).collect();
+/// How much a bench of the fleet does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Full,
+    /// As little as shows that the bench itself works.
+    Small,
+}
+
+impl Size {
+    fn of<T>(self, full: T, small: T) -> T {
+        match self {
+            Self::Full => full,
+            Self::Small => small,
+        }
+    }
+}
+
+pub fn run(args: &[String]) -> Result<(), String> {
+    let small = args.iter().any(|a| a == "--small");
+    let names: Vec<_> = args.iter().filter(|a| *a != "--small").collect();
+    if let Some(unknown) = names.iter().find(|n| !BENCHES.iter().any(|(name, ..)| name == *n)) {
+        let known: Vec<_> = BENCHES.iter().map(|(name, what, _)| format!("  {name:<15} {what}")).collect();
         return Err(format!("`{unknown}` is not a bench\n{}", known.join("\n")));
     }
     setup::ffmpeg()?;
-    execute(&mut cargo(&["build", "--locked", "--release", "--package", "app"]))?;
+    // One build for all, and the one that ships: with the cloud's SDKs.
+    execute(&mut cargo(&["build", "--locked", "--release", "--package", "app", "--features", "cloud"]))?;
+    if small {
+        println!("\nSmall: shows that the fleet's benches work. Their numbers mean nothing.");
+    }
     for (name, what, bench) in BENCHES {
         if names.is_empty() || names.iter().any(|n| n == name) {
             println!("\n## {name}: {what}");
-            bench()?;
+            bench(if small { Size::Small } else { Size::Full })?;
         }
     }
     Ok(())

@@ -5,6 +5,7 @@
     reason = "xtask drives cargo and package managers; it is not part of the product"
 )]
 
+mod around;
 mod bench;
 mod ci;
 mod demo;

@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use super::{ratio, report, work};
+use super::{ledger, ratio, report, work};
 
 /// Interleaved pairs: A B A B A B.
 const PAIRS: usize = 3;
-const SECONDS: u32 = 300;
+pub const SECONDS: u32 = 300;
 /// Shorter where only a large ratio is asked for.
 const REMUX_SECONDS: u32 = 100;
 
@@ -29,11 +29,7 @@ rules:
 pub fn encode() -> Result<(), String> {
     let folder = work::folder("transcode")?;
     let source = folder.join("source.webm");
-    make(
-        &source,
-        SECONDS,
-        &["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "12", "-b:v", "1500k", "-c:a", "libopus"],
-    )?;
+    make_browsers(&source, SECONDS)?;
     let arguments = arguments_of(&folder, &source)?;
     println!("ffmpeg {}", arguments.join(" "));
     let (mut system, mut bare) = (Vec::new(), Vec::new());
@@ -51,10 +47,7 @@ pub fn encode() -> Result<(), String> {
 pub fn remux() -> Result<(), String> {
     let folder = work::folder("remux")?;
     let source = folder.join("source.mp4");
-    // Below the preset's highest rate: nothing but the copy path's own conditions decides.
-    let rate = ["-b:v", "2500k", "-maxrate", "3500k", "-bufsize", "5000k"];
-    let video = ["-g", "60", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac"];
-    make(&source, REMUX_SECONDS, &[&video[..], &rate].concat())?;
+    make_cameras(&source, REMUX_SECONDS)?;
     let (mut copied, mut encoded) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {
         copied.push(conversion(&folder, ENCODE, &source)?);
@@ -64,6 +57,20 @@ pub fn remux() -> Result<(), String> {
     let encoded = report("encoding, the job alone", &encoded);
     ratio("encoding / copy path", encoded / copied, ">= 20", encoded / copied >= 20.0);
     Ok(())
+}
+
+/// As a browser records: it has to be encoded.
+pub fn make_browsers(file: &Path, seconds: u32) -> Result<(), String> {
+    let video = ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "12", "-b:v", "1500k"];
+    make(file, seconds, &[&video[..], &["-c:a", "libopus"]].concat())
+}
+
+/// As a camera records, in the target's shape and below its highest rate: nothing but the copy path's own conditions
+/// decides.
+pub fn make_cameras(file: &Path, seconds: u32) -> Result<(), String> {
+    let rate = ["-b:v", "2500k", "-maxrate", "3500k", "-bufsize", "5000k"];
+    let video = ["-g", "60", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac"];
+    make(file, seconds, &[&video[..], &rate].concat())
 }
 
 fn make(file: &Path, seconds: u32, options: &[&str]) -> Result<(), String> {
@@ -90,17 +97,9 @@ fn conversion(folder: &Path, policy: &str, source: &Path) -> Result<Duration, St
     through_the_system(folder, policy, source)?;
     let mut command = work::videorec(&folder.join("library"), &["--json", "jobs"]);
     let output = command.stdout(Stdio::piped()).output().map_err(|e| e.to_string())?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let job = text.lines().find(|l| l.contains(r#""do":"convert""#)).ok_or("no conversion in the ledger")?;
-    let seconds = |field: &str| -> Option<f64> {
-        let time = job.split(&format!(r#""{field}":""#)).nth(1)?.split('"').next()?;
-        // RFC 3339 in UTC; a bench does not run over midnight twice.
-        let clock = time.split('T').nth(1)?.trim_end_matches('Z');
-        clock.split(':').try_fold(0.0, |sum, part| Some(sum * 60.0 + part.parse::<f64>().ok()?))
-    };
-    let (from, to) =
-        seconds("run_after").zip(seconds("finished_at")).ok_or("the ledger's times are not readable")?;
-    Ok(Duration::from_secs_f64((to - from).rem_euclid(86_400.0)))
+    let jobs = ledger::Job::all(&String::from_utf8_lossy(&output.stdout));
+    let conversions: Vec<_> = jobs.into_iter().filter(|j| j.has(r#""do":"convert""#)).collect();
+    ledger::span(&conversions)
 }
 
 /// The arguments of the system's encoding call, from its own log.
@@ -109,16 +108,21 @@ fn arguments_of(folder: &Path, source: &Path) -> Result<Vec<String>, String> {
     let mut command = work::videorec(&library, &["ingest", &source.display().to_string()]);
     command.env("VIDEOREC_LOG", "media=debug").env("NO_COLOR", "1").stderr(Stdio::piped());
     let output = command.output().map_err(|e| e.to_string())?;
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    arguments_in(&String::from_utf8_lossy(&output.stderr), "libx264")
+}
+
+/// The arguments of the one call in a log of `media=debug` that has this among them.
+pub fn arguments_in(log: &str, word: &str) -> Result<Vec<String>, String> {
     let list = |line: &str| Some(line.split_once("args=[\"")?.1.rsplit_once("\"]")?.0.to_owned());
-    let lists: Vec<String> = log.lines().filter_map(list).filter(|l| l.contains("libx264")).collect();
+    let lists: Vec<String> = log.lines().filter_map(list).filter(|l| l.contains(word)).collect();
     match lists.as_slice() {
         [one] => Ok(one.split("\", \"").map(str::to_owned).collect()),
-        other => Err(format!("{} encoding calls in the log instead of one\n{log}", other.len())),
+        other => Err(format!("{} calls with {word} in the log instead of one\n{log}", other.len())),
     }
 }
 
-fn alone(folder: &Path, source: &Path, arguments: &[String]) -> Result<Duration, String> {
+/// The same call without us: from disk to disk, in a folder `bare`.
+pub fn alone(folder: &Path, source: &Path, arguments: &[String]) -> Result<Duration, String> {
     let work: PathBuf = folder.join("bare");
     let _ = fs::remove_dir_all(&work);
     fs::create_dir_all(&work)
