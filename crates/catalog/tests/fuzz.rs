@@ -1,5 +1,7 @@
 //! User text never breaks the search: any string is a query or a mistake with a place, and every query runs.
 
+mod support;
+
 use catalog::{Catalog, Query, Sqlite, contract};
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
@@ -39,8 +41,18 @@ fn any_text(runtime: &Runtime, catalogs: &[&dyn Catalog]) {
             it
         })
         .collect();
+    let ready: Vec<_> = batch
+        .iter()
+        .step_by(4)
+        .map(|it| {
+            let mut settle = support::asking_for(vec![], it.id, 1);
+            settle.decision.state = domain::State::Ready;
+            settle
+        })
+        .collect();
     for catalog in catalogs {
         runtime.block_on(catalog.accept(&batch, contract::T0)).unwrap();
+        runtime.block_on(catalog.settle(&ready, "p", contract::T0)).unwrap();
     }
     let search = |query: &Query| {
         let found = catalogs.iter().map(|catalog| runtime.block_on(catalog.search(query, 3, None)));
@@ -52,6 +64,7 @@ fn any_text(runtime: &Runtime, catalogs: &[&dyn Catalog]) {
     let piece = prop_oneof![
         3 => r#"[-"*:,()^{}+'\\!&|<> ]{1,4}"#,
         2 => "(OR|AND|NOT|NEAR|tag|kind|state|type|name|title|marks|all|session|ready|video)",
+        2 => "( OR |state:accepted|-state:accepted|state:ready|tag:x|-tag:y|-kind:track| )",
         1 => r"\PC{0,6}",
         1 => any::<String>(),
         3 => "[a-e01\u{0}\u{300}\u{1f600}\u{e9}日]{1,5}",

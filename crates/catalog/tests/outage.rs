@@ -358,3 +358,23 @@ async fn a_line_that_goes_silent_is_given_up() {
         assert!(job.is_whole(&line.direct, "accept").await);
     }
 }
+
+/// A connection that was closed while it rested is replaced before anything is said on it: a claim, which is said only
+/// once, does not fail because of it.
+#[tokio::test]
+async fn a_rested_connection_is_asked_before_it_is_used() {
+    let line = Line::new().await;
+    let catalog = line.through().await;
+    let job = Job::new("rested");
+    for call in ["accept", "settle"] {
+        job.call(&catalog, call).await.unwrap();
+    }
+    // Back in the pool, and then closed.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    line.mend().await;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    let connections = line.proxy.connections();
+    job.call(&catalog, "claim").await.unwrap();
+    assert!(job.claim.borrow().is_some());
+    assert_eq!(line.proxy.connections(), connections + 1, "the first one was gone");
+}

@@ -125,9 +125,9 @@ macro_rules! change {
 
 impl Postgres {
     /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=require` (PostgreSQL 13 or newer, directly or
-    /// through a pooler that keeps sessions), and makes the tables if there are
-    /// none or brings them up to date. A database that a newer binary has written is refused
-    /// ([`Kind::Newer`](crate::Kind::Newer)), another program's too ([`Kind::Access`](crate::Kind::Access)).
+    /// through a pooler that keeps sessions), and makes the tables if there are none or brings them up to date. A
+    /// database that a newer binary has written is refused ([`Kind::Newer`](crate::Kind::Newer)), another program's
+    /// too ([`Kind::Access`](crate::Kind::Access)).
     ///
     /// The URL may hold a password: nothing of it is ever shown.
     pub async fn connect(url: &str, options: &Options) -> Result<Self> {

@@ -91,17 +91,13 @@ impl Statement {
                 "SELECT {columns} FROM recording r WHERE {source} ORDER BY r.rid DESC LIMIT $2"
             )];
         }
-        let mut next = 3;
-        let mut matches = "true".to_owned();
-        if self.expression.is_some() {
-            matches = "s.words @@ $3::tsquery".to_owned();
-            next += 1;
-        }
+        let matches = "s.words @@ $3::tsquery";
+        let first = if self.expression.is_some() { 4 } else { 3 };
         let mut conditions = String::new();
         if !every_state {
             conditions += &format!(" AND r.state IN ({})", listed(&self.states));
         }
-        for (states, _) in &self.mixed {
+        for (next, (states, _)) in (first..).zip(&self.mixed) {
             // In none of the states: then it is only the text.
             let state = if states.is_empty() {
                 String::new()
@@ -109,7 +105,13 @@ impl Statement {
                 format!("r.state IN ({}) OR ", listed(states))
             };
             conditions += &format!(" AND ({state}s.words @@ ${next}::tsquery)");
-            next += 1;
+        }
+        if self.expression.is_none() {
+            // Half of it is no question for the index: a walk from the newest until a page is full.
+            return vec![format!(
+                "SELECT {columns} FROM search s JOIN recording r ON r.rid = s.rid WHERE s.rid < $1{conditions}
+                 ORDER BY s.rid DESC LIMIT $2"
+            )];
         }
         let newest = format!(
             "WITH s AS MATERIALIZED (
@@ -118,8 +120,9 @@ impl Statement {
              ORDER BY r.rid DESC LIMIT $2"
         );
         // Apart from the order and the limit, or the planner would walk from the newest after all.
+        let words = if self.mixed.is_empty() { "" } else { ", s.words" };
         let all = format!(
-            "WITH s AS MATERIALIZED (SELECT s.rid, s.words FROM search s WHERE {matches} AND s.rid < $1)
+            "WITH s AS MATERIALIZED (SELECT s.rid{words} FROM search s WHERE {matches} AND s.rid < $1)
              SELECT {columns} FROM s JOIN recording r ON r.rid = s.rid WHERE true{conditions}
              ORDER BY r.rid DESC LIMIT $2"
         );

@@ -45,11 +45,11 @@ pub(super) async fn settle(
             let details = details::decided(before, &it.decision);
             changes.story.push(audit::Entry { recording: id.clone(), what: "state", details });
             // A session may be waiting for its track to get anywhere.
-            if let Some(session) = itself.session.clone() {
-                if let Some(session) = standing.get_mut(&session) {
-                    session.revision += 1;
-                }
-                changes.woken.insert(session);
+            if let Some(session) = itself.session.clone()
+                && changes.woken.insert(session.clone())
+                && let Some(session) = standing.get_mut(&session)
+            {
+                session.revision += 1;
             }
         }
         changes.of.insert(id);

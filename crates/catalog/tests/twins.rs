@@ -1,0 +1,332 @@
+//! PostgreSQL answers as SQLite does, whatever is done in whichever order: one writer at a time is the one definition
+//! of what is right.
+#![cfg(feature = "postgres")]
+
+mod support;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use catalog::{
+    Accepted, Catalog, Claim, Known, Next, Postgres, Retry, Settle, Settled, Sqlite,
+    contract::{self, T0, recording},
+    postgres::Options,
+};
+use domain::{
+    Action, Alert, Copy, Facts, Failure, JobSpec, Kind, Lane, NewRecording, Outcome, Progress, Recording,
+    RecordingId, Rendition, RenditionFile, Role, Severity, State, Timestamp, Track,
+};
+use proptest::prelude::*;
+use support::{TTL, job_of};
+
+/// Few names, so that they meet; a letter's number is the way to write them down.
+const NAMES: [&str; 7] = ["a.mp4", "b.mp4", "c.mp4", "s1.json", "s2.json", "s3.json", "d.mp4"];
+const WORKERS: [&str; 2] = ["up-1", "ingest-1"];
+
+/// What is done, as four numbers that each step reads in its own way.
+type Step = (u8, u8, u8, u8);
+
+#[test]
+fn whatever_is_done_both_say_the_same() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut config = ProptestConfig::with_cases(50);
+    (config.failure_persistence, config.max_shrink_iters) = (None, 300);
+    proptest!(config, |(steps in prop::collection::vec(any::<Step>(), 20..100))| {
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let sqlite = Sqlite::open(&folder.path().join("c.sqlite")).await.unwrap();
+            let url = testbed::Postgres::shared().database();
+            let options = Options { connections: 2, ..Options::default() };
+            let postgres = Postgres::connect(&url, &options).await.unwrap();
+            let (mut one, mut two) = (Side::new(&sqlite), Side::new(&postgres));
+            for (n, step) in steps.iter().enumerate() {
+                let now = T0 + Duration::from_secs(20 * n as u64);
+                let (a, b) = (one.take(*step, now).await, two.take(*step, now).await);
+                prop_assert_eq!(a, b, "step {} {:?}", n, step);
+            }
+            let end = T0 + Duration::from_secs(20 * steps.len() as u64);
+            let (a, b) = (one.stands(end).await, two.stands(end).await);
+            prop_assert_eq!(a, b);
+            sqlite.close().await;
+            postgres.close().await;
+            Ok(())
+        })?;
+    });
+}
+
+/// One catalog, and what its worker has in hand.
+struct Side<'a> {
+    catalog: &'a dyn Catalog,
+    claims: Vec<Claim>,
+}
+
+/// What a step answers, without what each database counts in its own way.
+#[derive(Debug, PartialEq)]
+enum Said {
+    Accepted(Vec<Accepted>),
+    Settled(Vec<Settled>),
+    Claimed(Option<Claim>),
+    Jobs(Vec<domain::JobId>),
+    Number(u64),
+    Yes(bool),
+    Nothing,
+    Refused(catalog::Kind),
+}
+
+#[derive(Debug, PartialEq)]
+struct Standing {
+    facts: Vec<Option<Facts>>,
+    jobs: Vec<domain::Job>,
+    audit: Vec<(Timestamp, String, String, Option<RecordingId>, serde_json::Value)>,
+    counts: catalog::Counts,
+    usage: domain::Usage,
+    to_decide: Vec<RecordingId>,
+    alerts: BTreeSet<String>,
+    known: Vec<Option<Known>>,
+    found: Vec<BTreeSet<RecordingId>>,
+}
+
+/// Next week other recordings come under the same names.
+fn id_of(n: u8) -> RecordingId {
+    let week = [n / 7 % 2];
+    RecordingId::derive(&[NAMES[usize::from(n) % NAMES.len()].as_bytes(), &week])
+}
+
+fn new(n: u8, how: u8, now: Timestamp) -> NewRecording {
+    let id = id_of(n);
+    let n = usize::from(n) % NAMES.len();
+    let mut it = NewRecording { id, ..recording(NAMES[n]) };
+    it.version = format!("v{}", how % 3);
+    it.digest = domain::Digest { size: 100 * u64::from(how % 5), ..it.digest };
+    it.digest.sha256 = contract::sha256(&format!("{n}{}", how % 3));
+    // Events may be late.
+    it.accepted_at = if how & 8 == 0 { now } else { T0 };
+    it.recorded_at = (how & 16 != 0).then_some(Timestamp(T0.0 - i64::from(how) * 1_000));
+    it.tags = if how & 32 == 0 { BTreeSet::new() } else { [format!("tag{}", how % 2)].into() };
+    it.store = ["library", "second"][usize::from(how & 64 != 0)].into();
+    it.title = ["Weekly call", "Ana's talk"][usize::from(how & 1)].into();
+    if NAMES[n].ends_with("json") {
+        it.kind = Kind::Session;
+        it.tracks = (0..4)
+            .filter(|bit| how >> bit & 1 == 1)
+            .map(|bit| Track {
+                name: NAMES[[0, 1, 2, 6][bit]].into(),
+                participant: format!("Person {}", how % 4),
+                offset_ms: u64::from(how),
+                leave_ms: (how & 2 != 0).then_some(7),
+            })
+            .collect();
+    } else if how.is_multiple_of(11) {
+        (it.kind, it.session) = (Kind::Track, Some(id_of(4)));
+    }
+    it
+}
+
+fn jobs_of(it: &Recording, which: u8) -> Vec<JobSpec> {
+    let actions = [
+        Action::Probe,
+        Action::Backup { store: "replica".into() },
+        Action::Backup { store: "outputs".into() },
+        Action::Tag { add: ["tag1".to_owned()].into() },
+    ];
+    let asked = actions.into_iter().enumerate().filter(|(bit, _)| which >> bit & 1 == 1);
+    let lane = if which & 16 == 0 { Lane::Bulk } else { Lane::Interactive };
+    asked.map(|(_, action)| JobSpec { lane, ..job_of(it.id, &it.version, action) }).collect()
+}
+
+fn alert(key: u8, at: Timestamp) -> Alert {
+    Alert {
+        key: format!("news {}", key % 3),
+        severity: Severity::Info,
+        service: "convert".into(),
+        subject: format!("{at}"),
+        cause: String::new(),
+        next: String::new(),
+        recording: None,
+        at,
+    }
+}
+
+fn outcome_of(spec: &JobSpec, how: u8) -> Outcome {
+    let digest = domain::Digest { size: 10 + u64::from(how), ..recording("made").digest };
+    match &spec.action {
+        Action::Probe => support::probed(),
+        Action::Tag { add } => Outcome::Tagged { tags: add.clone() },
+        Action::Backup { store } if store == "outputs" => Outcome::Rendered {
+            rendition: Rendition {
+                // Now and then somebody else's: that is refused as a whole.
+                recording: if how.is_multiple_of(7) { id_of(how) } else { spec.recording },
+                name: format!("mp4-{}", how % 2),
+                job: spec.id,
+                files: (0..how % 3)
+                    .map(|n| RenditionFile {
+                        role: Role::Media,
+                        store: ["outputs", "library"][usize::from(n)].into(),
+                        key: "k".into(),
+                        digest: domain::Digest {
+                            sha256: contract::sha256(&format!("made {n}{}", how % 4)),
+                            ..digest
+                        },
+                    })
+                    .collect(),
+                facts: None,
+                choices: Vec::new(),
+                partial: None,
+                made_at: T0,
+            },
+        },
+        _ => Outcome::Copied {
+            copy: Copy {
+                recording: spec.recording,
+                store: "replica".into(),
+                key: "copy".into(),
+                version: spec.version.clone(),
+                digest,
+                verified_at: T0,
+            },
+        },
+    }
+}
+
+fn without_revision(mut it: Recording) -> Recording {
+    it.revision = 0;
+    it
+}
+
+impl<'a> Side<'a> {
+    fn new(catalog: &'a dyn Catalog) -> Self {
+        Self { catalog, claims: Vec::new() }
+    }
+
+    async fn take(&mut self, (step, a, b, c): Step, now: Timestamp) -> Said {
+        let catalog = self.catalog;
+        let done = |result: catalog::Result<()>| result.map(|()| Said::Nothing);
+        let said = match step % 16 {
+            0..=3 => {
+                let batch: Vec<_> =
+                    (0..=c % 4).map(|n| new(a.wrapping_add(n), b.wrapping_mul(n + 1), now)).collect();
+                catalog.accept(&batch, now).await.map(|mut accepted| {
+                    accepted.iter_mut().for_each(|it| it.recording.revision = 0);
+                    Said::Accepted(accepted)
+                })
+            }
+            4..=6 => {
+                let mut batch = Vec::new();
+                // The same one twice now and then.
+                for n in 0..=b % 4 {
+                    let id = id_of(a.wrapping_add(n % 3));
+                    let Some(it) = catalog.get(id).await.unwrap() else { continue };
+                    let how = c.rotate_left(u32::from(n));
+                    let decision = domain::Decision {
+                        jobs: jobs_of(&it, how),
+                        waits: Vec::new(),
+                        state: State::ALL[usize::from(how) % State::ALL.len()],
+                        reason: ["", "because"][usize::from(how & 1)].into(),
+                        due_at: (how & 2 != 0).then_some(now + Duration::from_secs(u64::from(how))),
+                    };
+                    let revision = if how.is_multiple_of(13) { it.revision - 1 } else { it.revision };
+                    let alert = (how.is_multiple_of(5)).then(|| alert(how, now));
+                    batch.push(Settle { id, revision, decision, alert });
+                }
+                let policy = if c.is_multiple_of(17) { "another" } else { "p" };
+                catalog.settle(&batch, policy, now).await.map(Said::Settled)
+            }
+            7 | 8 => {
+                let jobs = catalog.jobs(&Default::default(), 99).await.unwrap();
+                let Some(job) = jobs.get(usize::from(a) % jobs.len().max(1)) else { return Said::Nothing };
+                let worker = WORKERS[usize::from(b) % 2];
+                let claim = catalog.claim(job.spec.id, worker, now, TTL).await;
+                self.claims.extend(claim.as_ref().ok().cloned().flatten());
+                claim.map(Said::Claimed)
+            }
+            9..=12 => {
+                let Some(claim) = self.claims.get(usize::from(a) % self.claims.len().max(1)).cloned() else {
+                    return Said::Nothing;
+                };
+                match b % 8 {
+                    0..=3 => done(catalog.record(&claim, &outcome_of(&claim.job.spec, c), now).await),
+                    4 => done(catalog.fail(&claim, &Failure::permanent("no"), Next::Park, now).await),
+                    5 => {
+                        let next = Next::Retry { at: now + Duration::from_secs(u64::from(c)) };
+                        done(catalog.fail(&claim, &Failure::temporary("not yet"), next, now).await)
+                    }
+                    6 => done(catalog.release(&claim, now).await),
+                    _ => {
+                        let progress = (c & 1 == 0).then_some(Progress {
+                            permille: 7,
+                            speed_percent: None,
+                            eta_ms: None,
+                        });
+                        done(catalog.renew(&claim, now, TTL, progress).await)
+                    }
+                }
+            }
+            13 => {
+                let which = match a % 3 {
+                    0 => Retry::AllParked,
+                    1 => Retry::Recording(id_of(b)),
+                    _ => match self.claims.first() {
+                        Some(claim) => Retry::Job(claim.job.spec.id),
+                        None => Retry::AllParked,
+                    },
+                };
+                catalog.retry(which, now).await.map(Said::Number)
+            }
+            14 => {
+                let lost = (b & 1 == 0).then_some(Timestamp(now.0 - i64::from(c) * 1_000));
+                catalog
+                    .offer(Lane::ALL[usize::from(a) % 2], now, u32::from(b % 5), lost)
+                    .await
+                    .map(Said::Jobs)
+            }
+            _ => match a % 6 {
+                0 => catalog.recover(Some("up-"), now).await.map(Said::Number),
+                1 => catalog.recover(None, now).await.map(Said::Number),
+                2 => catalog.policy_in_force(["p", "another"][usize::from(b) % 2], now).await.map(Said::Yes),
+                3 => catalog.lead("sweep", WORKERS[usize::from(b) % 2], now, TTL).await.map(Said::Yes),
+                4 => done(catalog.raise(&[alert(b, now), alert(c, now)]).await),
+                _ => done(catalog.note(id_of(b), "w", "seen", serde_json::json!({ "n": c }), now).await),
+            },
+        };
+        said.unwrap_or_else(|error| Said::Refused(error.kind()))
+    }
+
+    async fn stands(&self, now: Timestamp) -> Standing {
+        let catalog = self.catalog;
+        let mut facts = Vec::new();
+        let mut known = Vec::new();
+        for n in 0..2 * NAMES.len() as u8 {
+            let found = catalog.facts(id_of(n)).await.unwrap();
+            facts.push(found.map(|mut facts| {
+                facts.recording = without_revision(facts.recording);
+                for track in &mut facts.tracks {
+                    track.recording = track.recording.take().map(without_revision);
+                }
+                facts
+            }));
+            known.push(catalog.by_digest(&contract::sha256(&format!("{n}1"))).await.unwrap());
+            known.push(catalog.by_digest(&contract::sha256(&format!("made 0{n}"))).await.unwrap());
+        }
+        let audit = catalog.audit(None, 9_999).await.unwrap();
+        let mut found = Vec::new();
+        for query in
+            ["", "call", "person 1", "tag:tag1 -kind:session", "state:ready,failed", "talk OR state:accepted"]
+        {
+            let page = catalog.search(&query.parse().unwrap(), 99, None).await.unwrap();
+            // A minute is not worth moving a row for.
+            let minute = Duration::from_secs(60);
+            assert!(page.hits.is_sorted_by(|a, b| a.dated() + minute >= b.dated()), "{:?}", page.hits);
+            found.push(page.hits.into_iter().map(|r| r.id).collect());
+        }
+        Standing {
+            facts,
+            jobs: catalog.jobs(&Default::default(), 9_999).await.unwrap(),
+            audit: audit.into_iter().map(|e| (e.at, e.actor, e.what, e.recording, e.details)).collect(),
+            counts: catalog.counts().await.unwrap(),
+            usage: catalog.usage().await.unwrap(),
+            to_decide: catalog.to_decide(now, None, 99).await.unwrap(),
+            alerts: catalog.unsent(99).await.unwrap().into_iter().map(|(_, a)| format!("{a:?}")).collect(),
+            known,
+            found,
+        }
+    }
+}
