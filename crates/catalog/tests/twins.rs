@@ -64,7 +64,7 @@ struct Side<'a> {
 enum Said {
     Accepted(Vec<Accepted>),
     Settled(Vec<Settled>),
-    Claimed(Option<Claim>),
+    Claimed(Option<Box<Claim>>),
     Jobs(Vec<domain::JobId>),
     Number(u64),
     Yes(bool),
@@ -236,7 +236,7 @@ impl<'a> Side<'a> {
                 let worker = WORKERS[usize::from(b) % 2];
                 let claim = catalog.claim(job.spec.id, worker, now, TTL).await;
                 self.claims.extend(claim.as_ref().ok().cloned().flatten());
-                claim.map(Said::Claimed)
+                claim.map(|claim| Said::Claimed(claim.map(Box::new)))
             }
             9..=12 => {
                 let Some(claim) = self.claims.get(usize::from(a) % self.claims.len().max(1)).cloned() else {
