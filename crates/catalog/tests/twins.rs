@@ -4,7 +4,10 @@
 
 mod support;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use catalog::{
     Accepted, Catalog, Claim, Known, Next, Postgres, Retry, Settle, Settled, Sqlite,
@@ -80,6 +83,7 @@ struct Standing {
     counts: catalog::Counts,
     usage: domain::Usage,
     to_decide: Vec<RecordingId>,
+    waiting: BTreeMap<Lane, Timestamp>,
     alerts: BTreeSet<String>,
     known: Vec<Option<Known>>,
     found: Vec<BTreeSet<RecordingId>>,
@@ -324,6 +328,7 @@ impl<'a> Side<'a> {
             counts: catalog.counts().await.unwrap(),
             usage: catalog.usage().await.unwrap(),
             to_decide: catalog.to_decide(now, None, 99).await.unwrap(),
+            waiting: catalog.waiting_since(now).await.unwrap(),
             alerts: catalog.unsent(99).await.unwrap().into_iter().map(|(_, a)| format!("{a:?}")).collect(),
             known,
             found,
