@@ -7,7 +7,10 @@ use catalog::{Claim, Next};
 use domain::{Cost, Failure, JobId, JobState, Lane, Outcome, RecordingId};
 use futures::FutureExt as _;
 use queue::Message;
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinHandle,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
@@ -215,20 +218,45 @@ impl Runner {
     }
 
     /// One lane's dispatcher: receives, claims, waits for room, starts. While there is room at once it takes more
-    /// messages at a time; when there is none it keeps only the one it waits with, so that others get the rest.
+    /// messages at a time, and asks for the next ones meanwhile; when there is none it keeps only the one it waits with,
+    /// so that others get the rest.
     async fn dispatch(&self, lane: Lane, stop: CancellationToken) {
         let mut most = 1;
+        let mut asked: Option<JoinHandle<Vec<Message>>> = None;
         while !stop.is_cancelled() {
-            let mut messages: VecDeque<Message> = self.receive(lane.into(), most, &stop).await.into();
+            let mut messages: VecDeque<Message> = match asked.take() {
+                Some(asked) => asked.await.unwrap_or_default().into(),
+                None => self.receive(lane.into(), most, &stop).await.into(),
+            };
             most = (most * 2).min(queue::MAX_RECEIVE);
+            // Where so many came there are more.
+            if messages.len() == queue::MAX_RECEIVE {
+                let (runner, stop) = (self.clone(), stop.clone());
+                asked = Some(tokio::spawn(async move { runner.receive(lane.into(), most, &stop).await }));
+            }
             while let Some(message) = messages.pop_front() {
                 match self.start(lane, message, &mut messages, &stop).await {
                     Ok(Room::AtOnce) => {}
-                    Ok(Room::After) => most = 1,
+                    Ok(Room::After) => {
+                        most = 1;
+                        self.leave(asked.take());
+                    }
                     Err(e) => error!(error = format!("{e:#}"), "message left for later"),
                 }
             }
         }
+        self.leave(asked);
+    }
+
+    /// What was asked for and is not wanted any more goes back as soon as it comes.
+    fn leave(&self, asked: Option<JoinHandle<Vec<Message>>>) {
+        let Some(asked) = asked else { return };
+        let runner = self.clone();
+        self.tasks.spawn(async move {
+            for message in asked.await.unwrap_or_default() {
+                runner.give_back(&message).await;
+            }
+        });
     }
 
     /// `others` came with the same receive and are given back when this one has to wait.
