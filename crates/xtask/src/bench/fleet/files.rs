@@ -1,7 +1,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -15,6 +15,7 @@ const VERSION: &str = "0.14.1";
 /// nothing above 8 MiB that is sent as to S3 arrives there. It keeps no versions and tells nobody of objects.
 pub struct Files {
     process: Child,
+    root: PathBuf,
     pub address: SocketAddr,
 }
 
@@ -38,7 +39,7 @@ impl Files {
         command.args(["--access-key", "test", "--secret-key", "test"]).arg(&root);
         let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let process = started.map_err(|e| format!("s3s-fs did not start: {e}"))?;
-        let this = Self { process, address };
+        let this = Self { process, root, address };
         super::wait("s3s-fs to answer", Duration::from_millis(20), || {
             Ok(TcpStream::connect(address).is_ok())
         })?;
@@ -54,5 +55,6 @@ impl Drop for Files {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.root);
     }
 }

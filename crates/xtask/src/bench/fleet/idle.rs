@@ -39,14 +39,14 @@ pub fn run(size: Size) -> Result<(), String> {
 
 /// From exec to the first message that is asked for, as the tap sees it come.
 fn start(fleet: &mut Fleet, tap: &Tap) -> Result<Duration, String> {
-    // Those before have to be gone, or their last polls are in the way.
     let mut worker = fleet.prepared(NOTHING)?;
     worker.command.env("AWS_ENDPOINT_URL", format!("http://{}", tap.address));
     let began = Instant::now();
     let worker = worker.start()?;
     let seen = tap.seen.recv_timeout(Duration::from_secs(30));
     let seen = seen.map_err(|_| format!("no receive within 30 s; see {}", worker.log.display()))?;
-    fleet.end(worker)?;
+    // Killed: it has no message that could be lost, and its end would take as long as its polls.
+    drop(worker);
     Ok(seen - began)
 }
 

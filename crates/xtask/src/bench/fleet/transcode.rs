@@ -7,8 +7,7 @@ use crate::bench::{Size, ledger, ratio, report, transcode};
 pub fn run(size: Size) -> Result<(), String> {
     let (seconds, rounds) = size.of((transcode::SECONDS, 2), (10, 1));
     let mut fleet = Fleet::start("fleet-transcode", Objects::Files)?;
-    let source = fleet.home.join(format!("source-{seconds}.webm"));
-    transcode::make_browsers(&source, seconds)?;
+    let source = transcode::browsers(seconds)?;
     fleet.peer.ask(&["upload", &source.display().to_string(), "inbox/source.webm"])?;
     fleet.accept(1)?;
 
