@@ -10,12 +10,17 @@ use crate::Limits;
 /// Memory and disk are counted in steps of 16 MiB: a semaphore's permits are a small number.
 const STEP: u64 = 16 << 20;
 
+/// Jobs without a thread of their own at once: enough to keep a distant store busy, few enough to leave it to others too.
+const WAITING: usize = 16;
+
 /// What there is to share out.
 #[derive(Clone)]
 pub struct Admission {
     bulk: Threads,
     /// Interactive work has threads of its own, so that a person does not wait behind an hour's encoding.
     interactive: Threads,
+    /// Work that only waits (for a store, mostly) takes one of these instead of a thread.
+    waiting: Arc<Semaphore>,
     memory: Bytes,
     /// Of the scratch disk.
     disk: Bytes,
@@ -45,6 +50,7 @@ impl Admission {
         Self {
             bulk: Threads::new(limits.threads.max(1)),
             interactive: Threads::new(limits.threads.div_ceil(2).max(1)),
+            waiting: Arc::new(Semaphore::new(WAITING)),
             memory: Bytes::new(limits.memory),
             disk: Bytes::new(limits.disk),
         }
@@ -59,10 +65,13 @@ impl Admission {
             Lane::Interactive => &self.interactive,
             Lane::Bulk => &self.bulk,
         };
-        let wanted = cost.threads.clamp(1, threads.all);
+        let (permits, wanted) = match cost.threads {
+            0 => (&self.waiting, 1),
+            threads_wanted => (&threads.permits, threads_wanted.min(threads.all)),
+        };
         let closed = "the semaphores are never closed";
         Admitted {
-            _threads: threads.permits.clone().acquire_many_owned(wanted).await.expect(closed),
+            _threads: permits.clone().acquire_many_owned(wanted).await.expect(closed),
             _memory: self.memory.acquire(cost.memory).await,
             _disk: self.disk.acquire(cost.disk).await,
         }
@@ -107,6 +116,20 @@ mod tests {
             backlog: None,
             walk_every: None,
         }
+    }
+
+    /// Copies between stores wait for the stores and not for the processor: they run beside whatever encodes.
+    #[tokio::test]
+    async fn what_only_waits_takes_no_thread() {
+        let admission = Admission::new(&limits());
+        let _encodes = fits(&admission, Lane::Bulk, 2, 1 << 20).await.unwrap();
+        let mut copies = Vec::new();
+        for _ in 0..WAITING {
+            copies.push(fits(&admission, Lane::Bulk, 0, 1 << 20).await.expect("there is room for sixteen"));
+        }
+        assert!(fits(&admission, Lane::Bulk, 0, 1 << 20).await.is_none(), "and not for more");
+        copies.pop();
+        assert!(fits(&admission, Lane::Interactive, 0, 1 << 20).await.is_some());
     }
 
     /// A job that would fill the disk does not start; one that could never fit gets all of it.

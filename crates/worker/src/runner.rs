@@ -301,7 +301,7 @@ impl Runner {
                     self.give_back(&other).await;
                 }
                 // While another encodes, what this one will read is fetched.
-                tokio::spawn(jobs::prefetch(library.clone(), spec.recording));
+                tokio::spawn(jobs::prefetch(library.clone(), spec.recording, spec.action.clone()));
                 tokio::select! {
                     admitted = self.admission.admit(lane, cost) => admitted,
                     () = stop.cancelled() => {

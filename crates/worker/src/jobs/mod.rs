@@ -80,11 +80,16 @@ pub(crate) fn disk(library: &Library, action: &Action, recording: Option<&Record
 /// An hour of one participant, as browsers record it.
 const MIX_TRACK: u64 = 512 << 20;
 
-/// Has a job's source at hand before there is room for the job, if it is small enough to be only kept. Trouble with it
-/// is the job's to meet.
-pub(crate) async fn prefetch(library: Arc<Library>, id: RecordingId) {
+/// Has a job's source at hand before there is room for the job, if it is small enough to be only kept, and if it would not
+/// flow. Trouble with it is the job's to meet.
+pub(crate) async fn prefetch(library: Arc<Library>, id: RecordingId, action: Action) {
     let Ok(recording) = library.recording(id).await else { return };
-    if library.fetched.may_keep(recording.digest.size) {
+    let flows = match (&action, recording.media()) {
+        (Action::Convert { preset }, Some(facts)) => media::copies(preset, facts),
+        (Action::Convert { .. } | Action::Probe, _) => false,
+        (Action::Mix(_) | Action::Backup { .. } | Action::Tag { .. }, _) => return,
+    };
+    if !flows && library.fetched.may_keep(recording.digest.size) {
         let _ = source::local(&library, &recording).await;
     }
 }
