@@ -136,22 +136,28 @@ impl Fleet {
         }
         let mut worker = self.worker(NOTHING)?;
         let limit = (objects + 1).to_string();
-        wait("what was uploaded to be taken in", Duration::from_secs(1), || {
-            worker.runs()?;
-            let listed = self.videorec(&["--json", "ls", "--limit", &limit])?;
-            let open = |l: &&str| {
-                ["accepted", "processing"].iter().any(|s| l.contains(&format!(r#""state":"{s}""#)))
-            };
-            Ok(listed.lines().count() >= objects && listed.lines().find(open).is_none())
-        })?;
+        wait(
+            "what was uploaded to be taken in",
+            |_| Duration::from_secs(1),
+            || {
+                worker.runs()?;
+                let listed = self.videorec(&["--json", "ls", "--limit", &limit])?;
+                let open = |l: &&str| {
+                    ["accepted", "processing"].iter().any(|s| l.contains(&format!(r#""state":"{s}""#)))
+                };
+                Ok(listed.lines().count() >= objects && listed.lines().find(open).is_none())
+            },
+        )?;
         self.end(worker).map(drop)
     }
 
     /// Waits until so many jobs that have this in their line are done; those jobs.
     fn done(&self, what: &str, jobs: usize, worker: &mut Worker) -> Result<Vec<Job>, String> {
         let mut found = Vec::new();
-        // Looking costs the processors that are measured: seldom, and only at what is open.
-        let pause = Duration::from_millis(if jobs > 1 { 1000 } else { 250 });
+        // Looking costs the processors that are measured, so it is done the less often the longer they take. When they
+        // ended the ledger says.
+        let pause =
+            |waited: Duration| (waited / 10).clamp(Duration::from_millis(250), Duration::from_secs(5));
         wait("the jobs' end", pause, || {
             worker.runs()?;
             let open = self.videorec(&["--json", "jobs", "--limit", "1", "--state", "pending,running"])?;
@@ -231,13 +237,18 @@ impl Drop for Worker {
     }
 }
 
-fn wait(what: &str, pause: Duration, mut holds: impl FnMut() -> Result<bool, String>) -> Result<(), String> {
-    let until = Instant::now() + PATIENCE;
+/// `pause`: how long to wait before the next look, by how long it has been waited already.
+fn wait(
+    what: &str,
+    pause: impl Fn(Duration) -> Duration,
+    mut holds: impl FnMut() -> Result<bool, String>,
+) -> Result<(), String> {
+    let began = Instant::now();
     while !holds()? {
-        if Instant::now() > until {
+        if began.elapsed() > PATIENCE {
             return Err(format!("waited for {what} for {} minutes", PATIENCE.as_secs() / 60));
         }
-        thread::sleep(pause);
+        thread::sleep(pause(began.elapsed()));
     }
     Ok(())
 }

@@ -37,8 +37,9 @@ pub fn run(size: Size) -> Result<(), String> {
     for round in 1..=rounds {
         fleet.peer.ask(&["send", &bulk, done, &messages.to_string()])?;
         let draining = Draining::watch(&fleet, &bulk, messages)?;
+        let worker = fleet.prepared(super::NOTHING)?;
         let load = fleet.load();
-        let worker = fleet.worker(super::NOTHING)?;
+        let worker = worker.start()?;
         ours.push(draining.rate()?);
         let load = load.end();
         let usage = fleet.end(worker)?;
@@ -108,13 +109,17 @@ impl Draining {
         }
         let watcher = thread::spawn(move || {
             let mut began = None;
-            wait("the queue to be empty", LOOK, || {
-                let (waiting, in_flight) = wire.depth(&queue)?;
-                if waiting < messages as u64 && began.is_none() {
-                    began = Some(Instant::now());
-                }
-                Ok(waiting + in_flight == 0)
-            })?;
+            wait(
+                "the queue to be empty",
+                |_| LOOK,
+                || {
+                    let (waiting, in_flight) = wire.depth(&queue)?;
+                    if waiting < messages as u64 && began.is_none() {
+                        began = Some(Instant::now());
+                    }
+                    Ok(waiting + in_flight == 0)
+                },
+            )?;
             Ok(began.unwrap_or_else(Instant::now).elapsed())
         });
         Ok(Self { watcher, messages })

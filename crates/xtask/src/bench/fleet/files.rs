@@ -40,9 +40,11 @@ impl Files {
         let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let process = started.map_err(|e| format!("s3s-fs did not start: {e}"))?;
         let this = Self { process, root, address };
-        super::wait("s3s-fs to answer", Duration::from_millis(20), || {
-            Ok(TcpStream::connect(address).is_ok())
-        })?;
+        super::wait(
+            "s3s-fs to answer",
+            |_| Duration::from_millis(20),
+            || Ok(TcpStream::connect(address).is_ok()),
+        )?;
         Ok(this)
     }
 
