@@ -23,13 +23,20 @@ pub(crate) struct Walked {
     pub taken: u64,
 }
 
+fn role(store: &str) -> String {
+    format!("walk:{store}")
+}
+
 impl Library {
     /// Walks every watched place. Memory is bounded by a page; a walk that was cut off goes on where it was.
     pub(crate) async fn walk_buckets(&self) -> Result<Walked> {
         let mut all = Walked::default();
         for watched in &self.watched {
-            let walked =
-                self.walk(&watched.store).await.with_context(|| format!("walking `{}`", watched.store))?;
+            let walked = self.walk(&watched.store).await;
+            // However it ended: whoever is asked next may walk. Of a walk that is another's this says nothing.
+            let role = role(&watched.store);
+            self.catalog.lead(&role, &self.worker, self.now(), Duration::ZERO).await?;
+            let walked = walked.with_context(|| format!("walking `{}`", watched.store))?;
             all.objects += walked.objects;
             all.taken += walked.taken;
         }
@@ -37,7 +44,7 @@ impl Library {
     }
 
     async fn walk(&self, name: &str) -> Result<Walked> {
-        let role = format!("walk:{name}");
+        let role = role(name);
         let mut walked = Walked::default();
         let mut after = self.catalog.bookmark(&role).await?;
         loop {
