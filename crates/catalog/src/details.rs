@@ -31,6 +31,7 @@ pub(crate) fn recorded(spec: &JobSpec, outcome: &Outcome, current: bool) -> Valu
             json!({ "copy": copy.store, "key": copy.key, "version": copy.version, "sha256": copy.digest.sha256 })
         }
         Outcome::Tagged { tags } => json!({ "tags": tags }),
+        other => json!(other),
     };
     json!({ "job": spec.id, "action": spec.action.label(), "rule": spec.rule, "fact": fact,
             "outdated": !current })

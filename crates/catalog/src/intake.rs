@@ -23,6 +23,7 @@ pub(crate) fn recording(it: &NewRecording) -> Recording {
         probe: None,
         state: State::Accepted,
         reason: String::new(),
+        custody: domain::Custody::default(),
         revision: 1,
     }
 }

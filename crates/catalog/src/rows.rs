@@ -61,6 +61,7 @@ pub(crate) fn recording(row: &impl Columns) -> Result<Recording> {
         probe: row.text_or_none("probe")?.map(codec::json).transpose()?,
         state: codec::state(row.text("state")?)?,
         reason: row.text("reason")?.to_owned(),
+        custody: domain::Custody::default(),
         revision: row.number("revision")?,
     })
 }

@@ -208,6 +208,8 @@ fn outcome_of(it: &NewRecording, action: &Action) -> Outcome {
                 version: it.version.clone(),
                 digest: it.digest,
                 verified_at: T0,
+                bad: None,
+                until: None,
             },
         },
     }

@@ -186,6 +186,8 @@ fn outcome_of(spec: &JobSpec, how: u8) -> Outcome {
                 version: spec.version.clone(),
                 digest,
                 verified_at: T0,
+                bad: None,
+                until: None,
             },
         },
     }
@@ -226,6 +228,7 @@ impl<'a> Side<'a> {
                         state: State::ALL[usize::from(how) % State::ALL.len()],
                         reason: ["", "because"][usize::from(how & 1)].into(),
                         due_at: (how & 2 != 0).then_some(now + Duration::from_secs(u64::from(how))),
+                        offers: vec![],
                     };
                     let revision = if how.is_multiple_of(13) { it.revision - 1 } else { it.revision };
                     let alert = (how.is_multiple_of(5)).then(|| alert(how, now));

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, Preset, RecordingId};
+use crate::{JobId, Preset, RecordingId, Severity, Speed, Timestamp};
 
 /// One effect. Its parameters are all that its result depends on besides the source, so (recording, source
 /// version, action) names the cause.
@@ -19,6 +19,24 @@ pub enum Action {
     Backup { store: String },
     /// Add tags.
     Tag { add: BTreeSet<String> },
+    /// Put the source into another storage class of its store.
+    Archive { class: String },
+    /// Have an archived source readable for so many days. `asked` tells one restore from the next.
+    Restore { speed: Speed, days: u32, asked: Timestamp },
+    /// See whether a restore has come to its end.
+    Awaken { asked: Timestamp, look: u32 },
+    /// Let another store hold the source: copy, verify, switch. What was there stays as a copy until then.
+    Move { store: String, from: String, keep_ms: u64 },
+    /// Give up one verified copy, of which there are enough others. `made` tells one copy from the next.
+    Evict { store: String, made: Timestamp },
+    /// Read the bytes in that store back and compare them with what was accepted.
+    Verify { store: String, last: Timestamp },
+    /// Replace bytes that were found bad by a good copy's.
+    Repair { store: String, found: Timestamp },
+    /// Remove every byte of a recording that is in the trash.
+    Purge { life: u32 },
+    /// Tell people, once, that a rule applies.
+    Notify { rule: String, severity: Severity, subject: String },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,6 +82,14 @@ impl Action {
             Self::Mix(_) => "mix",
             Self::Backup { .. } => "backup",
             Self::Tag { .. } => "tag",
+            Self::Archive { .. } => "archive",
+            Self::Restore { .. } | Self::Awaken { .. } => "restore",
+            Self::Move { .. } => "move",
+            Self::Evict { .. } => "evict",
+            Self::Verify { .. } => "verify",
+            Self::Repair { .. } => "repair",
+            Self::Purge { .. } => "purge",
+            Self::Notify { .. } => "notify",
         }
     }
 
@@ -77,6 +103,15 @@ impl Action {
             Self::Tag { add } => {
                 format!("tag {}", add.iter().map(String::as_str).collect::<Vec<_>>().join(","))
             }
+            Self::Archive { class } => format!("archive {class}"),
+            Self::Restore { speed, days, .. } => format!("restore {} for {days}d", speed.as_str()),
+            Self::Awaken { .. } => "await the restore".into(),
+            Self::Move { store, .. } => format!("move {store}"),
+            Self::Evict { store, .. } => format!("evict {store}"),
+            Self::Verify { store, .. } => format!("verify {store}"),
+            Self::Repair { store, .. } => format!("repair {store}"),
+            Self::Purge { .. } => "purge".into(),
+            Self::Notify { .. } => "notify".into(),
         }
     }
 

@@ -1,4 +1,9 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
 
 use crate::{Copy, JobId, JobSpec, Recording, Rendition, State, Timestamp};
 
@@ -40,6 +45,36 @@ pub struct Decision {
     pub reason: String,
     /// When time alone would change this decision; absent: never.
     pub due_at: Option<Timestamp>,
+    /// What the policy would have go, and what is not one recording's affair alone. Sorted.
+    pub offers: Vec<Offer>,
+}
+
+/// Something that a rule would have done, and that is weighed against other recordings first: a deletion counts
+/// against limits; making room takes no more than what is needed. Nothing happens by an offer itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Offer {
+    pub rule: String,
+    pub what: What,
+    /// For making room: the store that it frees. Absent: it is due.
+    pub room: Option<String>,
+    /// Bytes freed in the store that is to have room; over all stores where it is due.
+    pub bytes: u64,
+    /// It was archived: goes first where the order says so.
+    pub archived: bool,
+    /// What `oldest` sorts by.
+    pub dated: Timestamp,
+    /// How long it stays in the trash.
+    pub trash: Duration,
+    /// Why, as a sentence.
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum What {
+    Delete,
+    Evict { store: String },
+    Archive { class: String },
 }
 
 /// A step whose prerequisite is missing, and what it waits for.

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Action, Copy, JobId, Probe, RecordingId, Rendition, Timestamp};
+use crate::{Action, Alert, Certificate, Copy, JobId, Place, Probe, RecordingId, Rendition, Timestamp};
 
 /// A job as `decide` asks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,10 +79,44 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    Probed { probe: Probe },
-    Rendered { rendition: Rendition },
-    Copied { copy: Copy },
-    Tagged { tags: std::collections::BTreeSet<String> },
+    Probed {
+        probe: Probe,
+    },
+    Rendered {
+        rendition: Rendition,
+    },
+    Copied {
+        copy: Copy,
+    },
+    Tagged {
+        tags: std::collections::BTreeSet<String>,
+    },
+    /// How the source lies now: archived, being restored, restored, repaired.
+    Placed {
+        place: Place,
+    },
+    /// Another store holds the source now; what held it is a copy, until then.
+    Moved {
+        to: Copy,
+        place: Place,
+        keep_until: Timestamp,
+    },
+    Evicted {
+        store: String,
+    },
+    /// Read back; `bad` where the bytes are not what was accepted.
+    Verified {
+        store: String,
+        at: Timestamp,
+        bad: Option<String>,
+    },
+    Purged {
+        certificate: Certificate,
+    },
+    /// People are told with the transaction that records it.
+    Notified {
+        alert: Alert,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

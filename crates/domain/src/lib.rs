@@ -5,6 +5,7 @@
 
 mod action;
 mod alert;
+mod custody;
 mod facts;
 mod hash;
 mod ids;
@@ -16,7 +17,8 @@ mod time;
 
 pub use action::{Action, Layout, MixSpec, MixTrack, Tenths};
 pub use alert::{Alert, Severity};
-pub use facts::{Decision, Facts, SessionTrack, Usage, Wait};
+pub use custody::{Certificate, Cold, Custody, DeletionLimit, Hold, Place, Removed, Restoring, Speed, Trash};
+pub use facts::{Decision, Facts, Offer, SessionTrack, Usage, Wait, What};
 pub use hash::{Crc64, Digest, Hasher, Sha256};
 pub use ids::{Id, JobId, RecordingId};
 pub use job::{Cost, Failure, FailureKind, Job, JobSpec, JobState, Lane, Outcome, Progress};

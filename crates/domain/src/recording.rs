@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, JobId, MediaFacts, Probe, RecordingId, Timestamp};
+use crate::{Custody, Digest, JobId, MediaFacts, Probe, RecordingId, Timestamp};
 
 /// One recording as the catalog knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub struct Recording {
     pub state: State,
     /// Why it is in that state, as a sentence; empty when there is nothing to say.
     pub reason: String,
+    #[serde(default)]
+    pub custody: Custody,
     /// Counts the catalog's changes to this recording: compare-and-set on it.
     pub revision: i64,
 }
@@ -47,8 +49,8 @@ pub enum Kind {
     Session,
 }
 
-/// Where a recording is on its way. `Ready`, `Damaged`, `Unsupported` and `Failed` are terminal: nothing
-/// happens until a person, a policy or new bytes change something.
+/// Where a recording is on its way. All but `Accepted` and `Processing` are terminal: nothing is made of it until a
+/// person, a policy or new bytes change something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -64,6 +66,10 @@ pub enum State {
     Unsupported,
     /// A job gave up after its retries; see the reason, then `videorec retry`.
     Failed,
+    /// Deleted, with every byte still there; `videorec undelete` brings it back.
+    Trashed,
+    /// Purged: its certificate is what is left.
+    Deleted,
 }
 
 /// A track as its session's manifest names it.
@@ -182,6 +188,12 @@ pub struct Copy {
     pub version: String,
     pub digest: Digest,
     pub verified_at: Timestamp,
+    /// It was read back again and is not what it was; it counts as none until it is repaired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad: Option<String>,
+    /// Left over from a move: evicted then, if there are enough others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 impl State {
@@ -196,10 +208,20 @@ impl State {
             Self::Damaged => "damaged",
             Self::Unsupported => "unsupported",
             Self::Failed => "failed",
+            Self::Trashed => "trashed",
+            Self::Deleted => "deleted",
         }
     }
-    pub const ALL: [State; 6] =
-        [Self::Accepted, Self::Processing, Self::Ready, Self::Damaged, Self::Unsupported, Self::Failed];
+    pub const ALL: [State; 8] = [
+        Self::Accepted,
+        Self::Processing,
+        Self::Ready,
+        Self::Damaged,
+        Self::Unsupported,
+        Self::Failed,
+        Self::Trashed,
+        Self::Deleted,
+    ];
 }
 
 impl Kind {

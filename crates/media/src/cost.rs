@@ -10,7 +10,17 @@ use crate::plan::{Given, How, plan};
 pub fn cost(action: &Action, facts: Option<&MediaFacts>) -> Cost {
     match action {
         Action::Probe => Cost { threads: 1, memory: 200 << 20, disk: 0 },
-        Action::Backup { .. } | Action::Tag { .. } => Cost { threads: 0, memory: 32 << 20, disk: 0 },
+        Action::Backup { .. }
+        | Action::Tag { .. }
+        | Action::Archive { .. }
+        | Action::Restore { .. }
+        | Action::Awaken { .. }
+        | Action::Move { .. }
+        | Action::Evict { .. }
+        | Action::Verify { .. }
+        | Action::Repair { .. }
+        | Action::Purge { .. }
+        | Action::Notify { .. } => Cost { threads: 0, memory: 32 << 20, disk: 0 },
         Action::Mix(mix) => match &mix.preset.output {
             Output::Video { .. } if mix.layout == domain::Layout::Grid => {
                 let tiles = mix.tracks.len().max(1) as u64;

@@ -21,6 +21,7 @@ pub fn decide(policy: &Policy, facts: &Facts, _usage: &Usage, now: Timestamp) ->
         state,
         reason,
         due_at: evaluation.due_at,
+        offers: Vec::new(),
     }
 }
 
@@ -102,7 +103,7 @@ fn job(policy: &Policy, id: JobId, steps: &[&Step<'_>], facts: &Facts) -> JobSpe
         lane: match action {
             // What a person sees at once: what it is, and its tags. The rest takes minutes in any case.
             Action::Probe | Action::Tag { .. } => Lane::Interactive,
-            Action::Convert { .. } | Action::Mix(_) | Action::Backup { .. } => Lane::Bulk,
+            _ => Lane::Bulk,
         },
         action,
         rule: rules.join(", "),

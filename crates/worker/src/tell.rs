@@ -27,7 +27,9 @@ pub(crate) fn of_state(before: &Recording, decision: &Decision, now: Timestamp) 
             "is not something that is decoded here",
             "The source is kept as it came. Convert it elsewhere and bring that in, or leave it.".to_owned(),
         ),
-        State::Accepted | State::Processing | State::Ready => return None,
+        State::Accepted | State::Processing | State::Ready | State::Trashed | State::Deleted => {
+            return None;
+        }
     };
     Some(Alert {
         key: format!("recording/{}/{}/{}", before.id, before.version, decision.state.as_str()),

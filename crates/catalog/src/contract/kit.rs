@@ -108,7 +108,7 @@ pub(super) fn processing(jobs: Vec<JobSpec>) -> Decision {
 }
 
 pub(super) fn decided(state: State, jobs: Vec<JobSpec>) -> Decision {
-    Decision { jobs, waits: Vec::new(), state, reason: "so decided".into(), due_at: None }
+    Decision { jobs, waits: Vec::new(), state, reason: "so decided".into(), due_at: None, offers: Vec::new() }
 }
 
 /// Settles on the facts as they are.
@@ -191,6 +191,8 @@ pub(super) fn copied(claim: &Claim, store: &str, size: u64) -> Outcome {
             version: spec.version.clone(),
             digest: digest("copy", size),
             verified_at: T0,
+            bad: None,
+            until: None,
         },
     }
 }

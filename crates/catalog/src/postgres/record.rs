@@ -39,6 +39,7 @@ pub(super) async fn record(
         }
         Outcome::Copied { copy } => copied(conn, &recording, copy, &mut usage).await?,
         Outcome::Tagged { tags } => tagged(conn, recording, tags).await?,
+        _ => return Err(Error::of_nobody(spec).into()),
     }
     sqlx::query(
         "UPDATE job SET state = 'done', outcome = $1, finished_at = $2, lease_until = NULL, progress = NULL,

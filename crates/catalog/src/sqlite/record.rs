@@ -30,6 +30,7 @@ pub(super) async fn record(
         Outcome::Rendered { rendition } => rendered(conn, &recording, rendition, current).await?,
         Outcome::Copied { copy } => copied(conn, &recording, copy).await?,
         Outcome::Tagged { tags } => tagged(conn, recording.clone(), tags).await?,
+        _ => return Err(Error::of_nobody(spec)),
     }
     sqlx::query(
         "UPDATE job SET state = 'done', outcome = ?, finished_at = ?, lease_until = NULL, progress = NULL,

@@ -27,8 +27,14 @@ pub fn job_of(id: RecordingId, version: &str, action: Action) -> JobSpec {
 }
 
 pub fn asking_for(jobs: Vec<JobSpec>, id: RecordingId, revision: i64) -> Settle {
-    let decision =
-        Decision { jobs, waits: vec![], state: State::Processing, reason: String::new(), due_at: None };
+    let decision = Decision {
+        jobs,
+        waits: vec![],
+        state: State::Processing,
+        reason: String::new(),
+        due_at: None,
+        offers: vec![],
+    };
     Settle { id, revision, decision, alert: None }
 }
 

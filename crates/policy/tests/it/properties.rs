@@ -291,5 +291,7 @@ fn copy(facts: &Facts, n: u8) -> Copy {
         version: "v1".into(),
         digest: digest(&[n]),
         verified_at: ACCEPTED,
+        bad: None,
+        until: None,
     }
 }

@@ -56,6 +56,7 @@ pub fn recording(kind: Kind, name: &str) -> Recording {
         probe: None,
         state: State::Accepted,
         reason: String::new(),
+        custody: domain::Custody::default(),
         revision: 1,
     }
 }

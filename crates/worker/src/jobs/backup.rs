@@ -33,6 +33,8 @@ pub(crate) async fn perform(context: &Context<'_>, to: &str) -> Result<Outcome, 
             version: recording.version.clone(),
             digest: verified.digest,
             verified_at: context.library.now(),
+            bad: None,
+            until: None,
         },
     })
 }

@@ -58,6 +58,7 @@ pub(crate) async fn perform(
         Action::Mix(mix) => mix::perform(&context, mix).await,
         Action::Backup { store } => backup::perform(&context, store).await,
         Action::Tag { add } => tag::perform(add),
+        other => Err(Failure::permanent(format!("{} is not of this release", other.label())).into()),
     }
 }
 
@@ -73,7 +74,7 @@ pub(crate) fn disk(library: &Library, action: &Action, recording: Option<&Record
         Action::Convert { .. } => source + recording.map_or(0, |r| r.digest.size),
         // The tracks' sizes are not at hand here; a grid is about as large as they are together.
         Action::Mix(mix) => mix.tracks.len() as u64 * MIX_TRACK,
-        Action::Backup { .. } | Action::Tag { .. } => 0,
+        _ => 0,
     }
 }
 
@@ -87,7 +88,7 @@ pub(crate) async fn prefetch(library: Arc<Library>, id: RecordingId, action: Act
     let flows = match (&action, recording.media()) {
         (Action::Convert { preset }, Some(facts)) => media::copies(preset, facts),
         (Action::Convert { .. } | Action::Probe, _) => false,
-        (Action::Mix(_) | Action::Backup { .. } | Action::Tag { .. }, _) => return,
+        _ => return,
     };
     if !flows && library.fetched.may_keep(recording.digest.size) {
         let _ = source::local(&library, &recording).await;
