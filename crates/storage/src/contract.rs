@@ -45,6 +45,7 @@ macro_rules! contract {
             a_stale_version_never_reads_as_the_new_bytes
             a_version_that_endures_names_its_bytes_for_good
             a_deleted_object_is_gone
+            an_erased_object_is_gone_with_all_of_its_versions
             a_copy_is_equal_and_independent
             tags_are_kept_until_the_next_overwrite
             impossible_tags_are_refused
@@ -357,6 +358,28 @@ pub async fn a_deleted_object_is_gone(s: Subject) {
     let options = Put { if_absent: true, expected: None };
     put_bytes(&*s.store, &meta.key, "y", options).await.unwrap();
     assert_eq!(s.read("a/k").await, "y");
+}
+
+/// A purge leaves no version behind, whatever the store keeps.
+pub async fn an_erased_object_is_gone_with_all_of_its_versions(s: Subject) {
+    let mut versions = Vec::new();
+    for text in ["one", "two", "six"] {
+        versions.push(s.put("k", text).await.0.version);
+    }
+    s.put("k-below", "other").await;
+    s.put("kk", "other").await;
+    let current = s.store.head(&key("k")).await.unwrap();
+    let stale = s.store.erase(&current.key, Some(&versions[0])).await.unwrap_err();
+    assert_eq!(stale.kind(), ErrorKind::Changed);
+    assert_eq!(s.read("k").await, "six");
+    let erased = s.store.erase(&current.key, Some(&current.version)).await.unwrap();
+    assert_eq!(erased.last().map(|m| (&m.version, m.size)), Some((&current.version, 3)));
+    for version in &versions {
+        assert!(s.store.get(&current.key, Some(version), None).await.is_err(), "{version} is still there");
+    }
+    assert_eq!(s.keys("").await, ["k-below", "kk"]);
+    assert_eq!(s.store.erase(&current.key, None).await.unwrap(), []);
+    assert_eq!(s.store.erase(&current.key, Some(&current.version)).await.unwrap(), []);
 }
 
 pub async fn a_copy_is_equal_and_independent(s: Subject) {

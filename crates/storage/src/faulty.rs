@@ -240,6 +240,10 @@ impl<S: Store> Store for Faulty<S> {
         self.script.play(self.name(), Op::Delete, self.inner.delete(key, version)).await
     }
 
+    async fn erase(&self, key: &Key, version: Option<&str>) -> Result<Vec<Meta>, Error> {
+        self.script.play(self.name(), Op::Delete, self.inner.erase(key, version)).await
+    }
+
     async fn tags(&self, key: &Key) -> Result<Tags, Error> {
         self.script.play(self.name(), Op::Tags, self.inner.tags(key)).await
     }

@@ -130,6 +130,27 @@ impl Store for Memory {
         Ok(())
     }
 
+    async fn erase(&self, key: &Key, version: Option<&str>) -> Result<Vec<Meta>, Error> {
+        let mut objects = self.lock();
+        let current = objects.current.get(key).map(|object| object.meta.clone());
+        if let (Some(wanted), Some(current)) = (version, &current)
+            && current.version != wanted
+        {
+            return Err(Error::changed(&self.name, key, wanted, &current.version));
+        }
+        let mut erased = Vec::new();
+        objects.past.retain(|(past, version), bytes| {
+            if past == key {
+                let (size, version) = (bytes.len() as u64, version.clone());
+                erased.push(Meta { key: key.clone(), size, version, modified: Timestamp(0) });
+            }
+            past != key
+        });
+        objects.current.remove(key);
+        erased.extend(current);
+        Ok(erased)
+    }
+
     async fn tags(&self, key: &Key) -> Result<Tags, Error> {
         Ok(self.current(key)?.tags)
     }

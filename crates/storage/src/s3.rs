@@ -41,6 +41,7 @@ mod checksum;
 mod content;
 mod copying;
 mod deleting;
+mod erasing;
 mod failure;
 mod listing;
 mod multipart;
@@ -176,6 +177,10 @@ impl Store for S3 {
 
     async fn delete(&self, key: &Key, version: &str) -> Result<(), Error> {
         deleting::delete(&self.bucket, key, version).await
+    }
+
+    async fn erase(&self, key: &Key, version: Option<&str>) -> Result<Vec<Meta>, Error> {
+        erasing::erase(&self.bucket, key, version).await
     }
 
     async fn tags(&self, key: &Key) -> Result<Tags, Error> {

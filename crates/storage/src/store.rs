@@ -77,6 +77,17 @@ pub trait Store: Send + Sync + Debug {
     /// stays untouched.
     async fn delete(&self, key: &Key, version: &str) -> Result<(), Error>;
 
+    /// Removes the object with everything that is kept of it: all of its versions. What was removed; nothing where there
+    /// is nothing. Errors: `Changed` when another version than the given one is current, and then nothing is removed.
+    async fn erase(&self, key: &Key, version: Option<&str>) -> Result<Vec<Meta>, Error> {
+        let meta = match self.head(key).await {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            meta => meta?,
+        };
+        self.delete(key, version.unwrap_or(&meta.version)).await?;
+        Ok(vec![meta])
+    }
+
     /// Tags of the current version. Errors: `NotFound`.
     async fn tags(&self, key: &Key) -> Result<Tags, Error>;
 

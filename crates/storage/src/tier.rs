@@ -1,3 +1,4 @@
+pub use domain::Speed;
 use domain::Timestamp;
 
 use crate::{Error, ErrorKind};
@@ -26,17 +27,6 @@ impl Access {
     pub fn is_readable(self) -> bool {
         matches!(self, Self::Now | Self::Until(_))
     }
-}
-
-/// How fast, and for how much money, an object comes back from an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Speed {
-    /// 1 to 5 minutes; not from the deepest archive, and not always to be had.
-    Expedited,
-    /// 3 to 5 hours; from the deepest archive 12.
-    Standard,
-    /// 5 to 12 hours; from the deepest archive 48.
-    Bulk,
 }
 
 /// The answer of a store to whom all this means nothing.
