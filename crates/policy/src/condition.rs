@@ -6,8 +6,9 @@ use serde::Serialize;
 use crate::{
     check::Check,
     glob::Glob,
-    problem::clip,
+    problem::{clip, nearest},
     units::{self, Range},
+    verbs::CLASSES,
     yaml::{Node, Value},
 };
 
@@ -36,6 +37,9 @@ pub(crate) enum Test {
     },
     Name(BTreeSet<Glob>),
     Found(BTreeSet<Found>),
+    /// Verified places, the source's own store among them.
+    Copies(Range),
+    Tier(BTreeSet<Tier>),
     /// Milliseconds.
     Duration(Range),
     /// Pixels as displayed.
@@ -46,6 +50,8 @@ pub(crate) enum Test {
     Age(Range),
     /// Milliseconds.
     AcceptedAgo(Range),
+    /// Milliseconds.
+    LastAccess(Range),
 }
 
 /// From an instant, included, to another, excluded.
@@ -62,6 +68,34 @@ pub(crate) enum Found {
     Good,
     Damaged,
     Unsupported,
+}
+
+/// How the source lies.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Tier {
+    /// Readable without waiting.
+    Hot,
+    /// It has to be restored before it is read.
+    Cold,
+    /// A storage class of S3.
+    Class(String),
+}
+
+impl Condition {
+    /// Whether there is nothing that it leaves out.
+    pub(crate) fn holds_always(&self) -> bool {
+        let all = |range: &Range| range.min == 0 && range.max == u64::MAX;
+        match &self.test {
+            Test::Kind(kinds) => kinds.len() == Kind::ALL.len(),
+            Test::Size(range) | Test::Age(range) | Test::AcceptedAgo(range) | Test::Copies(range) => {
+                all(range)
+            }
+            Test::Name(globs) => globs.iter().any(Glob::matches_everything),
+            Test::Tags { has, any, none } => has.is_empty() && any.is_empty() && none.is_empty(),
+            _ => false,
+        }
+    }
 }
 
 /// Reads a `match`; nothing when it is wrong.
@@ -92,10 +126,24 @@ pub(crate) fn read(check: &mut Check<'_>, node: &Node) -> Option<Vec<Condition>>
 }
 
 const FIELDS: &[&str] = &[
-    "accepted", "age", "codec", "duration", "height", "kind", "name", "prefix", "recorded", "size", "state",
-    "tags", "type",
+    "accepted",
+    "age",
+    "codec",
+    "copies",
+    "duration",
+    "height",
+    "kind",
+    "last_access",
+    "name",
+    "prefix",
+    "recorded",
+    "size",
+    "state",
+    "tags",
+    "tier",
+    "type",
 ];
-const LATER: &[&str] = &["copies", "fields", "last_access", "tier"];
+const LATER: &[&str] = &["fields"];
 
 const KINDS: &[(&str, Kind)] =
     &[("recording", Kind::Recording), ("track", Kind::Track), ("session", Kind::Session)];
@@ -119,6 +167,19 @@ fn test(check: &mut Check<'_>, name: &str, node: &Node) -> Option<Test> {
     let range = |text: &str| units::range(text, units::duration, false);
     Some(match name {
         "age" => Test::Age(check.value(node, "`age`", range)?),
+        "last_access" => Test::LastAccess(check.value(node, "`last_access`", range)?),
+        "copies" => Test::Copies(check.value(node, "`copies`", |t| units::range(t, units::count, true))?),
+        "tier" => Test::Tier(choices(check, node, "`tier`", |check, node, text| match text {
+            "hot" => Some(Tier::Hot),
+            "cold" => Some(Tier::Cold),
+            class if class == "STANDARD" || CLASSES.contains(&class) => Some(Tier::Class(class.to_owned())),
+            other => {
+                let known: Vec<&str> =
+                    ["hot", "cold", "STANDARD"].into_iter().chain(CLASSES.iter().copied()).collect();
+                check.problem(node.at, format!("unknown tier `{}`{}", clip(other), nearest(other, &known)));
+                None
+            }
+        })?),
         "duration" => Test::Duration(check.value(node, "`duration`", range)?),
         "size" => Test::Size(check.value(node, "`size`", |t| units::range(t, units::size, false))?),
         "height" => Test::Height(check.value(node, "`height`", |t| units::range(t, units::count, true))?),

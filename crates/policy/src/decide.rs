@@ -3,17 +3,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{Action, Decision, Facts, JobId, JobSpec, Kind, Lane, State, Timestamp, Usage, Verdict, Wait};
 
 use crate::{
-    Policy, Standing,
-    evaluate::{Evaluation, Step, evaluate},
-    model::INTAKE,
+    Objection, ObjectionKind, Policy, Standing,
+    deletion::{objection as to_deleting, objection_to_evicting},
+    evaluate::{Evaluation, Fate, Step, evaluate},
+    model::{CUSTODY, INTAKE},
 };
 
 /// What should happen to a recording now: the jobs whose outcomes are missing, what is waited for, and where
 /// the recording stands. A function of its arguments and of nothing else; asking twice asks for the same.
 ///
-/// `usage` is part of the question for the verbs that make room; none of this release looks at it.
+/// What is not one recording's affair alone, deletions and what makes room, is only offered: see [`Offer`].
+///
+/// `usage` is part of the question; nothing of this release looks at it: room is weighed by [`crate::room`].
+///
+/// [`Offer`]: domain::Offer
 pub fn decide(policy: &Policy, facts: &Facts, _usage: &Usage, now: Timestamp) -> Decision {
-    let evaluation = evaluate(policy, facts, now);
+    let mut evaluation = evaluate(policy, facts, now);
     let (state, reason) = standing(&evaluation, facts);
     Decision {
         jobs: jobs(policy, &evaluation, facts),
@@ -21,7 +26,44 @@ pub fn decide(policy: &Policy, facts: &Facts, _usage: &Usage, now: Timestamp) ->
         state,
         reason,
         due_at: evaluation.due_at,
-        offers: Vec::new(),
+        offers: std::mem::take(&mut evaluation.offers),
+    }
+}
+
+/// What a person or a round may want done to a recording besides what its rules ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed<'a> {
+    Delete,
+    /// Give up what is in that store.
+    Evict {
+        store: &'a str,
+    },
+    /// Let another store hold it.
+    Move,
+}
+
+/// The strongest objection to a deed, by the same evaluation that decides; nothing when it may be done. Asked
+/// again in the instant of doing it.
+pub fn objection(policy: &Policy, facts: &Facts, deed: Deed<'_>, now: Timestamp) -> Option<Objection> {
+    let evaluation = evaluate(policy, facts, now);
+    let gone = |waits_for: &str| {
+        let until = facts.recording.custody.trash.as_ref().map(|t| t.until);
+        Some(Objection { kind: ObjectionKind::Gone, waits_for: waits_for.to_owned(), until })
+    };
+    match (evaluation.fate, deed) {
+        (Fate::Deleted, _) => gone("nothing any more: it is deleted"),
+        (Fate::Trashed, _) => gone("its return from the trash, or its purge"),
+        (Fate::Alive, Deed::Delete) => to_deleting(&evaluation, policy, facts, now),
+        (Fate::Alive, Deed::Evict { store }) if store == facts.recording.store => Some(Objection {
+            kind: ObjectionKind::InUse,
+            waits_for: format!("a move: `{store}` holds the recording itself"),
+            until: None,
+        }),
+        (Fate::Alive, Deed::Evict { store }) => objection_to_evicting(&evaluation, policy, facts, store),
+        (Fate::Alive, Deed::Move) => {
+            let waits_for = evaluation.shield.held(facts)?;
+            Some(Objection { kind: ObjectionKind::Hold, waits_for, until: None })
+        }
     }
 }
 
@@ -29,6 +71,11 @@ pub fn decide(policy: &Policy, facts: &Facts, _usage: &Usage, now: Timestamp) ->
 pub(crate) fn standing(evaluation: &Evaluation<'_>, facts: &Facts) -> (State, String) {
     let r = &facts.recording;
     let steps = || evaluation.steps.iter();
+    match evaluation.fate {
+        Fate::Alive => {}
+        Fate::Trashed => return (State::Trashed, in_the_trash(evaluation, facts)),
+        Fate::Deleted => return (State::Deleted, "Purged; its certificate is what is left.".into()),
+    }
     let probing = steps().any(|s| s.rule == INTAKE && s.standing == Standing::ToDo);
     let to_do = labels(steps().filter(|s| s.standing == Standing::ToDo));
     let waits = set(steps().filter_map(|s| match &s.standing {
@@ -49,12 +96,17 @@ pub(crate) fn standing(evaluation: &Evaluation<'_>, facts: &Facts) -> (State, St
         return (state, parts.join(" "));
     }
     let gave_up = set(steps().filter_map(|s| match &s.standing {
-        Standing::Parked(reason) => Some(format!("{} gave up: {reason}", s.ask.label())),
+        Standing::Parked(reason) => Some(format!("{} gave up: {reason}", s.label())),
         Standing::Impossible(reason) => Some(reason.clone()),
         _ => None,
     }));
-    // What a finished mix lacks stays true of it.
-    let lacks = set(steps().filter(|s| s.standing == Standing::Done).flat_map(|s| s.without.iter().cloned()));
+    // What a finished mix lacks stays true of it, and what is held back is no work under way: it may be for ever.
+    let mut lacks =
+        set(steps().filter(|s| s.standing == Standing::Done).flat_map(|s| s.without.iter().cloned()));
+    lacks.extend(set(steps().filter_map(|s| match &s.standing {
+        Standing::Barred(what) => Some(format!("{} waits for {what}", s.label())),
+        _ => None,
+    })));
     let (state, verdict) = match r.probe.as_ref().map(|p| &p.verdict) {
         Some(Verdict::Unsupported { reason }) => (State::Unsupported, Some(reason)),
         Some(Verdict::Damaged { reason }) => (State::Damaged, Some(reason)),
@@ -86,6 +138,8 @@ fn job(policy: &Policy, id: JobId, steps: &[&Step<'_>], facts: &Facts) -> JobSpe
     let rules: Vec<&str> = steps.iter().map(|s| s.rule).collect();
     let mut reason = if first.rule == INTAKE {
         "Every recording is probed before anything is made of it.".to_owned()
+    } else if first.rule == CUSTODY {
+        care(&action, facts)
     } else {
         let mut reasons = rules.iter().filter_map(|name| {
             let rule = policy.rules.iter().find(|r| r.name == *name)?;
@@ -102,20 +156,79 @@ fn job(policy: &Policy, id: JobId, steps: &[&Step<'_>], facts: &Facts) -> JobSpe
         version: facts.recording.version.clone(),
         lane: match action {
             // What a person sees at once: what it is, and its tags. The rest takes minutes in any case.
-            Action::Probe | Action::Tag { .. } => Lane::Interactive,
+            Action::Probe | Action::Tag { .. } | Action::Notify { .. } => Lane::Interactive,
+            // One question to a store, and somebody waits for the answer.
+            Action::Restore { .. } | Action::Awaken { .. } => Lane::Interactive,
             _ => Lane::Bulk,
         },
+        rule: match (&action, &facts.recording.custody.trash) {
+            // The rule that deleted it is what its certificate names.
+            (Action::Purge { .. }, Some(trash)) => trash.rule.clone(),
+            _ => rules.join(", "),
+        },
         action,
-        rule: rules.join(", "),
         reason,
     }
+}
+
+/// Why something is done that no rule has to ask for.
+fn care(action: &Action, facts: &Facts) -> String {
+    let custody = &facts.recording.custody;
+    match action {
+        Action::Awaken { asked, .. } => format!("Its restore was asked for at {asked}."),
+        Action::Repair { store, .. } => {
+            let home = custody.place.bad.as_deref().filter(|_| *store == facts.recording.store);
+            let copy = || facts.copies.iter().find(|c| c.store == *store).and_then(|c| c.bad.as_deref());
+            let bad = home.or_else(copy).unwrap_or("its bytes are not what was accepted");
+            sentences([format!("what is in {store} is bad: {bad}")])
+        }
+        Action::Evict { store, .. } => {
+            format!(
+                "What a move left in {store} was kept as long as it said, and there are enough other copies."
+            )
+        }
+        Action::Purge { .. } => match &custody.trash {
+            Some(trash) => {
+                format!("Deleted by {} ({}); its time in the trash is over.", trash.rule, trash.reason)
+            }
+            None => String::new(),
+        },
+        _ => String::new(),
+    }
+}
+
+fn in_the_trash(evaluation: &Evaluation<'_>, facts: &Facts) -> String {
+    let r = &facts.recording;
+    let Some(trash) = &r.custody.trash else { return String::new() };
+    let deleted =
+        format!("Deleted at {} by {} ({}).", trash.at, trash.rule, trash.reason.trim_end_matches('.'));
+    let purge = evaluation.steps.iter().find(|s| s.ask.is_none()).map(|s| &s.standing);
+    let next = match purge {
+        _ if trash.purging.is_some() => "It is being purged: there is no way back.".to_owned(),
+        Some(Standing::Parked(reason)) => {
+            format!(
+                "Its purge gave up: {} `videorec retry {}` has another try.",
+                sentences([reason.clone()]),
+                r.id
+            )
+        }
+        Some(Standing::Impossible(why)) => sentences([why.clone()]),
+        Some(Standing::Barred(what)) => {
+            format!("Its purge waits for {what}; `videorec undelete {}` brings it back.", r.id)
+        }
+        Some(Standing::Later(until)) => {
+            format!("In the trash until {until}; until then `videorec undelete {}` brings it back.", r.id)
+        }
+        _ => "To do: purge.".to_owned(),
+    };
+    format!("{deleted} {next}")
 }
 
 fn waits(evaluation: &Evaluation<'_>) -> Vec<Wait> {
     let mut waits: Vec<Wait> = Vec::new();
     for step in &evaluation.steps {
-        if let Standing::Waits(what) = &step.standing {
-            let verb = step.ask.verb().to_owned();
+        if let Standing::Waits(what) | Standing::Barred(what) = &step.standing {
+            let verb = step.verb().to_owned();
             let wait = Wait { rule: step.rule.to_owned(), verb, waits_for: what.clone() };
             // Three presets of one `convert` wait for one thing.
             if waits.last() != Some(&wait) {
@@ -127,7 +240,7 @@ fn waits(evaluation: &Evaluation<'_>) -> Vec<Wait> {
 }
 
 fn labels<'s>(steps: impl Iterator<Item = &'s Step<'s>>) -> Vec<String> {
-    set(steps.map(|s| s.ask.label()))
+    set(steps.map(|s| s.label()))
 }
 
 fn set(texts: impl Iterator<Item = String>) -> Vec<String> {

@@ -1,69 +1,153 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
-use domain::{Action, Facts, JobId, Kind, Output, Preset, Timestamp, Verdict};
+use domain::{Action, Facts, JobId, Kind, Offer, Output, Preset, State, Timestamp, Verdict};
 
 use crate::{
-    Policy, Standing,
-    matching::{self, Truth, earlier},
+    Policy, Standing, custody,
+    deletion::Deletion,
+    matching::{self, NEVER, Truth, earlier},
     mix::{Mixing, mix},
     model::{Ask, INTAKE, Rule},
+    placing,
+    shield::Shield,
+    source::{self, Source},
 };
 
 /// Holds a policy against a recording: what `decide` acts on and `explain` tells, computed in one place so
 /// that they cannot disagree.
 pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) -> Evaluation<'p> {
-    let mut due = None;
-    let mut steps = Vec::new();
+    let mut found = Evaluation { now, ..Evaluation::default() };
+    let r = &facts.recording;
+    if r.state == State::Deleted {
+        found.fate = Fate::Deleted;
+        return found;
+    }
+    if let Some(trash) = &r.custody.trash {
+        custody::in_the_trash(&mut found, policy, facts, trash, now);
+        return found;
+    }
     let probing = Probing::of(facts);
     if let Some((id, standing)) = probing.step() {
-        let job = Some((id, Cow::Owned(Action::Probe)));
-        steps.push(Step { rule: INTAKE, ask: &PROBE, job, standing, without: Vec::new() });
+        found.steps.push(Step::own(INTAKE, id, Action::Probe, standing));
     }
-    let mut rules = Vec::with_capacity(policy.rules.len());
+    let source = Source::of(&mut found, facts, now);
+    let mut placings = Vec::new();
+    let mut deletion = Deletion::default();
     for rule in &policy.rules {
-        let truth = matching::matches(rule, facts, now, &mut due);
-        rules.push((rule, truth));
-        match truth {
-            Truth::No => {}
-            Truth::Unknown => {
-                let standing = probing.hinders().unwrap_or_else(|| Standing::Waits("probing".into()));
-                steps.extend(rule.asks.iter().map(|ask| Step::without_job(rule, ask, standing.clone())));
-            }
-            Truth::Yes => {
-                for ask in &rule.asks {
-                    let step = rival(&steps, ask)
-                        .map(|why| Step::without_job(rule, ask, Standing::NotApplicable(why)))
-                        .unwrap_or_else(|| step(rule, ask, facts, now, &probing, &mut due));
-                    steps.push(step);
+        let held = matching::matches(policy, rule, facts, now, &mut found.due_at);
+        for ask in &rule.asks {
+            match (ask, held.truth) {
+                // A date counts from before it is reached: the latest of several wins.
+                (Ask::Delete { .. }, _) if rule.watermark.is_none() => deletion.date(rule, held, facts, now),
+                (_, Truth::No) => continue,
+                (Ask::Hold { .. } | Ask::Keep { .. }, truth) => {
+                    found.shield.raise(rule, ask, truth, facts, now)
                 }
+                _ => {}
             }
+            let standing = match (ask, held.truth) {
+                (_, Truth::No) => continue,
+                (_, Truth::Unknown) => probing.hinders().unwrap_or_else(|| Standing::Waits("probing".into())),
+                (Ask::Hold { .. }, Truth::Yes) => Standing::InForce(String::new()),
+                (Ask::Keep { for_ms }, Truth::Yes) => kept(facts, *for_ms, now),
+                // Decided once all the rest is known.
+                _ if rule.watermark.is_some() => {
+                    deletion.candidates.push((found.steps.len(), rule));
+                    Standing::Done
+                }
+                (Ask::Delete { .. } | Ask::Evict { .. }, _) => Standing::Done,
+                (Ask::Move { .. } | Ask::Action(Action::Archive { .. }), _) => {
+                    placings.push((found.steps.len(), rule));
+                    Standing::Done
+                }
+                _ => {
+                    let step = match rival(&found.steps, ask) {
+                        Some(why) => Step::without_job(rule, ask, Standing::NotApplicable(why)),
+                        None => step(rule, ask, facts, now, &probing, &mut found.due_at),
+                    };
+                    source.read_by(&mut found, rule, step, facts);
+                    continue;
+                }
+            };
+            found.steps.push(Step::without_job(rule, ask, standing));
         }
     }
-    Evaluation { rules, steps, due_at: due }
+    placing::place(&mut found, policy, &placings, &source, facts);
+    custody::leftovers(&mut found, policy, facts, now);
+    deletion.offer(&mut found, policy, facts, now);
+    found
 }
 
+/// Where a `keep` stands.
+fn kept(facts: &Facts, for_ms: Option<u64>, now: Timestamp) -> Standing {
+    match kept_until(facts, for_ms) {
+        NEVER => Standing::InForce("for ever".into()),
+        until if now < until => Standing::InForce(format!("until {until}")),
+        until => Standing::NotApplicable(format!("it was kept until {until}")),
+    }
+}
+
+pub(crate) fn kept_until(facts: &Facts, for_ms: Option<u64>) -> Timestamp {
+    for_ms.map_or(NEVER, |ms| facts.recording.dated() + Duration::from_millis(ms))
+}
+
+#[derive(Default)]
 pub(crate) struct Evaluation<'p> {
-    pub(crate) rules: Vec<(&'p Rule, Truth)>,
-    /// Probing first, then by rule.
+    pub(crate) fate: Fate,
+    /// Probing first, then by rule, then what needs no rule.
     pub(crate) steps: Vec<Step<'p>>,
+    pub(crate) shield: Shield<'p>,
+    /// The rule that will delete it, and when.
+    pub(crate) deletion: Option<(Timestamp, &'p Rule)>,
+    pub(crate) offers: Vec<Offer>,
     pub(crate) due_at: Option<Timestamp>,
+    pub(crate) now: Timestamp,
 }
 
-/// One thing that one rule asks for.
+/// How far a recording is on its way out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Fate {
+    #[default]
+    Alive,
+    Trashed,
+    Deleted,
+}
+
+/// One thing that is asked for.
 pub(crate) struct Step<'p> {
     pub(crate) rule: &'p str,
-    pub(crate) ask: &'p Ask,
+    /// Absent: no rule asks, it is done for every recording.
+    pub(crate) ask: Option<&'p Ask>,
     pub(crate) job: Option<(JobId, Cow<'p, Action>)>,
     pub(crate) standing: Standing,
     /// What a mix lacks, as clauses.
     pub(crate) without: Vec<String>,
 }
 
-static PROBE: Ask = Ask::Action(Action::Probe);
-
 impl<'p> Step<'p> {
-    fn without_job(rule: &'p Rule, ask: &'p Ask, standing: Standing) -> Self {
-        Self { rule: &rule.name, ask, job: None, standing, without: Vec::new() }
+    pub(crate) fn without_job(rule: &'p Rule, ask: &'p Ask, standing: Standing) -> Self {
+        Self { rule: &rule.name, ask: Some(ask), job: None, standing, without: Vec::new() }
+    }
+    pub(crate) fn own(rule: &'p str, id: JobId, action: Action, standing: Standing) -> Self {
+        Self { rule, ask: None, job: Some((id, Cow::Owned(action))), standing, without: Vec::new() }
+    }
+    pub(crate) fn label(&self) -> String {
+        match (self.ask, &self.job) {
+            (Some(ask), _) => ask.label(),
+            (None, Some((_, action))) => action.label(),
+            (None, None) => String::new(),
+        }
+    }
+    pub(crate) fn verb(&self) -> &'static str {
+        match (self.ask, &self.job) {
+            (Some(ask), _) => ask.verb(),
+            (None, Some((_, action))) => action.verb(),
+            (None, None) => "",
+        }
+    }
+    /// Whether a job of it is to be done, or will be without anybody's help.
+    pub(crate) fn is_under_way(&self) -> bool {
+        matches!(self.standing, Standing::ToDo | Standing::Waits(_))
     }
 }
 
@@ -135,18 +219,33 @@ fn step<'p>(
                 (None, None) => asked(rule, ask, Cow::Borrowed(action), facts, Vec::new()),
             },
             Action::Backup { store } if *store == r.store => not("the recording itself lives in that store"),
+            Action::Backup { store } => match facts.copies.iter().find(|c| c.store == *store) {
+                Some(copy) if copy.bad.is_some() => not("the copy there is bad, and its repair comes first"),
+                Some(copy) if copy.version == r.version => Step::without_job(rule, ask, Standing::Done),
+                _ => asked(rule, ask, Cow::Borrowed(action), facts, Vec::new()),
+            },
             Action::Tag { add } if add.is_subset(&r.tags) => Step::without_job(rule, ask, Standing::Done),
             _ => asked(rule, ask, Cow::Borrowed(action), facts, Vec::new()),
         },
         Ask::Mix { .. } if r.kind != Kind::Session => not("only sessions are mixed"),
         Ask::Mix { preset, layout, loudness } => match mix(preset, *layout, *loudness, facts, now) {
-            Mixing::Mix(spec, without) => asked(rule, ask, Cow::Owned(Action::Mix(spec)), facts, without),
+            Mixing::Mix(spec, without) => {
+                let mut step = asked(rule, ask, Cow::Owned(Action::Mix(spec)), facts, without);
+                if step.standing == Standing::ToDo
+                    && let Some(hinders) = source::of_tracks(rule.cold, facts, now, due)
+                {
+                    step.standing = hinders;
+                }
+                step
+            }
             Mixing::Waits { what, until } => {
                 *due = earlier(*due, until);
                 Step::without_job(rule, ask, Standing::Waits(what))
             }
             Mixing::Impossible(why) => Step::without_job(rule, ask, Standing::Impossible(why)),
         },
+        // Decided once all the rest is known.
+        _ => Step::without_job(rule, ask, Standing::Done),
     }
 }
 
@@ -158,13 +257,19 @@ fn asked<'p>(
     facts: &Facts,
     without: Vec<String>,
 ) -> Step<'p> {
+    let (id, standing) = job(&action, facts);
+    Step { rule: &rule.name, ask: Some(ask), job: Some((id, action)), standing, without }
+}
+
+/// The job that an action is, and where it stands.
+pub(crate) fn job(action: &Action, facts: &Facts) -> (JobId, Standing) {
     let id = action.job_id(facts.recording.id, &facts.recording.version);
     let standing = match facts.parked.get(&id) {
         _ if facts.done.contains(&id) => Standing::Done,
         Some(reason) => Standing::Parked(reason.clone()),
         None => Standing::ToDo,
     };
-    Step { rule: &rule.name, ask, job: Some((id, action)), standing, without }
+    (id, standing)
 }
 
 /// Why a preset makes nothing of what probing found.
@@ -188,12 +293,12 @@ fn unfit(facts: &Facts, preset: &Preset) -> Option<String> {
 fn rival(steps: &[Step<'_>], ask: &Ask) -> Option<String> {
     let Ask::Mix { preset, .. } = ask else { return None };
     let rival = steps.iter().find(|step| match step.ask {
-        Ask::Mix { preset: other, .. } => {
+        Some(Ask::Mix { preset: other, .. }) => {
             other.name == preset.name
-                && step.ask != ask
+                && step.ask != Some(ask)
                 && !matches!(step.standing, Standing::NotApplicable(_))
         }
-        Ask::Action(_) => false,
+        _ => false,
     })?;
     Some(format!("rule `{}` mixes `{}` in another way, and comes first by name", rival.rule, preset.name))
 }

@@ -3,7 +3,13 @@ use std::fmt;
 use domain::{Facts, JobId, Kind, State, Timestamp, Usage};
 use serde::Serialize;
 
-use crate::{Policy, decide::standing, evaluate::evaluate, matching::Truth, model::INTAKE};
+use crate::{
+    Policy,
+    decide::standing,
+    evaluate::{Fate, evaluate},
+    matching::{self, Truth},
+    model::{Ask, CUSTODY, INTAKE},
+};
 
 /// Why `decide` says what it says: every rule with every condition and the value it saw, whether or not it
 /// applies, and where each asked step stands.
@@ -14,7 +20,7 @@ pub fn explain(policy: &Policy, facts: &Facts, _usage: &Usage, now: Timestamp) -
         let of_rule = evaluation.steps.iter().filter(|s| s.rule == rule);
         of_rule
             .map(|s| StepExplained {
-                step: s.ask.label(),
+                step: s.label(),
                 job: s.job.as_ref().map(|(id, _)| *id),
                 standing: s.standing.clone(),
                 without: s.without.clone(),
@@ -22,7 +28,13 @@ pub fn explain(policy: &Policy, facts: &Facts, _usage: &Usage, now: Timestamp) -
             .collect::<Vec<_>>()
     };
     let mut rules = Vec::new();
-    if facts.recording.kind != Kind::Session {
+    let own = |rule: &str, steps: Vec<StepExplained>| RuleExplained {
+        rule: rule.into(),
+        applies: Applies::Yes,
+        conditions: Vec::new(),
+        steps,
+    };
+    if facts.recording.kind != Kind::Session && evaluation.fate == Fate::Alive {
         let mut steps = steps(INTAKE);
         if steps.is_empty() {
             steps.push(StepExplained {
@@ -32,27 +44,42 @@ pub fn explain(policy: &Policy, facts: &Facts, _usage: &Usage, now: Timestamp) -
                 without: Vec::new(),
             });
         }
-        rules.push(RuleExplained {
-            rule: INTAKE.into(),
-            applies: Applies::Yes,
-            conditions: Vec::new(),
-            steps,
-        });
+        rules.push(own(INTAKE, steps));
     }
-    rules.extend(evaluation.rules.iter().map(|(rule, truth)| {
+    let care = steps(CUSTODY);
+    if !care.is_empty() {
+        rules.push(own(CUSTODY, care));
+    }
+    rules.extend(policy.rules.iter().map(|rule| {
+        let held = matching::matches(policy, rule, facts, now, &mut None);
+        let mut steps = steps(&rule.name);
+        if let Some((date, deleting)) = evaluation.deletion
+            && deleting.name == rule.name
+            && held.truth == Truth::No
+        {
+            // It does not apply yet; that it will is what a person asks about.
+            steps.extend(rule.asks.iter().filter(|ask| matches!(ask, Ask::Delete { .. })).map(|ask| {
+                StepExplained {
+                    step: ask.label(),
+                    job: None,
+                    standing: Standing::Later(date),
+                    without: Vec::new(),
+                }
+            }));
+        }
         RuleExplained {
             rule: rule.name.clone(),
-            applies: (*truth).into(),
+            applies: held.truth.into(),
             conditions: rule
                 .conditions
                 .iter()
                 .map(|c| ConditionExplained {
                     condition: c.written.clone(),
-                    saw: c.test.saw(facts, now),
-                    holds: c.test.holds(facts, now).into(),
+                    saw: c.test.saw(policy, facts, now),
+                    holds: c.test.holds(policy, facts, now).into(),
                 })
                 .collect(),
-            steps: steps(&rule.name),
+            steps,
         }
     }));
     Explanation { rules, state, reason, due_at: evaluation.due_at }
@@ -70,11 +97,11 @@ pub struct Explanation {
 /// One rule against one recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleExplained {
-    /// The rule's name; `intake` for probing.
+    /// The rule's name; `intake` for probing, `custody` for care of its bytes.
     pub rule: String,
     pub applies: Applies,
     pub conditions: Vec<ConditionExplained>,
-    /// What it asks for; empty unless it applies.
+    /// What it asks for; empty unless it applies, or will delete.
     pub steps: Vec<StepExplained>,
 }
 
@@ -120,6 +147,14 @@ pub enum Standing {
     NotApplicable(String),
     /// Asked for and not to be had, and why.
     Impossible(String),
+    /// Something stronger holds it back, maybe for ever; completes "waits for ...".
+    Barred(String),
+    /// Its day comes then.
+    Later(Timestamp),
+    /// It may go: weighed against limits and need, together with others.
+    Offered(String),
+    /// It protects; until when, where that is known.
+    InForce(String),
 }
 
 impl From<Truth> for Applies {
@@ -178,6 +213,11 @@ impl fmt::Display for Standing {
             Self::Waits(what) => write!(f, "waits for {what}"),
             Self::NotApplicable(why) => write!(f, "nothing to do: {why}"),
             Self::Impossible(why) => write!(f, "cannot be had: {why}"),
+            Self::Barred(what) => write!(f, "held back: waits for {what}"),
+            Self::Later(at) => write!(f, "not before {at}"),
+            Self::Offered(when) => write!(f, "may go: {when}"),
+            Self::InForce(how_long) if how_long.is_empty() => f.write_str("in force"),
+            Self::InForce(how_long) => write!(f, "in force {how_long}"),
         }
     }
 }

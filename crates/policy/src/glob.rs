@@ -53,6 +53,10 @@ impl Glob {
         Ok(Self { written: pattern.to_owned(), tokens, literal })
     }
 
+    pub(crate) fn matches_everything(&self) -> bool {
+        self.tokens.iter().all(|t| *t == Token::Any)
+    }
+
     pub(crate) fn matches(&self, text: &str) -> bool {
         let Some(rest) = text.strip_prefix(self.literal.as_str()) else { return false };
         let tokens = &self.tokens[self.literal.chars().count()..];

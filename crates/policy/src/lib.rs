@@ -5,7 +5,11 @@
 
 mod check;
 mod condition;
+mod contradictions;
+mod copies;
+mod custody;
 mod decide;
+mod deletion;
 mod evaluate;
 mod explain;
 mod glob;
@@ -13,14 +17,22 @@ mod matching;
 mod mix;
 mod model;
 mod parse;
+mod placing;
 mod presets;
 mod problem;
+mod protect;
+mod room;
 mod rules;
+mod shield;
+mod source;
 mod stores;
 mod units;
+mod verbs;
+mod watermark;
 mod yaml;
 
-pub use decide::decide;
+pub use decide::{Deed, decide, objection};
+pub use deletion::{Objection, ObjectionKind};
 pub use explain::{
     Applies, ConditionExplained, Explanation, RuleExplained, Standing, StepExplained, explain,
 };
@@ -28,6 +40,9 @@ pub use mix::SESSION_PATIENCE;
 pub use model::{LIBRARY, Place, Policy, Rule, Store};
 pub use parse::parse;
 pub use problem::{Problem, Problems};
+pub use protect::Protect;
+pub use room::{Chosen, Room, choose, room};
+pub use watermark::{Order, Watermark};
 
 /// The policy a new library starts with; also the reference of the language, every verb and field shown.
 pub const DEFAULT: &str = include_str!("default.yaml");

@@ -1,33 +1,62 @@
 use domain::{Facts, Kind, MediaFacts, StreamKind, Timestamp, Verdict};
 
 use crate::{
-    condition::{Between, Found, Test},
+    Policy,
+    condition::{Between, Found, Test, Tier},
+    copies::Copies,
     model::Rule,
     units::{Range, show_duration, show_size},
 };
 
 /// Whether a rule is for a recording, at this instant; and moves `due` forward to the first later instant at
 /// which time alone could change the answer.
-pub(crate) fn matches(rule: &Rule, facts: &Facts, now: Timestamp, due: &mut Option<Timestamp>) -> Truth {
-    let mut all = Truth::Yes;
-    let mut flips: Option<Timestamp> = None;
+pub(crate) fn matches(
+    policy: &Policy,
+    rule: &Rule,
+    facts: &Facts,
+    now: Timestamp,
+    due: &mut Option<Timestamp>,
+) -> Match {
+    let mut found = Match { truth: Truth::Yes, lasting: Truth::Yes, from: ALWAYS, until: NEVER };
     // What time changes comes last among the conditions (see `Test`): a rule that is not for this recording at
     // all leaves here, before its age is looked at.
     for condition in &rule.conditions {
-        let holds = condition.test.holds(facts, now);
-        match condition.test.flips(facts) {
-            None if holds == Truth::No => return Truth::No,
-            None => {}
-            Some(instants) => {
-                let next = instants.into_iter().flatten().filter(|t| *t > now).min();
-                flips = earlier(flips, next);
+        match condition.test.window(facts) {
+            Some((from, until)) => {
+                found.from = found.from.max(from);
+                found.until = found.until.min(until);
             }
+            None => match condition.test.holds(policy, facts, now) {
+                Truth::No => {
+                    return Match { truth: Truth::No, lasting: Truth::No, ..found };
+                }
+                holds => found.lasting = found.lasting.and(holds),
+            },
         }
-        all = all.and(holds);
     }
-    *due = earlier(*due, flips);
-    all
+    if found.from >= found.until {
+        // A window that holds nothing: `age` and `accepted` may contradict one another for this recording.
+        return Match { truth: Truth::No, lasting: Truth::No, ..found };
+    }
+    found.truth = if found.from <= now && now < found.until { found.lasting } else { Truth::No };
+    *due = earlier(*due, [found.from, found.until].into_iter().find(|t| now < *t && *t < NEVER));
+    found
 }
+
+/// A rule held against a recording.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Match {
+    /// All of it, now.
+    pub(crate) truth: Truth,
+    /// All of it but time.
+    pub(crate) lasting: Truth,
+    /// From when to when time lets it hold; the end is excluded.
+    pub(crate) from: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
+pub(crate) const ALWAYS: Timestamp = Timestamp(i64::MIN);
+pub(crate) const NEVER: Timestamp = Timestamp(i64::MAX);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Truth {
@@ -38,7 +67,7 @@ pub(crate) enum Truth {
 }
 
 impl Test {
-    pub(crate) fn holds(&self, facts: &Facts, now: Timestamp) -> Truth {
+    pub(crate) fn holds(&self, policy: &Policy, facts: &Facts, now: Timestamp) -> Truth {
         let r = &facts.recording;
         let media = |holds: &dyn Fn(&MediaFacts) -> bool| match (&r.probe, r.kind) {
             (_, Kind::Session) => Truth::No,
@@ -65,22 +94,30 @@ impl Test {
             Self::Height(range) => media(&|m| height(m).is_some_and(|h| range.contains(u64::from(h)))),
             Self::Codec(codecs) => media(&|m| played(m).any(|codec| codecs.contains(codec))),
             Self::Type(globs) => media(&|m| globs.iter().any(|g| g.matches(&m.media_type))),
-            Self::Age(range) => range.contains(ms_between(r.dated(), now)).into(),
-            Self::AcceptedAgo(range) => range.contains(ms_between(r.accepted_at, now)).into(),
+            Self::Copies(range) => range.contains(u64::from(Copies::of(policy, facts).count)).into(),
+            Self::Tier(tiers) => tiers.iter().any(|tier| lies(tier, facts)).into(),
+            Self::Age(_) | Self::AcceptedAgo(_) | Self::LastAccess(_) => {
+                self.window(facts).is_some_and(|(from, until)| from <= now && now < until).into()
+            }
         }
     }
 
-    /// For what time changes: the instants at which it begins and ceases to hold.
-    fn flips(&self, facts: &Facts) -> Option<[Option<Timestamp>; 2]> {
+    /// For what time changes: from when to when it holds, the end excluded.
+    fn window(&self, facts: &Facts) -> Option<(Timestamp, Timestamp)> {
+        let r = &facts.recording;
         match self {
-            Self::Age(range) => Some(instants(facts.recording.dated(), *range)),
-            Self::AcceptedAgo(range) => Some(instants(facts.recording.accepted_at, *range)),
+            Self::Age(range) => Some(window(r.dated(), *range)),
+            Self::AcceptedAgo(range) => Some(window(r.accepted_at, *range)),
+            // Unknown is not eligible: nobody said that it was not looked at.
+            Self::LastAccess(range) => {
+                Some(r.custody.last_access.map_or((NEVER, NEVER), |at| window(at, *range)))
+            }
             _ => None,
         }
     }
 
     /// The value it saw, for a person.
-    pub(crate) fn saw(&self, facts: &Facts, now: Timestamp) -> String {
+    pub(crate) fn saw(&self, policy: &Policy, facts: &Facts, now: Timestamp) -> String {
         let r = &facts.recording;
         let media = |saw: &dyn Fn(&MediaFacts) -> String| match (r.media(), &r.probe, r.kind) {
             (_, _, Kind::Session) => "a session has no media of its own".to_owned(),
@@ -126,6 +163,16 @@ impl Test {
             }
             Self::AcceptedAgo(_) => {
                 format!("accepted {} ago", show_duration(ms_between(r.accepted_at, now)))
+            }
+            Self::LastAccess(_) => match r.custody.last_access {
+                Some(at) => format!("last accessed {} ago", show_duration(ms_between(at, now))),
+                None => "nobody knows when it was last accessed".into(),
+            },
+            Self::Copies(_) => Copies::of(policy, facts).to_string(),
+            Self::Tier(_) => {
+                let place = &r.custody.place;
+                let readable = if place.cold.is_some() { "cold" } else { "hot" };
+                format!("it is {readable}, its class is {}", place.class.as_deref().unwrap_or("STANDARD"))
             }
         }
     }
@@ -183,10 +230,17 @@ fn ms_between(earlier: Timestamp, now: Timestamp) -> u64 {
     u64::try_from(i128::from(now.0) - i128::from(earlier.0)).unwrap_or(0)
 }
 
-fn instants(since: Timestamp, range: Range) -> [Option<Timestamp>; 2] {
-    let at = |ms: u64| {
-        let ms = i64::try_from(ms).ok().filter(|ms| *ms > 0)?;
-        since.0.checked_add(ms).map(Timestamp)
-    };
-    [at(range.min), range.max.checked_add(1).and_then(at)]
+fn window(since: Timestamp, range: Range) -> (Timestamp, Timestamp) {
+    let at = |ms: u64| i64::try_from(ms).ok().and_then(|ms| since.0.checked_add(ms)).map_or(NEVER, Timestamp);
+    let from = if range.min == 0 { ALWAYS } else { at(range.min) };
+    (from, range.max.checked_add(1).map_or(NEVER, at))
+}
+
+fn lies(tier: &Tier, facts: &Facts) -> bool {
+    let place = &facts.recording.custody.place;
+    match tier {
+        Tier::Hot => place.cold.is_none(),
+        Tier::Cold => place.cold.is_some(),
+        Tier::Class(class) => place.class.as_deref().unwrap_or("STANDARD") == class,
+    }
 }

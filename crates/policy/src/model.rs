@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use domain::{Action, Layout, Preset, Tenths};
 use serde::Serialize;
 
-use crate::{Problem, condition::Condition};
+use crate::{Problem, Protect, Watermark, condition::Condition, units::show_duration};
 
 /// A policy that was read and found right: what should be true of every recording.
 #[derive(Debug, Clone)]
@@ -12,11 +12,12 @@ pub struct Policy {
     pub(crate) warnings: Vec<Problem>,
     pub(crate) stores: BTreeMap<String, Store>,
     pub(crate) presets: BTreeMap<String, Preset>,
+    pub(crate) protect: Protect,
     /// Sorted by name, so that the file's order cannot matter.
     pub(crate) rules: Vec<Rule>,
 }
 
-/// A place that `backup` may name.
+/// A place for sources and copies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Store {
     pub name: String,
@@ -24,6 +25,8 @@ pub struct Store {
     pub place: Option<Place>,
     /// Bytes.
     pub capacity: Option<u64>,
+    /// Stores of one region are lost together, as far as `protect` counts regions. Absent: a region of its own.
+    pub region: Option<String>,
 }
 
 /// Where a store is.
@@ -48,22 +51,63 @@ pub struct Rule {
     /// All must hold; none at all is `match: all`.
     pub(crate) conditions: Vec<Condition>,
     pub(crate) asks: Vec<Ask>,
+    pub(crate) cold: WhenCold,
+    /// It acts when room is needed there, and else not at all.
+    pub(crate) watermark: Option<Watermark>,
+}
+
+/// What becomes of a step that reads a source which has to be restored first: restoring costs money.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WhenCold {
+    /// A person decides.
+    #[default]
+    Refuse,
+    Restore,
+    Skip,
 }
 
 /// One verb with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) enum Ask {
-    /// Complete as it stands: convert, backup, tag.
+    /// Complete as it stands: convert, backup, tag, notify, and archive by storage class.
     Action(Action),
     /// Becomes an action with a session's tracks.
-    Mix { preset: Preset, layout: Layout, loudness: Option<Tenths> },
+    Mix {
+        preset: Preset,
+        layout: Layout,
+        loudness: Option<Tenths>,
+    },
+    /// Becomes an action with the store that it is moved from.
+    Move {
+        to: String,
+        /// How long what was moved stays where it was.
+        keep_ms: u64,
+        /// Whether it is `archive` that names a store.
+        archive: bool,
+    },
+    Delete {
+        trash: Duration,
+    },
+    /// Give up the copy in that store, to make room there.
+    Evict {
+        store: String,
+    },
+    Hold {
+        reason: String,
+    },
+    /// Absent: for ever.
+    Keep {
+        for_ms: Option<u64>,
+    },
 }
 
 /// The library's own store.
 pub const LIBRARY: &str = "recordings";
 
-/// The name under which probing is asked for and explained.
+/// The names under which probing, and care for bytes that no rule has to ask for, is asked for and explained.
 pub(crate) const INTAKE: &str = "intake";
+pub(crate) const CUSTODY: &str = "custody";
 
 impl Policy {
     /// SHA-256 of what the policy means: the same for another order of rules, other comments or other
@@ -81,6 +125,27 @@ impl Policy {
     /// The shipped ones and the policy's own, by name.
     pub fn presets(&self) -> &BTreeMap<String, Preset> {
         &self.presets
+    }
+    /// What no rule can break.
+    pub fn protect(&self) -> &Protect {
+        &self.protect
+    }
+    /// Bytes, where the policy says how many there may be.
+    pub fn capacity(&self, store: &str) -> Option<u64> {
+        self.stores.get(store)?.capacity
+    }
+    /// The rules' demands for room.
+    pub fn watermarks(&self) -> impl Iterator<Item = &Watermark> {
+        self.rules.iter().filter_map(|r| r.watermark.as_ref())
+    }
+    /// Whether any rule deletes or evicts: whether there is anything to see in a plan before it is let loose.
+    pub fn deletes(&self) -> bool {
+        let deletes = |ask: &Ask| matches!(ask, Ask::Delete { .. } | Ask::Evict { .. });
+        self.rules.iter().any(|r| r.asks.iter().any(deletes))
+    }
+    /// Stores of one region are lost together; a store whose region is not said is one of its own.
+    pub fn region<'a>(&'a self, store: &'a str) -> &'a str {
+        self.stores.get(store).and_then(|s| s.region.as_deref()).unwrap_or(store)
     }
     /// Sorted by name.
     pub fn rules(&self) -> &[Rule] {
@@ -105,14 +170,27 @@ impl Rule {
 impl Ask {
     pub(crate) fn label(&self) -> String {
         match self {
+            Self::Action(Action::Notify { severity, .. }) => format!("notify {}", severity.as_str()),
             Self::Action(action) => action.label(),
             Self::Mix { preset, .. } => format!("mix {}", preset.name),
+            Self::Move { to, .. } => format!("{} {to}", self.verb()),
+            Self::Delete { .. } => "delete".into(),
+            Self::Evict { store } => format!("evict {store}"),
+            Self::Hold { reason } => format!("hold ({reason})"),
+            Self::Keep { for_ms: Some(ms) } => format!("keep {}", show_duration(*ms)),
+            Self::Keep { for_ms: None } => "keep for ever".into(),
         }
     }
     pub(crate) fn verb(&self) -> &'static str {
         match self {
             Self::Action(action) => action.verb(),
             Self::Mix { .. } => "mix",
+            Self::Move { archive: true, .. } => "archive",
+            Self::Move { archive: false, .. } => "move",
+            Self::Delete { .. } => "delete",
+            Self::Evict { .. } => "evict",
+            Self::Hold { .. } => "hold",
+            Self::Keep { .. } => "keep",
         }
     }
 }

@@ -4,12 +4,12 @@ use domain::{Hasher, Preset};
 use serde::Serialize;
 
 use crate::{
-    Policy, Problems, Store,
+    Policy, Problems, Protect, Store,
     check::Check,
     model::{LIBRARY, Rule},
     presets,
     problem::clip,
-    rules, stores,
+    protect, rules, stores,
     yaml::{self, Node, Value},
 };
 
@@ -21,26 +21,27 @@ pub fn parse(text: &str) -> Result<Policy, Problems> {
     let mut check = Check::new(text);
     let policy = policy(&mut check, &root);
     let warnings = check.finish()?;
-    let (stores, presets, rules) = policy;
-    let hash = hash(&stores, &presets, &rules);
-    Ok(Policy { hash, warnings, stores, presets, rules })
+    let (stores, presets, protect, rules) = policy;
+    let hash = hash(&stores, &presets, &protect, &rules);
+    Ok(Policy { hash, warnings, stores, presets, protect, rules })
 }
 
 type Stores = BTreeMap<String, Store>;
 type Presets = BTreeMap<String, Preset>;
 
-fn policy(check: &mut Check<'_>, root: &Node) -> (Stores, Presets, Vec<Rule>) {
+fn policy(check: &mut Check<'_>, root: &Node) -> (Stores, Presets, Protect, Vec<Rule>) {
     let mut presets = presets::shipped().clone();
     let mut stores = Stores::new();
+    let mut protect = Protect::default();
     if matches!(root.value, Value::Null) {
         check.problem(
             yaml::At { line: 1, column: 1 },
             "the file is empty; a policy begins with `version: 1`, then `rules:`",
         );
-        return (stores, presets, Vec::new());
+        return (stores, presets, protect, Vec::new());
     }
-    let known = ["presets", "rules", "stores", "version"];
-    let fields = check.fields(root, "the policy", &known, &["protect"]).unwrap_or_default();
+    let known = ["presets", "protect", "rules", "stores", "version"];
+    let fields = check.fields(root, "the policy", &known, &[]).unwrap_or_default();
     let part = |name: &str| fields.iter().find(|f| f.name == name).map(|f| f.value);
     match (part("version"), matches!(root.value, Value::Map(_))) {
         (Some(version), _) => {
@@ -58,6 +59,10 @@ fn policy(check: &mut Check<'_>, root: &Node) -> (Stores, Presets, Vec<Rule>) {
     if let Some(node) = part("presets") {
         presets.extend(presets::read(check, node));
     }
+    if let Some(field) = fields.iter().find(|f| f.name == "protect") {
+        protect = protect::read(check, field.value);
+        protect::warn_of_the_unreachable(check, field.at, &protect, stores.values());
+    }
     // What a wrong entry of `stores` or `presets` would have been called is known all the same: one mistake, one
     // problem.
     let named = |name: &str| yaml::names(part(name));
@@ -65,7 +70,13 @@ fn policy(check: &mut Check<'_>, root: &Node) -> (Stores, Presets, Vec<Rule>) {
     all_presets.extend(presets.keys().map(String::as_str));
     let mut all_stores = named("stores");
     all_stores.insert(LIBRARY);
-    let known = rules::Known { presets: &presets, preset_names: all_presets, store_names: all_stores };
+    let known = rules::Known {
+        presets: &presets,
+        preset_names: all_presets,
+        stores: &stores,
+        store_names: all_stores,
+        protect: &protect,
+    };
     let rules = match part("rules") {
         Some(node) => rules::read(check, node, &known),
         None => {
@@ -75,19 +86,20 @@ fn policy(check: &mut Check<'_>, root: &Node) -> (Stores, Presets, Vec<Rule>) {
             Vec::new()
         }
     };
-    (stores, presets, rules)
+    (stores, presets, protect, rules)
 }
 
 /// Of the meaning: what was read, in canonical order, and not how it was written.
-fn hash(stores: &Stores, presets: &Presets, rules: &[Rule]) -> String {
+fn hash(stores: &Stores, presets: &Presets, protect: &Protect, rules: &[Rule]) -> String {
     #[derive(Serialize)]
     struct Meaning<'a> {
         version: u32,
         stores: &'a Stores,
         presets: &'a Presets,
+        protect: &'a Protect,
         rules: &'a [Rule],
     }
-    let meaning = serde_json::to_vec(&Meaning { version: 1, stores, presets, rules });
+    let meaning = serde_json::to_vec(&Meaning { version: 1, stores, presets, protect, rules });
     let mut hasher = Hasher::new();
     hasher.update(&meaning.expect("a policy is plain data"));
     hasher.finish().sha256.to_string()

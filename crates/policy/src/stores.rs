@@ -44,13 +44,11 @@ pub(crate) fn read(check: &mut Check<'_>, node: &Node) -> BTreeMap<String, Store
                 None
             }
         };
-        let place = match (place, region, part("region")) {
-            (Some(Place::S3 { bucket, prefix, .. }), region, _) => Some(Place::S3 { bucket, prefix, region }),
-            (Some(folder), Some(_), Some(field)) => {
-                check.problem(field.at, "`region` says where a bucket is; a folder has none".to_owned());
-                Some(folder)
+        let place = match place {
+            Some(Place::S3 { bucket, prefix, .. }) => {
+                Some(Place::S3 { bucket, prefix, region: region.clone() })
             }
-            (place, ..) => place,
+            place => place,
         };
         // Two names for one place would count one copy as two.
         if let Some((other, what)) = place
@@ -60,7 +58,7 @@ pub(crate) fn read(check: &mut Check<'_>, node: &Node) -> BTreeMap<String, Store
             let message = format!("stores `{}` and `{}` are the same {what}", clip(&other.name), clip(name));
             check.problem(store.at, message);
         }
-        stores.insert(name.to_owned(), Store { name: name.to_owned(), place, capacity });
+        stores.insert(name.to_owned(), Store { name: name.to_owned(), place, capacity, region });
     }
     stores
 }
@@ -121,7 +119,9 @@ fn region(text: &str) -> Result<String, String> {
     let plain = !text.is_empty()
         && text.len() <= 32
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    plain.then(|| text.to_owned()).ok_or_else(|| format!("`{}` is no region, such as eu-west-1", clip(text)))
+    plain
+        .then(|| text.to_owned())
+        .ok_or_else(|| format!("`{}` is no region, such as eu-west-1 or site-b", clip(text)))
 }
 
 fn folder(url: &str) -> Result<String, String> {

@@ -33,6 +33,18 @@ pub(crate) fn duration(text: &str) -> Result<u64, String> {
     Ok(total)
 }
 
+/// Thousandths: `85%`, `0.3%`; the sign may be left out.
+pub(crate) fn permille(text: &str) -> Result<u32, String> {
+    let number = text.trim().trim_end_matches('%').trim_end();
+    let bad = || format!("`{}` is not a percentage from 0 to 100; examples: 5%, 0.3%", clip(text));
+    let (whole, tenth) = number.split_once('.').unwrap_or((number, "0"));
+    if tenth.len() != 1 || !digits(tenth) || !digits(whole) || whole.len() > 3 {
+        return Err(bad());
+    }
+    let value = format!("{whole}{tenth}").parse::<u32>().map_err(|_| bad())?;
+    if value <= 1000 { Ok(value) } else { Err(bad()) }
+}
+
 /// Pixels and other plain numbers.
 pub(crate) fn count(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("`{}` is not a whole number", clip(text)))

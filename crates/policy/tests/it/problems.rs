@@ -82,25 +82,16 @@ rules:
   - { name: a, match: all, tag: y, tag: z }
 ";
     not_in_this_release: "version: 1
-protect: { trash: 14d }
 stores:
   cloud: { url: 'gs://acme', secret: acme-key }
 rules:
   - name: court cases stay
-    match: { tags: { case: court } }
+    match: { tags: { case: court }, fields: { camera: lobby } }
     hold: { reason: litigation }
-  - name: gone after a year
-    match: { age: '>=365d', last_access: '>=20d', tier: cold }
-    when: 'recording.camera != \"lobby\"'
-    delete: {}
-    archive: { class: DEEP_ARCHIVE }
-    schedule: '0 2 * * *'
-    watermark: {}
+  - name: to the partner
+    match: { age: '>=365d' }
     script: x.py
-    notify: me
     export: {}
-    move: {}
-    keep: 1y
 ";
     states_that_would_undo_themselves: "version: 1
 rules:

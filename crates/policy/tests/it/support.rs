@@ -131,6 +131,20 @@ pub fn all_done(facts: &mut Facts, decision: &Decision) {
     }
 }
 
+/// A verified copy of the source.
+pub fn copy_in(facts: &Facts, store: &str) -> domain::Copy {
+    domain::Copy {
+        recording: facts.recording.id,
+        store: store.into(),
+        key: facts.recording.key.clone(),
+        version: facts.recording.version.clone(),
+        digest: facts.recording.digest,
+        verified_at: ACCEPTED,
+        bad: None,
+        until: None,
+    }
+}
+
 fn media(media_type: &str, streams: Vec<StreamFacts>) -> MediaFacts {
     MediaFacts {
         format: "mov,mp4,m4a,3gp,3g2,mj2".into(),

@@ -1,0 +1,99 @@
+use std::borrow::Cow;
+
+use domain::{Action, Facts};
+
+use crate::{
+    Policy, Standing,
+    contradictions::are_rivals,
+    copies::Copies,
+    evaluate::{Evaluation, Step, job},
+    model::{Ask, Rule},
+    source::Source,
+};
+
+/// Where steps stand that put the source elsewhere: `move` and `archive`. They come after everything that reads it.
+pub(crate) fn place<'p>(
+    found: &mut Evaluation<'p>,
+    policy: &Policy,
+    placings: &[(usize, &'p Rule)],
+    source: &Source,
+    facts: &Facts,
+) {
+    // A class belongs to a store: moves are first.
+    for moves in [true, false] {
+        for (at, rule) in placings {
+            let Some(ask) = found.steps[*at].ask else { continue };
+            if matches!(ask, Ask::Move { .. }) == moves {
+                let (action, standing) = standing(found, policy, *at, rule, ask, source, facts);
+                found.steps[*at].job = action;
+                found.steps[*at].standing = standing;
+            }
+        }
+    }
+}
+
+type Job<'p> = Option<(domain::JobId, Cow<'p, Action>)>;
+
+fn standing<'p>(
+    found: &mut Evaluation<'p>,
+    policy: &Policy,
+    at: usize,
+    rule: &'p Rule,
+    ask: &'p Ask,
+    source: &Source,
+    facts: &Facts,
+) -> (Job<'p>, Standing) {
+    let r = &facts.recording;
+    let (action, archives, lies_there) = match ask {
+        Ask::Move { to, keep_ms, archive } => {
+            let action = Action::Move { store: to.clone(), from: r.store.clone(), keep_ms: *keep_ms };
+            (Cow::Owned(action), *archive, r.store == *to)
+        }
+        Ask::Action(action) => {
+            let there =
+                matches!(action, Action::Archive { class } if r.custody.place.class.as_ref() == Some(class));
+            (Cow::Borrowed(action), true, there)
+        }
+        _ => return (None, Standing::Done),
+    };
+    if let Some(why) = rival(&found.steps[..at], ask) {
+        return (None, Standing::NotApplicable(why));
+    }
+    if lies_there {
+        return (None, Standing::Done);
+    }
+    let (id, standing) = job(&action, facts);
+    let job = Some((id, action));
+    if standing != Standing::ToDo {
+        return (job, standing);
+    }
+    if matches!(ask, Ask::Move { .. })
+        && let Some(hold) = found.shield.held(facts)
+    {
+        return (job, Standing::Barred(hold));
+    }
+    // Two rules may ask for the same: that is one job, and does not wait for itself.
+    let busy =
+        found.steps.iter().find(|s| s.is_under_way() && s.job.as_ref().is_none_or(|(other, _)| *other != id));
+    if let Some(busy) = busy {
+        return (job, Standing::Waits(format!("{} to be finished", busy.label())));
+    }
+    if archives
+        && policy.protect().copies_min > 1
+        && let Some(lacking) = Copies::of(policy, facts).lacking(policy)
+    {
+        return (job, Standing::Barred(lacking));
+    }
+    match source.hinders(found, rule, facts) {
+        Some(hindered) => (job, hindered),
+        None => (job, Standing::ToDo),
+    }
+}
+
+/// A rule before this one, by name, that wants it elsewhere.
+fn rival(steps: &[Step<'_>], ask: &Ask) -> Option<String> {
+    let rival = steps.iter().find(|s| {
+        s.ask.is_some_and(|other| are_rivals(other, ask)) && !matches!(s.standing, Standing::NotApplicable(_))
+    })?;
+    Some(format!("rule `{}` wants it elsewhere ({}), and comes first by name", rival.rule, rival.label()))
+}
