@@ -1,6 +1,6 @@
 //! How nouns are written as text in any database, and read back.
 
-use std::{fmt::Display, str::FromStr};
+use std::{fmt::Display, str::FromStr, time::Duration};
 
 use domain::{JobState, Kind, Lane, State};
 use serde::{Serialize, de::DeserializeOwned};
@@ -48,6 +48,19 @@ pub(crate) fn json<T: DeserializeOwned>(text: &str) -> Result<T> {
 
 pub(crate) fn to_json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("our nouns are plain data")
+}
+
+/// Most have nothing special about them.
+pub(crate) fn custody(text: &str) -> Result<domain::Custody> {
+    if text == "{}" { Ok(domain::Custody::default()) } else { json(text) }
+}
+
+pub(crate) fn custody_text(custody: &domain::Custody) -> String {
+    if *custody == domain::Custody::default() { "{}".into() } else { to_json(custody) }
+}
+
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Databases count in signed numbers; nothing that we count reaches the difference.

@@ -1,7 +1,9 @@
 //! What the audit log says of each step, the same for every database.
 
-use domain::{Decision, Failure, JobSpec, NewRecording, Outcome, RecordingId, State};
+use domain::{Copy, Decision, Failure, JobSpec, NewRecording, Outcome, Recording, RecordingId, State, Trash};
 use serde_json::{Value, json};
+
+use crate::Change;
 
 pub(crate) fn accepted(it: &NewRecording) -> Value {
     json!({ "name": it.name, "store": it.store, "key": it.key, "version": it.version,
@@ -31,10 +33,46 @@ pub(crate) fn recorded(spec: &JobSpec, outcome: &Outcome, current: bool) -> Valu
             json!({ "copy": copy.store, "key": copy.key, "version": copy.version, "sha256": copy.digest.sha256 })
         }
         Outcome::Tagged { tags } => json!({ "tags": tags }),
-        other => json!(other),
+        Outcome::Purged { certificate } => json!(certificate),
+        Outcome::Placed { .. }
+        | Outcome::Moved { .. }
+        | Outcome::Evicted { .. }
+        | Outcome::Verified { .. } => {
+            json!(outcome)
+        }
+        Outcome::Notified { alert } => json!({ "severity": alert.severity, "subject": alert.subject }),
     };
     json!({ "job": spec.id, "action": spec.action.label(), "rule": spec.rule, "fact": fact,
             "outdated": !current })
+}
+
+/// The same bytes as before.
+pub(crate) fn rewritten(it: &NewRecording) -> Value {
+    json!({ "key": it.key, "version": it.version })
+}
+
+pub(crate) fn trashed(recording: &Recording, trash: &Trash, bytes: u64) -> Value {
+    json!({ "rule": trash.rule, "reason": trash.reason, "until": trash.until, "name": recording.name,
+            "version": recording.version, "bytes": bytes })
+}
+
+/// The verb and the rest.
+pub(crate) fn changed(change: &Change) -> (&'static str, Value) {
+    match change {
+        Change::Hold { name, reason } => ("hold", json!({ "name": name, "reason": reason })),
+        Change::Release { name } => ("release", json!({ "name": name })),
+        Change::Undelete { kept_until } => ("undelete", json!({ "kept_until": kept_until })),
+    }
+}
+
+/// Before the first byte is removed.
+pub(crate) fn purges(spec: &JobSpec, recording: &Recording) -> Value {
+    json!({ "job": spec.id, "name": recording.name, "store": recording.store, "key": recording.key,
+            "version": recording.version, "sha256": recording.digest.sha256, "trash": recording.custody.trash })
+}
+
+pub(crate) fn evicts(spec: &JobSpec, copy: &Copy) -> Value {
+    json!({ "job": spec.id, "rule": spec.rule, "store": copy.store, "key": copy.key, "version": copy.version })
 }
 
 pub(crate) fn parked(spec: &JobSpec, failure: &Failure) -> Value {

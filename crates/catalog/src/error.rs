@@ -60,6 +60,21 @@ impl Error {
             format!("the {what} of another recording cannot become a fact of {}", recording.id.short());
         Self::new(Kind::Invalid, message)
     }
+    pub(crate) fn home_is_no_copy(recording: &Recording) -> Self {
+        let message = format!(
+            "{} holds the recording {} itself, which is not one of its copies: move it to another store first",
+            recording.store,
+            recording.id.short()
+        );
+        Self::new(Kind::Invalid, message)
+    }
+    pub(crate) fn not_being_purged(recording: &Recording) -> Self {
+        let message = format!(
+            "{} is not being purged: ask `begin_purge` before a byte is removed",
+            recording.id.short()
+        );
+        Self::new(Kind::Invalid, message)
+    }
     pub fn kind(&self) -> Kind {
         self.kind
     }

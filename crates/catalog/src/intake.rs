@@ -1,8 +1,89 @@
 //! How what comes in becomes a recording, the same for every database.
 
-use std::{collections::BTreeSet, ops::RangeInclusive};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
-use domain::{Kind, NewRecording, Recording, RecordingId, State, Timestamp};
+use domain::{Custody, Hold, Kind, NewRecording, Place, Recording, RecordingId, Sha256, State, Timestamp};
+
+use crate::custody;
+
+/// What is known under an id that comes again.
+#[derive(Debug, Clone)]
+pub(crate) struct Former {
+    pub store: String,
+    pub key: String,
+    pub version: String,
+    pub size: u64,
+    pub sha256: Sha256,
+    pub accepted_at: Timestamp,
+    pub state: State,
+    pub custody: Custody,
+    pub revision: i64,
+}
+
+/// What something that comes is to what is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coming {
+    New,
+    /// Known as it is, or an event that was late: it tells of bytes that are no longer there.
+    Known,
+    /// The same bytes, written anew by the store or to it.
+    Rewritten,
+    /// Other bytes.
+    Replaced,
+    /// It was deleted before.
+    Back,
+}
+
+impl Former {
+    /// Of what has just been taken in.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn of(it: &NewRecording, as_it_is: &Recording) -> Self {
+        Self {
+            store: it.store.clone(),
+            key: it.key.clone(),
+            version: it.version.clone(),
+            size: it.digest.size,
+            sha256: it.digest.sha256,
+            accepted_at: it.accepted_at,
+            state: State::Accepted,
+            custody: as_it_is.custody.clone(),
+            revision: as_it_is.revision,
+        }
+    }
+
+    pub(crate) fn sees(&self, it: &NewRecording) -> Coming {
+        let place = &self.custody.place;
+        if it.accepted_at < self.accepted_at {
+            return Coming::Known;
+        }
+        if self.state == State::Deleted {
+            return Coming::Back;
+        }
+        // What is being purged is looked at again once it is gone.
+        let purging = self.custody.trash.as_ref().is_some_and(|t| t.purging.is_some());
+        if purging || self.version == it.version || place.version.as_ref() == Some(&it.version) {
+            return Coming::Known;
+        }
+        let same_bytes = self.size == it.digest.size && self.sha256 == it.digest.sha256;
+        if same_bytes && self.store == it.store && self.key == it.key {
+            Coming::Rewritten
+        } else {
+            Coming::Replaced
+        }
+    }
+}
+
+/// The same recording with other bytes: a person's holds stay, how the former bytes lay does not. They are no longer
+/// there to be deleted.
+pub(crate) fn replaced(custody: &mut Custody) {
+    custody.place = Place::default();
+    if custody.trash.take().is_some() {
+        custody.lives += 1;
+    }
+}
 
 /// As it is before any session takes it and anything is measured.
 pub(crate) fn recording(it: &NewRecording) -> Recording {
@@ -23,9 +104,15 @@ pub(crate) fn recording(it: &NewRecording) -> Recording {
         probe: None,
         state: State::Accepted,
         reason: String::new(),
-        custody: domain::Custody::default(),
+        custody: Custody::default(),
         revision: 1,
     }
+}
+
+/// The same, after a life that ended.
+pub(crate) fn recording_back(it: &NewRecording, former: &Former) -> Recording {
+    let custody = Custody { lives: former.custody.lives + 1, ..Custody::default() };
+    Recording { custody, revision: former.revision + 1, ..recording(it) }
 }
 
 /// What a track takes from the session that names it.
@@ -33,11 +120,13 @@ pub(crate) struct Session {
     pub id: RecordingId,
     pub tags: BTreeSet<String>,
     pub recorded_at: Option<Timestamp>,
+    pub holds: BTreeMap<String, Hold>,
 }
 
 impl Session {
-    pub(crate) fn of(it: &NewRecording) -> Self {
-        Self { id: it.id, tags: it.tags.clone(), recorded_at: it.recorded_at }
+    /// `holds`: those on the session.
+    pub(crate) fn of(it: &NewRecording, holds: BTreeMap<String, Hold>) -> Self {
+        Self { id: it.id, tags: it.tags.clone(), recorded_at: it.recorded_at, holds }
     }
 
     pub(crate) fn takes(&self, track: &mut Recording) {
@@ -47,6 +136,11 @@ impl Session {
             track.tags.clone_from(&self.tags);
         }
         track.recorded_at = track.recorded_at.or(self.recorded_at);
+        if custody::can_be_held(track) {
+            for (name, hold) in &self.holds {
+                track.custody.holds.entry(name.clone()).or_insert_with(|| hold.clone());
+            }
+        }
     }
 
     /// A track that the manifest no longer names stands for itself again.

@@ -11,6 +11,7 @@
 mod codec;
 #[cfg(feature = "contract")]
 pub mod contract;
+mod custody;
 mod details;
 pub mod document;
 mod error;
@@ -21,6 +22,7 @@ pub mod postgres;
 pub mod query;
 mod rows;
 mod sqlite;
+mod usage;
 mod values;
 #[cfg(feature = "postgres")]
 mod words;
@@ -29,8 +31,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Alert, Copy, Facts, Failure, Job, JobId, Lane, NewRecording, Outcome, Progress, Recording, RecordingId,
-    Rendition, Sha256, Timestamp, Usage,
+    Alert, Certificate, Copy, DeletionLimit, Facts, Failure, Job, JobId, Lane, NewRecording, Offer, Outcome,
+    Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
 };
 
 pub use error::{Error, Kind};
@@ -39,7 +41,8 @@ pub use postgres::Postgres;
 pub use query::{Query, SyntaxError};
 pub use sqlite::Sqlite;
 pub use values::{
-    Accepted, AuditEntry, Claim, Counts, Cursor, JobFilter, Known, Next, Page, Retry, Settle, Settled,
+    Accepted, AuditEntry, Change, Changed, Claim, Counts, Cursor, Evicting, JobFilter, Known, Next, Over,
+    Page, Purging, Retry, Settle, Settled, Trashed, Trashing,
 };
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -52,7 +55,8 @@ pub trait Catalog: Send + Sync {
 
     /// Takes recordings in, all or none, in the order given. An id that is known with the same version is left
     /// as it is; a known id with another version, accepted no earlier, is the same recording with new bytes:
-    /// its probe is forgotten.
+    /// its probe is forgotten. The same bytes under another version of the store are the same bytes. What is deleted
+    /// comes back as another life; new bytes take a recording out of the trash, unless it is being purged.
     ///
     /// Sessions and their tracks find one another by name, whichever comes first; what a session has is never
     /// taken from it by a later session or recording of the same names. A track without tags or recorded time
@@ -138,6 +142,44 @@ pub trait Catalog: Send + Sync {
     /// asks again in time keeps it.
     async fn lead(&self, role: &str, worker: &str, now: Timestamp, ttl: Duration) -> Result<bool>;
 
+    // ---- custody
+
+    /// Puts recordings into the trash, with the audit record first. Those that cannot go are left out and said why:
+    /// held, in the trash already, changed since that revision. If the others are more than may go within
+    /// [`DeletionLimit::WINDOW`], together with those that went before and did not come back, nothing at all is done.
+    async fn trash(&self, items: &[Trashing], limit: &DeletionLimit, now: Timestamp) -> Result<Trashed>;
+
+    /// Makes the change to each, with an audit record for each that it changes; answers in the order given. A hold on
+    /// a session holds its tracks too, those that come later also, and what is released there is released of them.
+    async fn custody(
+        &self,
+        ids: &[RecordingId],
+        change: &Change,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Changed>>;
+
+    /// To be asked in the instant before the first byte of a recording in the trash is removed, and again after a
+    /// crash: the audit record is written, and from here on nobody holds or undeletes it. Refused while it is held,
+    /// not due, or another job works on it. [`Kind::LeaseLost`] as in [`holds`](Catalog::holds).
+    async fn begin_purge(&self, claim: &Claim, now: Timestamp) -> Result<Purging>;
+
+    /// The same for one copy: refused while the recording is held, or if fewer than `keep` good copies of its bytes
+    /// would be left, the home among them. From here on it is no copy any more, until there is a new one.
+    async fn begin_evict(&self, claim: &Claim, keep: u32, now: Timestamp) -> Result<Evicting>;
+
+    /// What the last decisions would have go: to make room in that store, or (`None`) because it is due. In the order
+    /// of the recordings' ids, after the one given; all offers of `limit` recordings.
+    async fn offers(
+        &self,
+        room: Option<&str>,
+        after: Option<RecordingId>,
+        limit: u32,
+    ) -> Result<Vec<(RecordingId, Offer)>>;
+
+    /// Newest first; of one recording, or of everything.
+    async fn certificates(&self, recording: Option<RecordingId>, limit: u32) -> Result<Vec<Certificate>>;
+
     // ---- alerts
 
     /// Notes what people are to be told. An alert whose key was raised within [`Alert::COOL_DOWN`] is not noted
@@ -152,7 +194,7 @@ pub trait Catalog: Send + Sync {
 
     // ---- looking
 
-    /// The versions that are known of these, in the order given.
+    /// The versions of these in the store that holds them, as far as they are known, in the order given.
     async fn versions(&self, ids: &[RecordingId]) -> Result<Vec<Option<String>>>;
 
     /// Where something that goes on over many calls (a walk over a bucket) has come to.

@@ -1,8 +1,10 @@
 //! Rows of any database as nouns. Which columns there are is the same everywhere; how they are selected is not.
 
-use domain::{Crc64, Digest, Job, JobSpec, Recording, Sha256, Timestamp};
+use std::time::Duration;
 
-use crate::{AuditEntry, Error, Kind, Result, codec};
+use domain::{Crc64, Digest, Job, JobSpec, Offer, Recording, RecordingId, Sha256, Timestamp};
+
+use crate::{AuditEntry, Error, Kind, Result, codec, intake::Former};
 
 /// A row, as the few types that we store.
 pub(crate) trait Columns {
@@ -61,9 +63,58 @@ pub(crate) fn recording(row: &impl Columns) -> Result<Recording> {
         probe: row.text_or_none("probe")?.map(codec::json).transpose()?,
         state: codec::state(row.text("state")?)?,
         reason: row.text("reason")?.to_owned(),
-        custody: domain::Custody::default(),
+        custody: codec::custody(row.text("custody")?)?,
         revision: row.number("revision")?,
     })
+}
+
+/// An id, and the version in the store that holds it.
+pub(crate) fn version((id, accepted, custody): (String, String, String)) -> Result<(String, String)> {
+    Ok((id, codec::custody(&custody)?.place.version.unwrap_or(accepted)))
+}
+
+/// What is known under an id, as [`former_columns`] selects it.
+pub(crate) fn former(row: &impl Columns) -> Result<Former> {
+    Ok(Former {
+        store: row.text("store")?.to_owned(),
+        key: row.text("key")?.to_owned(),
+        version: row.text("version")?.to_owned(),
+        size: codec::unsigned(row.number("size")?),
+        sha256: sha256(row.bytes("sha256")?)?,
+        accepted_at: Timestamp(row.number("accepted_at")?),
+        state: codec::state(row.text("state")?)?,
+        custody: codec::custody(row.text("custody")?)?,
+        revision: row.number("revision")?,
+    })
+}
+
+macro_rules! former_columns {
+    () => {
+        "store, key, version, size, sha256, accepted_at, state, custody, revision"
+    };
+}
+pub(crate) use former_columns;
+
+macro_rules! offer_columns {
+    () => {
+        "recording, rule, what, room, bytes, archived, dated, trash_ms, reason"
+    };
+}
+pub(crate) use offer_columns;
+
+pub(crate) fn offer(row: &impl Columns) -> Result<(RecordingId, Offer)> {
+    let room = row.text("room")?;
+    let offer = Offer {
+        rule: row.text("rule")?.to_owned(),
+        what: codec::json(row.text("what")?)?,
+        room: (!room.is_empty()).then(|| room.to_owned()),
+        bytes: codec::unsigned(row.number("bytes")?),
+        archived: row.number("archived")? != 0,
+        dated: Timestamp(row.number("dated")?),
+        trash: Duration::from_millis(codec::unsigned(row.number("trash_ms")?)),
+        reason: row.text("reason")?.to_owned(),
+    };
+    Ok((codec::parsed(row.text("recording")?)?, offer))
 }
 
 /// Of `job`.

@@ -1,6 +1,8 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use domain::{Alert, Decision, Job, JobId, JobState, Lane, Recording, RecordingId, State, Timestamp};
+use domain::{
+    Alert, Copy, Decision, Facts, Job, JobId, JobState, Lane, Recording, RecordingId, State, Timestamp, Trash,
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,74 @@ pub enum Settled {
     Stale,
     /// Another policy is in force than the one that decided: read the policy again.
     OtherPolicy,
+}
+
+/// One to put into the trash, as it was when that was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trashing {
+    pub id: RecordingId,
+    pub revision: i64,
+    pub trash: Trash,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trashed {
+    /// Those that could go are in the trash; of each of the others is said why not.
+    Done { trashed: Vec<RecordingId>, drifted: Vec<(RecordingId, String)> },
+    /// More than may go within [`DeletionLimit::WINDOW`](domain::DeletionLimit::WINDOW): nothing at all was done.
+    Over(Over),
+}
+
+/// How far a deletion is over the limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Over {
+    /// Recordings that were to go, without those that could not.
+    pub asked: u64,
+    pub asked_bytes: u64,
+    /// Recordings that may go within the window, and bytes if there is a limit to them.
+    pub allowed: u64,
+    pub allowed_bytes: Option<u64>,
+    /// What went within the window before, and is still gone.
+    pub already: u64,
+    pub already_bytes: u64,
+}
+
+/// What a person or a rule may have done about the custody of recordings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Under another reason than before it is placed anew.
+    Hold { name: String, reason: String },
+    /// `None`: all that were placed by hand.
+    Release { name: Option<String> },
+    /// Out of the trash, and not to return there before then.
+    Undelete { kept_until: Timestamp },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    Yes,
+    /// It was so before.
+    Already,
+    /// A sentence that completes "not done: ".
+    Refused(String),
+}
+
+/// Whether bytes may be removed now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purging {
+    /// From here there is no way back: remove all of this.
+    Go(Box<Facts>),
+    /// A sentence that completes "not purged: ".
+    Refused(String),
+}
+
+/// Whether one copy may be removed now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evicting {
+    /// It counts as a copy no more: remove it.
+    Go(Box<Copy>),
+    /// A sentence that completes "not evicted: ".
+    Refused(String),
 }
 
 /// A job in hand.

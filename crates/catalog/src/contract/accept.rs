@@ -67,7 +67,7 @@ pub async fn new_bytes_void_what_was_measured_of_the_former(f: &Fixture) {
 
 pub async fn a_late_event_of_former_bytes_changes_nothing(f: &Fixture) {
     let mut new = recording("a.mp4");
-    (new.version, new.accepted_at) = ("v2".into(), later(10));
+    (new.version, new.accepted_at, new.digest) = ("v2".into(), later(10), digest("v2", 1_000));
     let before = accept(&*f.catalog, &new).await;
     let accepted = f.catalog.accept(&[recording("a.mp4")], later(20)).await.unwrap();
     assert!(!accepted[0].new);

@@ -55,7 +55,7 @@ pub async fn a_probe_of_former_bytes_is_not_applied(f: &Fixture) {
     let (it, spec) = with_probe(c, "a.mp4").await;
     let held = claim(c, &spec, "w", T0).await;
     let mut other = recording("a.mp4");
-    other.version = "v2".into();
+    (other.version, other.digest) = ("v2".into(), digest("other bytes", 1_000));
     c.accept(&[other], later(1)).await.unwrap();
     c.record(&held, &probed("former"), later(2)).await.unwrap();
     let facts = facts(c, it.id).await;
@@ -84,7 +84,7 @@ pub async fn a_rendition_made_again_replaces_the_former(f: &Fixture) {
     settle(c, it.id, processing(vec![late.clone()]), T0).await;
     let held = claim(c, &late, "w", T0).await;
     let mut other = recording("a.mp4");
-    other.version = "v2".into();
+    (other.version, other.digest) = ("v2".into(), digest("other bytes", 1_000));
     c.accept(&[other], later(1)).await.unwrap();
     c.record(&held, &rendered(&held, "mp4", "outdated", 10), T0).await.unwrap();
     assert_eq!(c.renditions(it.id).await.unwrap(), renditions);

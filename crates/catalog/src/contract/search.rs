@@ -167,6 +167,7 @@ pub async fn what_changes_is_found_as_it_is_now(f: &Fixture) {
     // Another manifest under the same name: another title, another participant, and one track less.
     let mut second = session("s.json", &[("a.webm", "Anna"), ("b.webm", "Bo")]);
     (second.title, second.version, second.accepted_at) = ("Tuesday".into(), "v2".into(), later(1));
+    second.digest = digest("v2", 1_000);
     c.accept(&[second], later(1)).await.unwrap();
     assert_eq!(found("monday").await, [""; 0]);
     assert_eq!(found("tuesday kind:track").await, ["a.webm"]);
@@ -174,6 +175,7 @@ pub async fn what_changes_is_found_as_it_is_now(f: &Fixture) {
     assert_eq!(found("ana").await, [""; 0]);
     let mut third = session("s.json", &[("b.webm", "Bo")]);
     (third.title, third.version, third.accepted_at) = ("Tuesday".into(), "v3".into(), later(2));
+    third.digest = digest("v3", 1_000);
     c.accept(&[third], later(2)).await.unwrap();
     assert_eq!(found("tuesday").await, ["s.json"]);
     assert_eq!(found("kind:recording").await, ["a.webm"], "no session names it any more");

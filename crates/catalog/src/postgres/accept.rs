@@ -3,20 +3,21 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
 };
 
-use domain::{Kind, NewRecording, Recording, RecordingId, Timestamp};
+use domain::{Kind, NewRecording, Recording, RecordingId, State, Timestamp};
 use sqlx::{PgConnection, Row as _};
 
 use super::{
     add_usage, audit,
+    custody::write as write_custody,
     failure::Result,
     look, rid,
     rows::{self, Columns as _},
     search, text, touch,
 };
 use crate::{
-    Accepted, codec, details,
+    Accepted, codec, custody, details,
     document::Document,
-    intake::{self, Session},
+    intake::{self, Coming, Former, Session},
 };
 
 pub(super) async fn accept(
@@ -33,33 +34,51 @@ pub(super) async fn accept(
     // Most have nothing to do with any session: those that follow one another are written together.
     let mut plain: Vec<&NewRecording> = Vec::new();
     for it in batch {
-        let former = known.get(&it.id);
-        // An event that was late tells of bytes that are no longer there.
-        let is_new = former.is_none_or(|f| f.version != it.version && it.accepted_at >= f.accepted_at);
+        let former = known.remove(&it.id);
+        let coming = former.as_ref().map_or(Coming::New, |former| former.sees(it));
+        let is_new = !matches!(coming, Coming::Known | Coming::Rewritten);
         new.push(is_new);
+        let is_plain = coming == Coming::New
+            && it.kind != Kind::Session
+            && it.session.is_none()
+            && !wanted.contains(&it.name);
+        if !is_plain && coming != Coming::Known {
+            insert(conn, &std::mem::take(&mut plain), now).await?;
+        }
+        let former = match (coming, former) {
+            (Coming::New, _) | (_, None) => {
+                if is_plain {
+                    plain.push(it);
+                } else {
+                    insert_bound(conn, it, intake::recording(it), now).await?;
+                }
+                Former::of(it, &intake::recording(it))
+            }
+            (Coming::Known, Some(former)) => former,
+            (Coming::Rewritten, Some(mut former)) => {
+                rewritten(conn, it, now).await?;
+                former.custody.place.version = Some(it.version.clone());
+                former
+            }
+            (Coming::Replaced, Some(former)) => replace(conn, it, former, &mut usage, now).await?,
+            (Coming::Back, Some(former)) => {
+                forget(conn, it.id).await?;
+                let recording = intake::recording_back(it, &former);
+                let former = Former::of(it, &recording);
+                insert_bound(conn, it, recording, now).await?;
+                former
+            }
+        };
+        if matches!(coming, Coming::New | Coming::Back) {
+            *usage.entry(it.store.clone()).or_default() += codec::signed(it.digest.size);
+        }
+        known.insert(it.id, former);
         if !is_new {
             continue;
-        }
-        let is_known = former.is_some();
-        let is_plain =
-            !is_known && it.kind != Kind::Session && it.session.is_none() && !wanted.contains(&it.name);
-        if is_plain {
-            plain.push(it);
-        } else {
-            insert(conn, &std::mem::take(&mut plain), now).await?;
-            if is_known {
-                replace(conn, it, &mut usage, now).await?;
-            } else {
-                insert_bound(conn, it, now).await?;
-            }
-        }
-        if !is_known {
-            *usage.entry(it.store.clone()).or_default() += codec::signed(it.digest.size);
         }
         if it.kind == Kind::Session {
             wanted.extend(it.tracks.iter().map(|t| t.name.clone()));
         }
-        known.insert(it.id, Former { version: it.version.clone(), accepted_at: it.accepted_at });
     }
     insert(conn, &plain, now).await?;
     add_usage(conn, &usage).await?;
@@ -115,11 +134,6 @@ async fn take_turns(conn: &mut PgConnection, batch: &[NewRecording]) -> Result<(
     Ok(())
 }
 
-struct Former {
-    version: String,
-    accepted_at: Timestamp,
-}
-
 /// Locks whatever a batch may change (see `lock.rs`), and says what is known of it.
 async fn lock(conn: &mut PgConnection, batch: &[NewRecording]) -> Result<HashMap<RecordingId, Former>> {
     let ids: Vec<String> = batch.iter().map(|it| it.id.to_string()).collect();
@@ -133,19 +147,15 @@ async fn lock(conn: &mut PgConnection, batch: &[NewRecording]) -> Result<HashMap
         .bind(names.collect::<Vec<_>>())
         .fetch_all(conn)
         .await?;
-    let former = rows.iter().map(|row| {
-        let accepted_at = Timestamp(row.number("accepted_at")?);
-        Ok((
-            codec::parsed(row.text("id")?)?,
-            Former { version: row.text("version")?.to_owned(), accepted_at },
-        ))
-    });
+    let former = rows.iter().map(|row| Ok((codec::parsed(row.text("id")?)?, rows::former(row)?)));
     Ok(former.collect::<crate::Result<_>>()?)
 }
 
 /// These and their sessions; what the sessions among them have or may take; the sessions that wait for one of these.
-const LOCK: &str = "
-SELECT id, version, accepted_at FROM recording WHERE id IN (
+const LOCK: &str = concat!(
+    "SELECT id, ",
+    rows::former_columns!(),
+    " FROM recording WHERE id IN (
     SELECT unnest($1::text[])
     UNION SELECT session FROM recording WHERE id = ANY($1)
     UNION SELECT unnest($2::text[])
@@ -154,7 +164,8 @@ SELECT id, version, accepted_at FROM recording WHERE id IN (
     UNION SELECT t.session FROM session_track t
           WHERE t.name = ANY($4::text[])
             AND NOT EXISTS (SELECT 1 FROM recording r WHERE r.session = t.session AND r.name = t.name)
-) ORDER BY id FOR NO KEY UPDATE";
+) ORDER BY id FOR NO KEY UPDATE"
+);
 
 /// The names that some session has for a track, of those that come.
 async fn wanted(conn: &mut PgConnection, batch: &[NewRecording]) -> Result<HashSet<String>> {
@@ -186,8 +197,12 @@ async fn insert(conn: &mut PgConnection, plain: &[&NewRecording], now: Timestamp
 }
 
 /// A session, or a track of one that is there already.
-async fn insert_bound(conn: &mut PgConnection, it: &NewRecording, now: Timestamp) -> Result<()> {
-    let mut recording = intake::recording(it);
+async fn insert_bound(
+    conn: &mut PgConnection,
+    it: &NewRecording,
+    mut recording: Recording,
+    now: Timestamp,
+) -> Result<()> {
     if it.kind != Kind::Session
         && let Some(session) = session_wanting(conn, &it.name).await?
     {
@@ -222,11 +237,11 @@ async fn write(
     let ids = each!(|r| r.id.to_string());
     sqlx::query(
         "INSERT INTO recording (rid, id, kind, name, title, store, key, version, size, sha256, crc64, accepted_at,
-                                recorded_at, tags, session, state, reason, revision)
-         SELECT n.*, 'accepted', '', 1
+                                recorded_at, tags, session, custody, revision, verified_at, state, reason)
+         SELECT n.*, 'accepted', ''
          FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                      $9::bigint[], $10::bytea[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[],
-                     $15::text[]) AS n",
+                     $15::text[], $16::text[], $17::bigint[], $18::bigint[]) AS n",
     )
     .bind(&rids)
     .bind(&ids)
@@ -243,6 +258,9 @@ async fn write(
     .bind(each!(|r| r.recorded_at.map(|t| t.0)))
     .bind(each!(|r| codec::to_json(&r.tags)))
     .bind(each!(|r| r.session.map(|s| s.to_string())))
+    .bind(each!(|r| codec::custody_text(&r.custody)))
+    .bind(each!(|r| r.revision))
+    .bind(each!(custody::verified_at))
     .execute(&mut *conn)
     .await?;
     sqlx::query(
@@ -266,28 +284,43 @@ async fn write(
     search::write(conn, &rids, &vectors).await
 }
 
+/// What was left of a former life makes room for the next.
+async fn forget(conn: &mut PgConnection, id: RecordingId) -> Result<()> {
+    sqlx::query("DELETE FROM recording WHERE id = $1").bind(id.to_string()).execute(conn).await?;
+    Ok(())
+}
+
+/// The same bytes, under another version of the store.
+async fn rewritten(conn: &mut PgConnection, it: &NewRecording, now: Timestamp) -> Result<()> {
+    let mut recording = there(conn, it.id).await?;
+    recording.custody.place.version = Some(it.version.clone());
+    let id = it.id.to_string();
+    write_custody(conn, &[recording]).await?;
+    touch(conn, &[&id]).await?;
+    audit::write(conn, now, "intake", "rewrite", Some(&id), details::rewritten(it)).await
+}
+
+async fn there(conn: &mut PgConnection, id: RecordingId) -> Result<Recording> {
+    Ok(look::get(conn, id).await?.expect("found or written before, in this transaction"))
+}
+
 /// The same recording, other bytes: what was measured of the former ones is void.
 async fn replace(
     conn: &mut PgConnection,
     it: &NewRecording,
+    mut former: Former,
     usage: &mut BTreeMap<String, i64>,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Former> {
     let id = it.id.to_string();
-    let (store, size): (String, i64) = sqlx::query_as("SELECT store, size FROM recording WHERE id = $1")
-        .bind(&id)
-        .fetch_one(&mut *conn)
-        .await?;
-    *usage.entry(store).or_default() -= size;
+    *usage.entry(former.store).or_default() -= codec::signed(former.size);
     *usage.entry(it.store.clone()).or_default() += codec::signed(it.digest.size);
+    intake::replaced(&mut former.custody);
     sqlx::query(
-        "UPDATE recording SET store = $1, key = $2, version = $3, size = $4, sha256 = $5, crc64 = $6,
-                accepted_at = $7, recorded_at = coalesce($8, recorded_at), state = 'accepted', reason = '',
-                probe = NULL, media_type = NULL, duration_ms = NULL
-         WHERE id = $9",
+        "UPDATE recording SET version = $1, size = $2, sha256 = $3, crc64 = $4, accepted_at = $5,
+                recorded_at = coalesce($6, recorded_at), probe = NULL, media_type = NULL, duration_ms = NULL
+         WHERE id = $7",
     )
-    .bind(&it.store)
-    .bind(&it.key)
     .bind(&it.version)
     .bind(codec::signed(it.digest.size))
     .bind(&it.digest.sha256.0[..])
@@ -297,6 +330,18 @@ async fn replace(
     .bind(&id)
     .execute(&mut *conn)
     .await?;
+    let there_now = there(conn, it.id).await?;
+    let replaced = Recording {
+        store: it.store.clone(),
+        key: it.key.clone(),
+        state: State::Accepted,
+        reason: String::new(),
+        custody: former.custody,
+        ..there_now
+    };
+    let former = Former::of(it, &replaced);
+    write_custody(conn, &[replaced]).await?;
+    sqlx::query("DELETE FROM trashing WHERE recording = $1").bind(&id).execute(&mut *conn).await?;
     audit::write(conn, now, "intake", "replace", Some(&id), details::replaced(it)).await?;
     if it.kind == Kind::Session {
         touch(conn, &[&id]).await?;
@@ -308,13 +353,14 @@ async fn replace(
             .await?;
         name_tracks(conn, it, now).await?;
     }
-    let recording = look::get(conn, it.id).await?.expect("replaced in this transaction");
+    let recording = there(conn, it.id).await?;
     if it.kind != Kind::Session {
         let session = recording.session.map(|s| s.to_string());
         let concerned: Vec<&str> = [Some(id.as_str()), session.as_deref()].into_iter().flatten().collect();
         touch(conn, &concerned).await?;
     }
-    place(conn, &recording).await
+    place(conn, &recording).await?;
+    Ok(former)
 }
 
 /// Writes the manifest down, and binds whatever of it has come.
@@ -340,7 +386,7 @@ async fn name_tracks(conn: &mut PgConnection, session: &NewRecording, now: Times
     .execute(&mut *conn)
     .await?;
     let named: BTreeSet<&str> = tracks.iter().map(|t| t.name.as_str()).collect();
-    let taker = Session::of(session);
+    let taker = Session::of(session, there(conn, session.id).await?.custody.holds);
     for name in former.iter().map(String::as_str).chain(named.iter().copied()).collect::<BTreeSet<_>>() {
         bind(conn, &taker, name, named.contains(name), now).await?;
     }
@@ -379,12 +425,13 @@ async fn bind(
     if recording != before {
         let id = recording.id.to_string();
         sqlx::query(
-            "UPDATE recording SET kind = $1, session = $2, tags = $3, recorded_at = $4 WHERE id = $5",
+            "UPDATE recording SET kind = $1, session = $2, tags = $3, recorded_at = $4, custody = $5 WHERE id = $6",
         )
         .bind(recording.kind.as_str())
         .bind(recording.session.map(|s| s.to_string()))
         .bind(codec::to_json(&recording.tags))
         .bind(recording.recorded_at.map(|t| t.0))
+        .bind(codec::custody_text(&recording.custody))
         .bind(&id)
         .execute(&mut *conn)
         .await?;
@@ -421,7 +468,7 @@ async fn place(conn: &mut PgConnection, recording: &Recording) -> Result<()> {
 /// The latest session that names such a track and has none yet.
 async fn session_wanting(conn: &mut PgConnection, name: &str) -> Result<Option<Session>> {
     let row = sqlx::query(
-        "SELECT s.id, s.tags, s.recorded_at FROM session_track t JOIN recording s ON s.id = t.session
+        "SELECT s.id, s.tags, s.recorded_at, s.custody FROM session_track t JOIN recording s ON s.id = t.session
          WHERE t.name = $1
            AND NOT EXISTS (SELECT 1 FROM recording r WHERE r.name = $1 AND r.session = t.session)
          ORDER BY s.accepted_at DESC, s.id DESC LIMIT 1",
@@ -434,5 +481,6 @@ async fn session_wanting(conn: &mut PgConnection, name: &str) -> Result<Option<S
         id: codec::parsed(row.text("id")?)?,
         tags: codec::json(row.text("tags")?)?,
         recorded_at: row.number_or_none("recorded_at")?.map(Timestamp),
+        holds: codec::custody(row.text("custody")?)?.holds,
     }))
 }

@@ -88,7 +88,8 @@ pub(super) const FACTS: &str = concat!(
      CASE WHEN r.id = $1 THEN (
          SELECT json_agg(n.body ORDER BY n.name) FROM rendition n WHERE n.recording = $1)::text END AS renditions,
      CASE WHEN r.id = $1 THEN (
-         SELECT json_agg(c.body ORDER BY c.store) FROM copy c WHERE c.recording = $1)::text END AS copies
+         SELECT json_agg(c.body ORDER BY c.store) FROM copy c
+         WHERE c.recording = $1 AND c.leaving IS NULL)::text END AS copies
      FROM recording r WHERE r.id = $1 OR r.session = $1 ORDER BY r.accepted_at, r.id"
 );
 
@@ -111,6 +112,16 @@ pub(super) async fn renditions(conn: &mut PgConnection, id: RecordingId) -> Resu
 }
 
 pub(super) async fn copies(conn: &mut PgConnection, id: RecordingId) -> Result<Vec<Copy>> {
+    let found: Vec<String> =
+        sqlx::query_scalar("SELECT body FROM copy WHERE recording = $1 AND leaving IS NULL ORDER BY store")
+            .bind(id.to_string())
+            .fetch_all(conn)
+            .await?;
+    Ok(bodies(&found)?)
+}
+
+/// Also those that are about to go.
+pub(super) async fn every_copy(conn: &mut PgConnection, id: RecordingId) -> Result<Vec<Copy>> {
     let found: Vec<String> = sqlx::query_scalar("SELECT body FROM copy WHERE recording = $1 ORDER BY store")
         .bind(id.to_string())
         .fetch_all(conn)
@@ -185,11 +196,12 @@ pub(super) async fn usage(conn: &mut PgConnection) -> Result<Usage> {
 }
 
 pub(super) async fn by_digest(conn: &mut PgConnection, sha256: &Sha256) -> Result<Option<Known>> {
-    let source: Option<String> =
-        sqlx::query_scalar("SELECT id FROM recording WHERE sha256 = $1 ORDER BY rid LIMIT 1")
-            .bind(&sha256.0[..])
-            .fetch_optional(&mut *conn)
-            .await?;
+    let source: Option<String> = sqlx::query_scalar(
+        "SELECT id FROM recording WHERE sha256 = $1 AND state <> 'deleted' ORDER BY rid LIMIT 1",
+    )
+    .bind(&sha256.0[..])
+    .fetch_optional(&mut *conn)
+    .await?;
     if let Some(id) = source {
         return Ok(Some(Known::Source(codec::parsed(&id)?)));
     }
@@ -204,11 +216,14 @@ pub(super) async fn by_digest(conn: &mut PgConnection, sha256: &Sha256) -> Resul
 
 pub(super) async fn versions(conn: &mut PgConnection, ids: &[RecordingId]) -> Result<Vec<Option<String>>> {
     let wanted: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let known: Vec<(String, String)> = sqlx::query_as("SELECT id, version FROM recording WHERE id = ANY($1)")
-        .bind(&wanted)
-        .fetch_all(conn)
-        .await?;
-    let known: HashMap<String, String> = known.into_iter().collect();
+    let known: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT id, version, custody FROM recording WHERE id = ANY($1) AND state <> 'deleted'",
+    )
+    .bind(&wanted)
+    .fetch_all(conn)
+    .await?;
+    let known: HashMap<String, String> =
+        known.into_iter().map(rows::version).collect::<crate::Result<_>>()?;
     Ok(wanted.iter().map(|id| known.get(id).cloned()).collect())
 }
 

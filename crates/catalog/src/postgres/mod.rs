@@ -4,11 +4,13 @@ mod accept;
 mod alerts;
 mod audit;
 mod connection;
+mod custody;
 mod failure;
 mod ledger;
 mod lock;
 mod look;
 mod record;
+mod remove;
 mod rid;
 mod rows;
 mod schema;
@@ -19,14 +21,14 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Alert, Copy, Facts, Job, JobId, Lane, NewRecording, Outcome, Progress, Recording, RecordingId, Rendition,
-    Sha256, Timestamp, Usage,
+    Alert, Certificate, Copy, DeletionLimit, Facts, Job, JobId, Lane, NewRecording, Offer, Outcome, Progress,
+    Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
 };
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
-    Accepted, AuditEntry, Catalog, Claim, Counts, Cursor, JobFilter, Known, Next, Page, Query, Result, Retry,
-    Settle, Settled,
+    Accepted, AuditEntry, Catalog, Change, Changed, Claim, Counts, Cursor, Evicting, JobFilter, Known, Next,
+    Page, Purging, Query, Result, Retry, Settle, Settled, Trashed, Trashing,
 };
 use connection::Held;
 use failure::Failure;
@@ -257,6 +259,41 @@ impl Catalog for Postgres {
 
     async fn lead(&self, role: &str, worker: &str, now: Timestamp, ttl: Duration) -> Result<bool> {
         look!(self, conn => ledger::lead(&mut conn, role, worker, now, ttl))
+    }
+
+    async fn trash(&self, items: &[Trashing], limit: &DeletionLimit, now: Timestamp) -> Result<Trashed> {
+        change!(self, custody::BEGIN_TRASH, self.long_patience, tx => custody::trash(&mut tx, items, limit, now))
+    }
+
+    async fn custody(
+        &self,
+        ids: &[RecordingId],
+        change: &Change,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Changed>> {
+        change!(self, tx => custody::change(&mut tx, ids, change, actor, now))
+    }
+
+    async fn begin_purge(&self, claim: &Claim, now: Timestamp) -> Result<Purging> {
+        change!(self, tx => remove::begin_purge(&mut tx, claim, now))
+    }
+
+    async fn begin_evict(&self, claim: &Claim, keep: u32, now: Timestamp) -> Result<Evicting> {
+        change!(self, tx => remove::begin_evict(&mut tx, claim, keep, now))
+    }
+
+    async fn offers(
+        &self,
+        room: Option<&str>,
+        after: Option<RecordingId>,
+        limit: u32,
+    ) -> Result<Vec<(RecordingId, Offer)>> {
+        look!(self, conn => settle::offers(&mut conn, room, after, limit))
+    }
+
+    async fn certificates(&self, recording: Option<RecordingId>, limit: u32) -> Result<Vec<Certificate>> {
+        look!(self, conn => remove::certificates(&mut conn, recording, limit))
     }
 
     async fn raise(&self, alerts: &[Alert]) -> Result<()> {

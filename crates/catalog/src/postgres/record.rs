@@ -1,10 +1,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{Copy, Outcome, Probe, Recording, Rendition, Timestamp};
+use domain::{JobSpec, Outcome, Probe, Recording, Rendition, Timestamp};
 use sqlx::PgConnection;
 
-use super::{add_usage, audit, failure::Result, lock, look, search, text, touch};
-use crate::{Claim, Error, codec, details};
+use super::{
+    add_usage, alerts, audit, custody::write, failure::Result, lock, look, remove, search, text, touch,
+};
+use crate::{
+    Claim, Error, codec,
+    custody::{self, Effect},
+    details,
+    usage::Held,
+};
 
 pub(super) async fn record(
     conn: &mut PgConnection,
@@ -37,9 +44,16 @@ pub(super) async fn record(
         Outcome::Rendered { rendition } => {
             rendered(conn, &recording, rendition, current, &mut usage).await?;
         }
-        Outcome::Copied { copy } => copied(conn, &recording, copy, &mut usage).await?,
         Outcome::Tagged { tags } => tagged(conn, recording, tags).await?,
-        _ => return Err(Error::of_nobody(spec).into()),
+        Outcome::Purged { certificate } => {
+            remove::purged(conn, &recording, claim, certificate, &mut usage, now).await?;
+        }
+        Outcome::Notified { alert } => alerts::raise(conn, &[alert]).await?,
+        Outcome::Copied { .. }
+        | Outcome::Placed { .. }
+        | Outcome::Moved { .. }
+        | Outcome::Evicted { .. }
+        | Outcome::Verified { .. } => held(conn, spec, recording, outcome, current, &mut usage).await?,
     }
     sqlx::query(
         "UPDATE job SET state = 'done', outcome = $1, finished_at = $2, lease_until = NULL, progress = NULL,
@@ -123,34 +137,49 @@ async fn rendered(
     Ok(())
 }
 
-async fn copied(
+/// What is about the accepted bytes themselves: where they are, and how they lie there.
+async fn held(
     conn: &mut PgConnection,
-    recording: &Recording,
-    copy: &Copy,
+    spec: &JobSpec,
+    recording: Recording,
+    outcome: &Outcome,
+    current: bool,
     usage: &mut BTreeMap<String, i64>,
 ) -> Result<()> {
     let id = recording.id.to_string();
-    if copy.recording != recording.id {
-        return Err(Error::someone_elses(recording, "copy").into());
+    let copies = look::every_copy(conn, recording.id).await?;
+    let before = Held { recording, copies };
+    let Effect { held: after, alert } = custody::effect(spec, outcome, &before, current)?;
+    usage.extend(after.since(&before));
+    let gone: Vec<_> = after.gone(&before).map(text).collect();
+    if !gone.is_empty() {
+        sqlx::query("DELETE FROM copy WHERE recording = $1 AND store = ANY($2)")
+            .bind(&id)
+            .bind(gone)
+            .execute(&mut *conn)
+            .await?;
     }
-    let former: Option<i64> = sqlx::query_scalar("SELECT size FROM copy WHERE recording = $1 AND store = $2")
+    for copy in after.written(&before, outcome) {
+        // A new copy is not the one that was about to go.
+        sqlx::query(
+            "INSERT INTO copy (recording, store, size, body, verified_at) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (recording, store) DO UPDATE SET
+                 size = excluded.size, body = excluded.body, verified_at = excluded.verified_at,
+                 leaving = CASE WHEN $6 THEN NULL ELSE copy.leaving END",
+        )
         .bind(&id)
         .bind(text(&copy.store))
-        .fetch_optional(&mut *conn)
+        .bind(codec::signed(copy.digest.size))
+        .bind(codec::to_json(copy))
+        .bind(custody::copy_verified_at(&after.recording, copy))
+        .bind(!matches!(outcome, Outcome::Verified { .. }))
+        .execute(&mut *conn)
         .await?;
-    let size = codec::signed(copy.digest.size);
-    usage.insert(copy.store.clone(), size - former.unwrap_or(0));
-    sqlx::query(
-        "INSERT INTO copy (recording, store, size, body) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (recording, store) DO UPDATE SET size = excluded.size, body = excluded.body",
-    )
-    .bind(&id)
-    .bind(text(&copy.store))
-    .bind(size)
-    .bind(codec::to_json(copy))
-    .execute(conn)
-    .await?;
-    Ok(())
+    }
+    if after.recording != before.recording {
+        write(conn, std::slice::from_ref(&after.recording)).await?;
+    }
+    alerts::raise(conn, &alert.iter().collect::<Vec<_>>()).await
 }
 
 async fn tagged(conn: &mut PgConnection, mut recording: Recording, tags: &BTreeSet<String>) -> Result<()> {

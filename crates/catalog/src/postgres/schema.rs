@@ -4,7 +4,10 @@ use super::failure::Result;
 use crate::{Error, Kind};
 
 /// Forward only: a step that has been released is never edited.
-const STEPS: [&str; 1] = [include_str!("../../migrations/postgres/0001_start.sql")];
+const STEPS: [&str; 2] = [
+    include_str!("../../migrations/postgres/0001_start.sql"),
+    include_str!("../../migrations/postgres/0002_custody.sql"),
+];
 
 /// Tells our database from any other program's, and how many steps it has taken.
 const OURS: &str = "CREATE TABLE videorec_catalog (steps BIGINT NOT NULL)";

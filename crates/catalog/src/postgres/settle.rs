@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{JobSpec, RecordingId, Timestamp};
+use domain::{JobSpec, Offer, RecordingId, Timestamp};
 use sqlx::PgConnection;
 
-use super::{alerts, audit, failure::Result, lock, text, touch};
+use super::{alerts, audit, failure::Result, lock, rows, text, touch};
 use crate::{Settle, Settled, codec, details};
 
 /// Begins a transaction that no new policy can overtake: it waits for all of these, and they for it.
@@ -78,6 +78,7 @@ impl Changes<'_> {
         }
         let asked = self.ask_for_jobs(conn, now).await?;
         self.cancel_jobs(conn, now).await?;
+        self.write_offers(conn).await?;
         self.set_times(conn).await?;
         if !self.moved.is_empty() {
             sqlx::query(
@@ -153,6 +154,46 @@ impl Changes<'_> {
         Ok(())
     }
 
+    /// Instead of those of the decisions before.
+    async fn write_offers(&self, conn: &mut PgConnection) -> Result<()> {
+        sqlx::query("DELETE FROM offer WHERE recording = ANY($1)")
+            .bind(self.of.iter().copied().collect::<Vec<_>>())
+            .execute(&mut *conn)
+            .await?;
+        let all: Vec<(&str, usize, &Offer)> = self
+            .applied
+            .iter()
+            .flat_map(|(_, id, it)| it.decision.offers.iter().enumerate().map(|(n, offer)| (*id, n, offer)))
+            .collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        macro_rules! each {
+            ($of:expr) => {
+                all.iter().map(|(_, _, offer)| offer).map($of).collect::<Vec<_>>()
+            };
+        }
+        sqlx::query(concat!(
+            "INSERT INTO offer (turn, ",
+            rows::offer_columns!(),
+            ") SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
+                                    $7::bigint[], $8::bigint[], $9::bigint[], $10::text[])"
+        ))
+        .bind(all.iter().map(|(_, n, _)| codec::signed(*n as u64)).collect::<Vec<_>>())
+        .bind(all.iter().map(|(id, _, _)| *id).collect::<Vec<_>>())
+        .bind(each!(|o| text(&o.rule)))
+        .bind(each!(|o| codec::to_json(&o.what)))
+        .bind(each!(|o| text(o.room.as_deref().unwrap_or_default())))
+        .bind(each!(|o| codec::signed(o.bytes)))
+        .bind(each!(|o| i64::from(o.archived)))
+        .bind(each!(|o| o.dated.0))
+        .bind(each!(|o| codec::millis(o.trash)))
+        .bind(each!(|o| text(&o.reason)))
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+
     /// When time alone would change the decisions.
     async fn set_times(&self, conn: &mut PgConnection) -> Result<()> {
         let mut due: BTreeMap<&str, i64> = BTreeMap::new();
@@ -180,6 +221,30 @@ impl Changes<'_> {
         Ok(())
     }
 }
+
+pub(super) async fn offers(
+    conn: &mut PgConnection,
+    room: Option<&str>,
+    after: Option<RecordingId>,
+    limit: u32,
+) -> Result<Vec<(RecordingId, Offer)>> {
+    let found = sqlx::query(OFFERS)
+        .bind(text(room.unwrap_or_default()))
+        .bind(after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?;
+    Ok(found.iter().map(rows::offer).collect::<crate::Result<_>>()?)
+}
+
+/// All of each recording, so that a page may end with any.
+pub(super) const OFFERS: &str = concat!(
+    "SELECT ",
+    rows::offer_columns!(),
+    " FROM offer WHERE room = $1 AND recording IN (
+         SELECT DISTINCT recording FROM offer WHERE room = $1 AND recording > $2 ORDER BY recording LIMIT $3)
+     ORDER BY recording, turn"
+);
 
 pub(super) async fn to_decide(
     conn: &mut PgConnection,
@@ -215,7 +280,7 @@ pub(super) async fn policy_in_force(conn: &mut PgConnection, hash: &str, now: Ti
     .execute(&mut *conn)
     .await?;
     sqlx::query(
-        "INSERT INTO attention (id, at) SELECT id, 0 FROM recording
+        "INSERT INTO attention (id, at) SELECT id, 0 FROM recording WHERE state <> 'deleted'
          ON CONFLICT (id) DO UPDATE SET at = 0 WHERE attention.at <> 0",
     )
     .execute(&mut *conn)

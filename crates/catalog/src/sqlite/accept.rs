@@ -1,12 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{Kind, NewRecording, Recording, RecordingId, Timestamp};
+use domain::{Kind, NewRecording, Recording, RecordingId, State, Timestamp};
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{add_usage, audit, look, rows, search, touch, touch_session_of};
+use super::{add_usage, audit, custody::write, look, rows, search, touch, touch_session_of};
 use crate::{
-    Accepted, Result, codec, details,
-    intake::{self, Session},
+    Accepted, Result, codec, custody, details,
+    intake::{self, Coming, Former, Session},
 };
 
 pub(super) async fn accept(
@@ -20,22 +20,26 @@ pub(super) async fn accept(
     let mut usage: BTreeMap<&str, i64> = BTreeMap::new();
     let mut accepted = Vec::with_capacity(batch.len());
     for it in batch {
-        let known: Option<(String, i64)> =
-            sqlx::query_as("SELECT version, accepted_at FROM recording WHERE id = ?")
-                .bind(it.id.to_string())
-                .fetch_optional(&mut *conn)
-                .await?;
-        let (new, recording) = match known {
-            None => {
-                *usage.entry(&it.store).or_default() += codec::signed(it.digest.size);
-                (true, insert(conn, it, &mut rids, now).await?)
+        let row = sqlx::query(concat!("SELECT ", rows::former_columns!(), " FROM recording WHERE id = ?"))
+            .bind(it.id.to_string())
+            .fetch_optional(&mut *conn)
+            .await?;
+        let former = row.as_ref().map(rows::former).transpose()?;
+        let coming = former.as_ref().map_or(Coming::New, |former| former.sees(it));
+        let recording = match (coming, former) {
+            (Coming::New, _) | (_, None) => insert(conn, it, intake::recording(it), &mut rids, now).await?,
+            (Coming::Back, Some(former)) => {
+                forget(conn, it.id).await?;
+                insert(conn, it, intake::recording_back(it, &former), &mut rids, now).await?
             }
-            // An event that was late tells of bytes that are no longer there.
-            Some((version, at)) if version == it.version || it.accepted_at.0 < at => {
-                (false, there(conn, it.id).await?)
-            }
-            Some(_) => (true, replace(conn, it, &mut rids, now).await?),
+            (Coming::Known, _) => there(conn, it.id).await?,
+            (Coming::Rewritten, _) => rewritten(conn, it, now).await?,
+            (Coming::Replaced, Some(former)) => replace(conn, it, former, &mut rids, now).await?,
         };
+        if matches!(coming, Coming::New | Coming::Back) {
+            *usage.entry(&it.store).or_default() += codec::signed(it.digest.size);
+        }
+        let new = !matches!(coming, Coming::Known | Coming::Rewritten);
         accepted.push(Accepted { recording, new });
     }
     for (store, bytes) in usage {
@@ -53,14 +57,31 @@ async fn there(conn: &mut SqliteConnection, id: RecordingId) -> Result<Recording
     Ok(look::get(conn, id).await?.expect("found or written before, in this transaction"))
 }
 
+/// What was left of a former life makes room for the next.
+async fn forget(conn: &mut SqliteConnection, id: RecordingId) -> Result<()> {
+    sqlx::query("DELETE FROM recording WHERE id = ?").bind(id.to_string()).execute(conn).await?;
+    Ok(())
+}
+
+/// The same bytes, under another version of the store.
+async fn rewritten(conn: &mut SqliteConnection, it: &NewRecording, now: Timestamp) -> Result<Recording> {
+    let mut recording = there(conn, it.id).await?;
+    recording.custody.place.version = Some(it.version.clone());
+    let id = it.id.to_string();
+    write(conn, &recording).await?;
+    touch(conn, &id).await?;
+    audit::write(conn, now, "intake", "rewrite", Some(&id), details::rewritten(it)).await?;
+    there(conn, it.id).await
+}
+
 async fn insert(
     conn: &mut SqliteConnection,
     it: &NewRecording,
+    mut recording: Recording,
     rids: &mut Rids,
     now: Timestamp,
 ) -> Result<Recording> {
     let session = if it.kind == Kind::Session { None } else { session_wanting(conn, &it.name).await? };
-    let mut recording = intake::recording(it);
     if let Some(session) = &session {
         session.takes(&mut recording);
     }
@@ -68,8 +89,8 @@ async fn insert(
     let id = it.id.to_string();
     sqlx::query(
         "INSERT INTO recording (rid, id, kind, name, title, store, key, version, size, sha256, crc64,
-                                accepted_at, recorded_at, tags, session, state, reason, revision)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', 1)",
+                                accepted_at, recorded_at, tags, session, state, reason, custody, revision, verified_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?)",
     )
     .bind(rid)
     .bind(&id)
@@ -87,6 +108,9 @@ async fn insert(
     .bind(codec::to_json(&recording.tags))
     .bind(recording.session.map(|s| s.to_string()))
     .bind(recording.state.as_str())
+    .bind(codec::custody_text(&recording.custody))
+    .bind(recording.revision)
+    .bind(custody::verified_at(&recording))
     .execute(&mut *conn)
     .await?;
     sqlx::query("INSERT OR REPLACE INTO attention (id, at) VALUES (?, 0)")
@@ -107,24 +131,19 @@ async fn insert(
 async fn replace(
     conn: &mut SqliteConnection,
     it: &NewRecording,
+    mut former: Former,
     rids: &mut Rids,
     now: Timestamp,
 ) -> Result<Recording> {
     let id = it.id.to_string();
-    let (store, size): (String, i64) = sqlx::query_as("SELECT store, size FROM recording WHERE id = ?")
-        .bind(&id)
-        .fetch_one(&mut *conn)
-        .await?;
-    add_usage(conn, &store, -size).await?;
+    add_usage(conn, &former.store, -codec::signed(former.size)).await?;
     add_usage(conn, &it.store, codec::signed(it.digest.size)).await?;
+    intake::replaced(&mut former.custody);
     sqlx::query(
-        "UPDATE recording SET store = ?, key = ?, version = ?, size = ?, sha256 = ?, crc64 = ?, accepted_at = ?,
-                recorded_at = coalesce(?, recorded_at), state = 'accepted', reason = '', probe = NULL,
-                media_type = NULL, duration_ms = NULL
+        "UPDATE recording SET version = ?, size = ?, sha256 = ?, crc64 = ?, accepted_at = ?,
+                recorded_at = coalesce(?, recorded_at), probe = NULL, media_type = NULL, duration_ms = NULL
          WHERE id = ?",
     )
-    .bind(&it.store)
-    .bind(&it.key)
     .bind(&it.version)
     .bind(codec::signed(it.digest.size))
     .bind(&it.digest.sha256.0[..])
@@ -134,6 +153,15 @@ async fn replace(
     .bind(&id)
     .execute(&mut *conn)
     .await?;
+    let there_now = there(conn, it.id).await?;
+    let custody = former.custody;
+    let (store, key) = (it.store.clone(), it.key.clone());
+    write(
+        conn,
+        &Recording { store, key, state: State::Accepted, reason: String::new(), custody, ..there_now },
+    )
+    .await?;
+    taken_out(conn, &id).await?;
     touch(conn, &id).await?;
     audit::write(conn, now, "intake", "replace", Some(&id), details::replaced(it)).await?;
     if it.kind == Kind::Session {
@@ -150,6 +178,12 @@ async fn replace(
     let recording = there(conn, it.id).await?;
     place(conn, &recording, rids).await?;
     Ok(recording)
+}
+
+/// It is not in the trash any more, if it was.
+async fn taken_out(conn: &mut SqliteConnection, id: &str) -> Result<()> {
+    sqlx::query("DELETE FROM trashing WHERE recording = ?").bind(id).execute(conn).await?;
+    Ok(())
 }
 
 /// Writes the manifest down, and binds whatever of it has come.
@@ -183,7 +217,7 @@ async fn name_tracks(
         .await?;
         names.insert(track.name.clone());
     }
-    let taker = Session::of(session);
+    let taker = Session::of(session, there(conn, session.id).await?.custody.holds);
     for name in names {
         let named = session.tracks.iter().any(|t| t.name == name);
         bind(conn, &taker, &name, named, rids, now).await?;
@@ -223,14 +257,17 @@ async fn bind(
     }
     if recording != before {
         let id = recording.id.to_string();
-        sqlx::query("UPDATE recording SET kind = ?, session = ?, tags = ?, recorded_at = ? WHERE id = ?")
-            .bind(recording.kind.as_str())
-            .bind(recording.session.map(|s| s.to_string()))
-            .bind(codec::to_json(&recording.tags))
-            .bind(recording.recorded_at.map(|t| t.0))
-            .bind(&id)
-            .execute(&mut *conn)
-            .await?;
+        sqlx::query(
+            "UPDATE recording SET kind = ?, session = ?, tags = ?, recorded_at = ?, custody = ? WHERE id = ?",
+        )
+        .bind(recording.kind.as_str())
+        .bind(recording.session.map(|s| s.to_string()))
+        .bind(codec::to_json(&recording.tags))
+        .bind(recording.recorded_at.map(|t| t.0))
+        .bind(codec::custody_text(&recording.custody))
+        .bind(&id)
+        .execute(&mut *conn)
+        .await?;
         touch(conn, &id).await?;
         audit::write(conn, now, "intake", "bind", Some(&id), details::bound(recording.session)).await?;
     }
@@ -263,7 +300,7 @@ async fn place(conn: &mut SqliteConnection, recording: &Recording, rids: &mut Ri
 /// The latest session that names such a track and has none yet.
 async fn session_wanting(conn: &mut SqliteConnection, name: &str) -> Result<Option<Session>> {
     let row = sqlx::query(
-        "SELECT s.id, s.tags, s.recorded_at FROM session_track t JOIN recording s ON s.id = t.session
+        "SELECT s.id, s.tags, s.recorded_at, s.custody FROM session_track t JOIN recording s ON s.id = t.session
          WHERE t.name = ?1
            AND NOT EXISTS (SELECT 1 FROM recording r WHERE r.name = ?1 AND r.session = t.session)
          ORDER BY s.accepted_at DESC, s.id DESC LIMIT 1",
@@ -276,6 +313,7 @@ async fn session_wanting(conn: &mut SqliteConnection, name: &str) -> Result<Opti
             id: codec::parsed(row.try_get("id")?)?,
             tags: codec::json(row.try_get("tags")?)?,
             recorded_at: row.try_get::<Option<i64>, _>("recorded_at")?.map(Timestamp),
+            holds: codec::custody(row.try_get("custody")?)?.holds,
         })
     })
     .transpose()

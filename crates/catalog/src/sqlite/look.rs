@@ -84,6 +84,16 @@ pub(super) async fn renditions(conn: &mut SqliteConnection, id: RecordingId) -> 
 }
 
 pub(super) async fn copies(conn: &mut SqliteConnection, id: RecordingId) -> Result<Vec<Copy>> {
+    let bodies: Vec<String> =
+        sqlx::query_scalar("SELECT body FROM copy WHERE recording = ? AND leaving IS NULL ORDER BY store")
+            .bind(id.to_string())
+            .fetch_all(conn)
+            .await?;
+    bodies.iter().map(|b| codec::json(b)).collect()
+}
+
+/// Also those that are about to go.
+pub(super) async fn every_copy(conn: &mut SqliteConnection, id: RecordingId) -> Result<Vec<Copy>> {
     let bodies: Vec<String> = sqlx::query_scalar("SELECT body FROM copy WHERE recording = ? ORDER BY store")
         .bind(id.to_string())
         .fetch_all(conn)
@@ -168,11 +178,12 @@ pub(super) async fn usage(conn: &mut SqliteConnection) -> Result<Usage> {
 }
 
 pub(super) async fn by_digest(conn: &mut SqliteConnection, sha256: &Sha256) -> Result<Option<Known>> {
-    let source: Option<String> =
-        sqlx::query_scalar("SELECT id FROM recording WHERE sha256 = ? ORDER BY rid LIMIT 1")
-            .bind(&sha256.0[..])
-            .fetch_optional(&mut *conn)
-            .await?;
+    let source: Option<String> = sqlx::query_scalar(
+        "SELECT id FROM recording WHERE sha256 = ? AND state <> 'deleted' ORDER BY rid LIMIT 1",
+    )
+    .bind(&sha256.0[..])
+    .fetch_optional(&mut *conn)
+    .await?;
     if let Some(id) = source {
         return Ok(Some(Known::Source(codec::parsed(&id)?)));
     }
@@ -188,12 +199,12 @@ pub(super) async fn versions(
     conn: &mut SqliteConnection,
     ids: &[RecordingId],
 ) -> Result<Vec<Option<String>>> {
-    let known: Vec<(String, String)> =
-        sqlx::query_as("SELECT id, version FROM recording WHERE id IN (SELECT value FROM json_each(?))")
+    let known: Vec<(String, String, String)> =
+        sqlx::query_as("SELECT id, version, custody FROM recording WHERE id IN (SELECT value FROM json_each(?)) AND state <> 'deleted'")
             .bind(codec::to_json(&ids))
             .fetch_all(conn)
             .await?;
-    let known: HashMap<String, String> = known.into_iter().collect();
+    let known: HashMap<String, String> = known.into_iter().map(rows::version).collect::<Result<_>>()?;
     Ok(ids.iter().map(|id| known.get(&id.to_string()).cloned()).collect())
 }
 

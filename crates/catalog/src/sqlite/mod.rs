@@ -3,10 +3,12 @@
 mod accept;
 mod alerts;
 mod audit;
+mod custody;
 mod failure;
 mod ledger;
 mod look;
 mod record;
+mod remove;
 mod rows;
 mod schema;
 mod search;
@@ -17,8 +19,8 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Alert, Copy, Facts, Failure, Job, JobId, Lane, NewRecording, Outcome, Progress, Recording, RecordingId,
-    Rendition, Sha256, Timestamp, Usage,
+    Alert, Certificate, Copy, DeletionLimit, Facts, Failure, Job, JobId, Lane, NewRecording, Offer, Outcome,
+    Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
 };
 use sqlx::{
     Connection as _, SqliteConnection, SqlitePool,
@@ -26,8 +28,8 @@ use sqlx::{
 };
 
 use crate::{
-    Accepted, AuditEntry, Catalog, Claim, Counts, Cursor, JobFilter, Known, Next, Page, Query, Result, Retry,
-    Settle, Settled,
+    Accepted, AuditEntry, Catalog, Change, Changed, Claim, Counts, Cursor, Evicting, JobFilter, Known, Next,
+    Page, Purging, Query, Result, Retry, Settle, Settled, Trashed, Trashing,
 };
 use transaction::Transaction;
 
@@ -214,6 +216,49 @@ impl Catalog for Sqlite {
         let mut tx = self.write().await?;
         let leads = ledger::lead(&mut tx, role, worker, now, ttl).await;
         tx.end(leads).await
+    }
+
+    async fn trash(&self, items: &[Trashing], limit: &DeletionLimit, now: Timestamp) -> Result<Trashed> {
+        let mut tx = self.write().await?;
+        let trashed = custody::trash(&mut tx, items, limit, now).await;
+        tx.end(trashed).await
+    }
+
+    async fn custody(
+        &self,
+        ids: &[RecordingId],
+        change: &Change,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Changed>> {
+        let mut tx = self.write().await?;
+        let changed = custody::change(&mut tx, ids, change, actor, now).await;
+        tx.end(changed).await
+    }
+
+    async fn begin_purge(&self, claim: &Claim, now: Timestamp) -> Result<Purging> {
+        let mut tx = self.write().await?;
+        let purging = remove::begin_purge(&mut tx, claim, now).await;
+        tx.end(purging).await
+    }
+
+    async fn begin_evict(&self, claim: &Claim, keep: u32, now: Timestamp) -> Result<Evicting> {
+        let mut tx = self.write().await?;
+        let evicting = remove::begin_evict(&mut tx, claim, keep, now).await;
+        tx.end(evicting).await
+    }
+
+    async fn offers(
+        &self,
+        room: Option<&str>,
+        after: Option<RecordingId>,
+        limit: u32,
+    ) -> Result<Vec<(RecordingId, Offer)>> {
+        settle::offers(&mut *self.readers.acquire().await?, room, after, limit).await
+    }
+
+    async fn certificates(&self, recording: Option<RecordingId>, limit: u32) -> Result<Vec<Certificate>> {
+        remove::certificates(&mut *self.readers.acquire().await?, recording, limit).await
     }
 
     async fn raise(&self, alerts: &[Alert]) -> Result<()> {

@@ -1,8 +1,13 @@
-use domain::{Copy, Outcome, Probe, Recording, Rendition, Timestamp};
+use domain::{JobSpec, Outcome, Probe, Recording, Rendition, Timestamp};
 use sqlx::SqliteConnection;
 
-use super::{add_usage, audit, ledger, look, search};
-use crate::{Claim, Error, Result, codec, details};
+use super::{add_usage, alerts, audit, custody::write, ledger, look, remove, search};
+use crate::{
+    Claim, Error, Result, codec,
+    custody::{self, Effect},
+    details,
+    usage::Held,
+};
 
 pub(super) async fn record(
     conn: &mut SqliteConnection,
@@ -28,9 +33,14 @@ pub(super) async fn record(
     match outcome {
         Outcome::Probed { probe } => probed(conn, &recording, probe, current).await?,
         Outcome::Rendered { rendition } => rendered(conn, &recording, rendition, current).await?,
-        Outcome::Copied { copy } => copied(conn, &recording, copy).await?,
         Outcome::Tagged { tags } => tagged(conn, recording.clone(), tags).await?,
-        _ => return Err(Error::of_nobody(spec)),
+        Outcome::Purged { certificate } => remove::purged(conn, &recording, claim, certificate, now).await?,
+        Outcome::Notified { alert } => alerts::raise(conn, alert).await?,
+        Outcome::Copied { .. }
+        | Outcome::Placed { .. }
+        | Outcome::Moved { .. }
+        | Outcome::Evicted { .. }
+        | Outcome::Verified { .. } => held(conn, spec, &recording, outcome, current).await?,
     }
     sqlx::query(
         "UPDATE job SET state = 'done', outcome = ?, finished_at = ?, lease_until = NULL, progress = NULL,
@@ -113,26 +123,51 @@ async fn rendered(
     Ok(())
 }
 
-async fn copied(conn: &mut SqliteConnection, recording: &Recording, copy: &Copy) -> Result<()> {
+/// What is about the accepted bytes themselves: where they are, and how they lie there.
+async fn held(
+    conn: &mut SqliteConnection,
+    spec: &JobSpec,
+    recording: &Recording,
+    outcome: &Outcome,
+    current: bool,
+) -> Result<()> {
     let id = recording.id.to_string();
-    if copy.recording != recording.id {
-        return Err(Error::someone_elses(recording, "copy"));
+    let copies = look::every_copy(conn, recording.id).await?;
+    let before = Held { recording: recording.clone(), copies };
+    let Effect { held: after, alert } = custody::effect(spec, outcome, &before, current)?;
+    for (store, bytes) in after.since(&before) {
+        add_usage(conn, &store, bytes).await?;
     }
-    let former: Option<i64> = sqlx::query_scalar("SELECT size FROM copy WHERE recording = ? AND store = ?")
+    for store in after.gone(&before) {
+        sqlx::query("DELETE FROM copy WHERE recording = ? AND store = ?")
+            .bind(&id)
+            .bind(store)
+            .execute(&mut *conn)
+            .await?;
+    }
+    for copy in after.written(&before, outcome) {
+        // A new copy is not the one that was about to go.
+        sqlx::query(
+            "INSERT INTO copy (recording, store, size, body, verified_at) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (recording, store) DO UPDATE SET size = ?3, body = ?4, verified_at = ?5,
+                    leaving = CASE WHEN ?6 THEN NULL ELSE leaving END",
+        )
         .bind(&id)
         .bind(&copy.store)
-        .fetch_optional(&mut *conn)
-        .await?;
-    let size = codec::signed(copy.digest.size);
-    add_usage(conn, &copy.store, size - former.unwrap_or(0)).await?;
-    sqlx::query("INSERT OR REPLACE INTO copy (recording, store, size, body) VALUES (?, ?, ?, ?)")
-        .bind(&id)
-        .bind(&copy.store)
-        .bind(size)
+        .bind(codec::signed(copy.digest.size))
         .bind(codec::to_json(copy))
-        .execute(conn)
+        .bind(custody::copy_verified_at(&after.recording, copy))
+        .bind(!matches!(outcome, Outcome::Verified { .. }))
+        .execute(&mut *conn)
         .await?;
-    Ok(())
+    }
+    if after.recording != before.recording {
+        write(conn, &after.recording).await?;
+    }
+    match alert {
+        Some(alert) => alerts::raise(conn, &alert).await,
+        None => Ok(()),
+    }
 }
 
 async fn tagged(

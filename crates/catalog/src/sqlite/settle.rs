@@ -1,7 +1,7 @@
-use domain::{JobSpec, RecordingId, State, Timestamp};
+use domain::{JobSpec, Offer, RecordingId, State, Timestamp};
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{alerts, audit, touch_session_of};
+use super::{alerts, audit, rows, touch_session_of};
 use crate::{Result, Settle, Settled, codec, details};
 
 pub(super) async fn settle(
@@ -49,6 +49,7 @@ async fn settle_one(conn: &mut SqliteConnection, it: &Settle, now: Timestamp) ->
     .execute(&mut *conn)
     .await?;
 
+    write_offers(conn, &id, &decision.offers).await?;
     match decision.due_at {
         // Never 0, which would mean dirty.
         Some(at) => {
@@ -77,6 +78,55 @@ async fn settle_one(conn: &mut SqliteConnection, it: &Settle, now: Timestamp) ->
     }
     Ok(Settled::Applied { jobs })
 }
+
+/// Instead of those of the decision before.
+async fn write_offers(conn: &mut SqliteConnection, recording: &str, offers: &[Offer]) -> Result<()> {
+    sqlx::query("DELETE FROM offer WHERE recording = ?").bind(recording).execute(&mut *conn).await?;
+    for (turn, offer) in offers.iter().enumerate() {
+        sqlx::query(concat!(
+            "INSERT INTO offer (turn, ",
+            rows::offer_columns!(),
+            ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        ))
+        .bind(codec::signed(turn as u64))
+        .bind(recording)
+        .bind(&offer.rule)
+        .bind(codec::to_json(&offer.what))
+        .bind(offer.room.as_deref().unwrap_or_default())
+        .bind(codec::signed(offer.bytes))
+        .bind(offer.archived)
+        .bind(offer.dated.0)
+        .bind(codec::millis(offer.trash))
+        .bind(&offer.reason)
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn offers(
+    conn: &mut SqliteConnection,
+    room: Option<&str>,
+    after: Option<RecordingId>,
+    limit: u32,
+) -> Result<Vec<(RecordingId, Offer)>> {
+    let found = sqlx::query(OFFERS)
+        .bind(room.unwrap_or_default())
+        .bind(after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(limit)
+        .fetch_all(conn)
+        .await?;
+    found.iter().map(rows::offer).collect()
+}
+
+/// All of each recording, so that a page may end with any.
+pub(super) const OFFERS: &str = concat!(
+    "SELECT ",
+    rows::offer_columns!(),
+    " FROM offer WHERE room = ?1 AND recording IN (
+         SELECT DISTINCT recording FROM offer WHERE room = ?1 AND recording > ?2 ORDER BY recording LIMIT ?3)
+     ORDER BY recording, turn"
+);
 
 /// True when the job became pending by this.
 async fn ask(conn: &mut SqliteConnection, spec: &JobSpec, now: Timestamp) -> Result<bool> {
@@ -132,9 +182,11 @@ pub(super) async fn policy_in_force(conn: &mut SqliteConnection, hash: &str, now
         .bind(hash)
         .execute(&mut *conn)
         .await?;
-    sqlx::query("INSERT OR REPLACE INTO attention (id, at) SELECT id, 0 FROM recording")
-        .execute(&mut *conn)
-        .await?;
+    sqlx::query(
+        "INSERT OR REPLACE INTO attention (id, at) SELECT id, 0 FROM recording WHERE state <> 'deleted'",
+    )
+    .execute(&mut *conn)
+    .await?;
     audit::write(conn, now, "user", "policy", None, details::policy(former.as_deref(), hash)).await?;
     Ok(true)
 }
