@@ -8,6 +8,7 @@
 //! and keeps SQL inside one module per database. What the search syntax means ([`query`]), what of a recording
 //! is searchable ([`document`]) and how nouns are written as text are the same for every database.
 
+mod batch;
 mod codec;
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -15,6 +16,7 @@ mod custody;
 mod details;
 pub mod document;
 mod error;
+mod history;
 mod intake;
 mod plan;
 #[cfg(feature = "postgres")]
@@ -31,11 +33,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Alert, Certificate, Copy, DeletionLimit, Facts, Failure, Job, JobId, Lane, NewRecording, Offer, Outcome,
-    Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
+    Alert, Certificate, Copy, DeletionLimit, Facts, Failure, Job, JobId, JobSpec, Lane, NewRecording, Offer,
+    Outcome, Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
 };
 
+pub use batch::{Batch, BatchId, BatchState, BatchStatus, BatchTag};
 pub use error::{Error, Kind};
+pub use history::{AuditVerdict, Eldest, Happening, Hour, Sample, Told};
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 pub use query::{Query, SyntaxError};
@@ -74,6 +78,13 @@ pub trait Catalog: Send + Sync {
     /// Takes decisions over, each only if its recording is still at the revision that was decided on. All in
     /// one transaction; answers in the order given.
     async fn settle(&self, batch: &[Settle], policy: &str, now: Timestamp) -> Result<Vec<Settled>>;
+
+    /// The facts of many, as of one moment, in the order of their ids, after the one given: in a handful of
+    /// statements, however many they are.
+    async fn facts_page(&self, after: Option<RecordingId>, limit: u32) -> Result<Vec<Facts>> {
+        let _ = (after, limit);
+        Err(not_yet())
+    }
 
     /// Recordings that are dirty, or whose decision time alone has changed, in the order of their ids, after
     /// the one given.
@@ -180,7 +191,88 @@ pub trait Catalog: Send + Sync {
     /// Newest first; of one recording, or of everything.
     async fn certificates(&self, recording: Option<RecordingId>, limit: u32) -> Result<Vec<Certificate>>;
 
+    /// What was read back longest ago, homes and copies, before that time: of recordings that are neither cold nor in the
+    /// trash, and of bytes that are not known to be bad. Oldest first.
+    async fn eldest(&self, verified_before: Timestamp, limit: u32) -> Result<Vec<Eldest>> {
+        let _ = (verified_before, limit);
+        Err(not_yet())
+    }
+
+    // ---- batches
+
+    /// Enters jobs that were not decided but ordered: no decision cancels them. May be called many times for the same
+    /// batch, with more jobs or the same. A job that gave up or was cancelled before the order is taken up again; of a
+    /// recording that is deleted or in the trash nothing is ordered (but its purge), and of a cancelled batch nothing
+    /// more. The number of jobs that became pending by this.
+    async fn order(&self, batch: &Batch, jobs: &[JobSpec], now: Timestamp) -> Result<u64> {
+        let _ = (batch, jobs, now);
+        Err(not_yet())
+    }
+
+    /// Newest first.
+    async fn batches(&self, limit: u32) -> Result<Vec<BatchStatus>> {
+        let _ = limit;
+        Err(not_yet())
+    }
+
+    /// Pauses a batch, lets it go on, or cancels it, which is final. Who works on a job of it is not disturbed. False
+    /// when there is no such batch or it is so already.
+    async fn set_batch(&self, id: BatchId, state: BatchState, by: &str, now: Timestamp) -> Result<bool> {
+        let _ = (id, state, by, now);
+        Err(not_yet())
+    }
+
+    // ---- history
+
+    /// Writes down how much each store holds, once an hour. False when that was done within this hour.
+    async fn sample(&self, now: Timestamp) -> Result<bool> {
+        let _ = now;
+        Err(not_yet())
+    }
+
+    /// In the order of time, and of stores.
+    async fn samples(&self, since: Timestamp) -> Result<Vec<Sample>> {
+        let _ = since;
+        Err(not_yet())
+    }
+
+    /// Hours in which something happened, in the order of time.
+    async fn hourly(&self, since: Timestamp) -> Result<Vec<Hour>> {
+        let _ = since;
+        Err(not_yet())
+    }
+
+    /// When something came last from each source that anything came from since: a source is the first folder of
+    /// recordings' names, or empty.
+    async fn last_by_source(&self, since: Timestamp) -> Result<BTreeMap<String, Timestamp>> {
+        let _ = since;
+        Err(not_yet())
+    }
+
+    /// Reads the whole audit log and computes its hashes again. Memory does not grow with it.
+    async fn audit_verify(&self) -> Result<AuditVerdict> {
+        Err(not_yet())
+    }
+
     // ---- alerts
+
+    /// Newest first, told or not.
+    async fn alerts(&self, limit: u32) -> Result<Vec<Told>> {
+        let _ = limit;
+        Err(not_yet())
+    }
+
+    /// Somebody takes up whatever was raised under this key. False when there is nothing that nobody has taken up.
+    async fn ack(&self, key: &str, by: &str, now: Timestamp) -> Result<bool> {
+        let _ = (key, by, now);
+        Err(not_yet())
+    }
+
+    /// Others were told of these because nobody had taken them up.
+    async fn escalated(&self, seqs: &[i64], now: Timestamp) -> Result<()> {
+        let _ = (seqs, now);
+        Err(not_yet())
+    }
 
     /// Notes what people are to be told. An alert whose key was raised within [`Alert::COOL_DOWN`] is not noted
     /// again.
@@ -241,4 +333,8 @@ pub trait Catalog: Send + Sync {
     /// Whether these bytes are a source that we hold or something that we made: what we made must not come in
     /// again as a recording (promise 7). Outputs are remembered here also after they were replaced.
     async fn by_digest(&self, sha256: &Sha256) -> Result<Option<Known>>;
+}
+
+fn not_yet() -> Error {
+    Error::new(Kind::Internal, "this is being built")
 }

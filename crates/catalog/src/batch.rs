@@ -1,0 +1,53 @@
+use domain::{Id, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Chosen by whoever orders, so that ordering again after a crash is ordering once.
+pub type BatchId = Id<BatchTag>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BatchTag {}
+
+/// Jobs that no decision asked for, but a person or a round that weighed many recordings against one another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    pub id: BatchId,
+    pub verb: String,
+    pub by: String,
+    /// What was chosen, as it was written: a query, a rule's name.
+    pub what: String,
+    pub created_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchState {
+    Running,
+    /// Nobody takes another of its jobs; whoever works on one goes on.
+    Paused,
+    /// The same, for good.
+    Cancelled,
+}
+
+/// How far it is: its jobs by their states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchStatus {
+    pub batch: Batch,
+    pub state: BatchState,
+    /// Also those that are paused.
+    pub pending: u64,
+    pub running: u64,
+    pub done: u64,
+    pub parked: u64,
+    pub cancelled: u64,
+}
+
+impl BatchState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Cancelled => "cancelled",
+        }
+    }
+    pub const ALL: [BatchState; 3] = [Self::Running, Self::Paused, Self::Cancelled];
+}
