@@ -10,11 +10,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("policy", &["domain", "sandbox"]),
     ("media", &["domain", "sandbox"]),
     ("storage", &["domain"]),
+    // Where bytes come from, and what some of its destinations are made of.
+    ("transfer", &["domain", "storage"]),
     ("queue", &["domain"]),
     ("catalog", &["domain"]),
     ("alerts", &["domain"]),
-    ("worker", &["domain", "policy", "sandbox", "media", "storage", "queue", "catalog", "alerts"]),
-    ("app", &["domain", "policy", "sandbox", "media", "storage", "queue", "catalog", "alerts", "worker"]),
+    ("worker", &["domain", "policy", "sandbox", "media", "storage", "queue", "catalog", "alerts", "transfer"]),
+    ("app", &["domain", "policy", "sandbox", "media", "storage", "queue", "catalog", "alerts", "transfer", "worker"]),
     ("testbed", &[]),
     ("xtask", &["testbed"]),
 ];
@@ -61,6 +63,7 @@ fn rooms_do_not_have_what_they_must_not_know() {
         ("sandbox", &["ffmpeg-sidecar"]),
         ("media", &["sqlx", "aws-sdk-s3"]),
         ("storage", &["sqlx"]),
+        ("transfer", &["sqlx", "aws-sdk-s3"]),
         ("queue", &["sqlx", "aws-sdk-s3"]),
         ("catalog", &["aws-sdk-s3", "ffmpeg-sidecar"]),
         ("alerts", &["sqlx", "aws-sdk-s3"]),
