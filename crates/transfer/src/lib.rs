@@ -13,7 +13,7 @@
 //! - After a cut the same call goes on where the partial file ends. Its name is made of the file's name and of what the bytes
 //!   must be, so that no memory of ours is needed and two contents never meet in one partial file.
 //! - Memory does not grow with a file's size: at most 64 MB a transfer.
-//! - No error and no `Debug` holds a secret.
+//! - No error and no `Debug` holds a secret: they are [`Secret`]s.
 //!
 //! # How a backend joins
 //!
@@ -46,6 +46,7 @@ pub mod partial;
 mod put;
 #[cfg(feature = "s3")]
 mod s3;
+mod secret;
 mod source;
 
 pub use body::{CHUNK, collect, digest_of};
@@ -60,4 +61,5 @@ pub use name::{BadName, Name};
 pub use put::{Files, put_by_renaming};
 #[cfg(feature = "s3")]
 pub use s3::S3;
+pub use secret::Secret;
 pub use source::{FileSource, Source, Stored};
