@@ -23,10 +23,13 @@ impl Copies {
         let mut copies = Self { count: 0, regions: 0 };
         let places = || good(facts).filter(|store| Some(*store) != gone);
         for (i, store) in places().enumerate() {
-            copies.count += 1;
-            let region = policy.region(store);
             // A handful at most: comparing each with each needs no set.
-            copies.regions += u32::from(!places().take(i).any(|other| policy.region(other) == region));
+            let before = || places().take(i);
+            if before().all(|other| other != store) {
+                copies.count += 1;
+                copies.regions +=
+                    u32::from(before().all(|other| policy.region(other) != policy.region(store)));
+            }
         }
         copies
     }

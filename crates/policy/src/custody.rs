@@ -46,7 +46,13 @@ pub(crate) fn in_the_trash<'p>(
 
 /// What a move left behind goes when its time has come, and a copy that was found bad is made good again.
 pub(crate) fn leftovers(found: &mut Evaluation<'_>, policy: &Policy, facts: &Facts, now: Timestamp) {
-    for copy in &facts.copies {
+    if facts.copies.iter().all(|c| c.until.is_none() && c.bad.is_none()) {
+        return;
+    }
+    // By name, so that it is the same whichever way they are listed.
+    let mut copies: Vec<&domain::Copy> = facts.copies.iter().collect();
+    copies.sort_by(|a, b| a.store.cmp(&b.store));
+    for copy in copies {
         match copy.until {
             Some(until) if now < until => found.due_at = earlier(found.due_at, Some(until)),
             Some(_) => evict(found, policy, facts, copy),

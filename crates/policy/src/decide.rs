@@ -4,7 +4,7 @@ use domain::{Action, Decision, Facts, JobId, JobSpec, Kind, Lane, State, Timesta
 
 use crate::{
     Objection, ObjectionKind, Policy, Standing,
-    deletion::{objection as to_deleting, objection_to_evicting},
+    deletion::{objection as to_deleting, objection_to_archiving, objection_to_evicting},
     evaluate::{Evaluation, Fate, Step, evaluate},
     model::{CUSTODY, INTAKE},
 };
@@ -40,6 +40,8 @@ pub enum Deed<'a> {
     },
     /// Let another store hold it.
     Move,
+    /// Put it into another storage class of its store.
+    Archive,
 }
 
 /// The strongest objection to a deed, by the same evaluation that decides; nothing when it may be done. Asked
@@ -60,6 +62,7 @@ pub fn objection(policy: &Policy, facts: &Facts, deed: Deed<'_>, now: Timestamp)
             until: None,
         }),
         (Fate::Alive, Deed::Evict { store }) => objection_to_evicting(&evaluation, policy, facts, store),
+        (Fate::Alive, Deed::Archive) => objection_to_archiving(&evaluation, policy, facts, false),
         (Fate::Alive, Deed::Move) => {
             let waits_for = evaluation.shield.held(facts)?;
             Some(Objection { kind: ObjectionKind::Hold, waits_for, until: None })

@@ -5,7 +5,7 @@ use domain::{Action, Facts, Offer, Timestamp, What};
 use crate::{
     Policy, Standing,
     copies::Copies,
-    evaluate::Evaluation,
+    evaluate::{Evaluation, Step},
     matching::{ALWAYS, Match, NEVER, Truth, earlier},
     model::{Ask, Rule},
 };
@@ -23,7 +23,7 @@ pub(crate) struct Deletion<'p> {
 
 impl<'p> Deletion<'p> {
     /// Notes when a rule would have the recording go. Of several dates the latest wins, so none can be left out.
-    pub(crate) fn date(&mut self, rule: &'p Rule, held: Match, _facts: &Facts, now: Timestamp) {
+    pub(crate) fn date(&mut self, rule: &'p Rule, held: Match, now: Timestamp) {
         if held.until <= now {
             return;
         }
@@ -174,7 +174,15 @@ pub(crate) fn objection_to_evicting(
     if let Some(hold) = found.shield.held(facts) {
         return Some(lasting(Kind::Hold, hold));
     }
-    if let Some(busy) = found.steps.iter().find(|s| s.is_under_way()) {
+    // The job that gives it up asks this of itself, and others may wait for it.
+    let evicts = |s: &Step<'_>| match &s.job {
+        Some((_, action)) => match &**action {
+            Action::Evict { store: other, .. } => other == store || s.standing != Standing::ToDo,
+            _ => false,
+        },
+        None => false,
+    };
+    if let Some(busy) = found.steps.iter().find(|s| s.is_under_way() && !evicts(s)) {
         return Some(lasting(Kind::InUse, format!("{} to be finished", busy.label())));
     }
     let left = Copies::without(policy, facts, Some(store));
@@ -245,23 +253,36 @@ fn make_room(
 }
 
 fn archivable(found: &Evaluation<'_>, policy: &Policy, facts: &Facts, moves: bool) -> Result<(), String> {
-    let not = |waits_for: String| Err(format!("it is not offered; that waits for {waits_for}"));
-    if moves && let Some(hold) = found.shield.held(facts) {
-        return not(hold);
-    }
-    if let Some(busy) = found.steps.iter().find(|s| s.is_under_way()) {
-        return not(format!("{} to be finished", busy.label()));
-    }
-    if let Some(bad) = &facts.recording.custody.place.bad {
-        return Err(format!("its bytes are bad: {bad}"));
+    let objection = objection_to_archiving(found, policy, facts, moves);
+    if let Some(objection) = objection {
+        return Err(format!("it is not offered; that waits for {}", objection.waits_for));
     }
     if !facts.recording.custody.is_readable(found.now) {
         return Err("it is archived already".into());
     }
-    match Copies::of(policy, facts).lacking(policy) {
-        Some(lacking) if policy.protect().copies_min > 1 => not(lacking),
-        _ => Ok(()),
+    Ok(())
+}
+
+/// What putting the source into a storage class meets, or (`moves`) into another store.
+pub(crate) fn objection_to_archiving(
+    found: &Evaluation<'_>,
+    policy: &Policy,
+    facts: &Facts,
+    moves: bool,
+) -> Option<Objection> {
+    use ObjectionKind as Kind;
+    let lasting = |kind, waits_for| Objection { kind, waits_for, until: None };
+    if moves && let Some(hold) = found.shield.held(facts) {
+        return Some(lasting(Kind::Hold, hold));
     }
+    if let Some(busy) = found.steps.iter().find(|s| s.is_under_way()) {
+        return Some(lasting(Kind::InUse, format!("{} to be finished", busy.label())));
+    }
+    if let Some(bad) = &facts.recording.custody.place.bad {
+        return Some(lasting(Kind::InUse, format!("good bytes; these are bad: {bad}")));
+    }
+    let lacking = Copies::of(policy, facts).lacking(policy).filter(|_| policy.protect().copies_min > 1)?;
+    Some(lasting(Kind::Copies, lacking))
 }
 
 /// What all offers of a rule have in common.

@@ -38,7 +38,7 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
         for ask in &rule.asks {
             match (ask, held.truth) {
                 // A date counts from before it is reached: the latest of several wins.
-                (Ask::Delete { .. }, _) if rule.watermark.is_none() => deletion.date(rule, held, facts, now),
+                (Ask::Delete { .. }, _) if rule.watermark.is_none() => deletion.date(rule, held, now),
                 (_, Truth::No) => continue,
                 (Ask::Hold { .. } | Ask::Keep { .. }, truth) => {
                     found.shield.raise(rule, ask, truth, facts, now)

@@ -403,6 +403,8 @@ rules:
     assert_eq!((decision.jobs.len(), decision.due_at), (0, Some(after(63))));
     let decision = decide(&policy, &facts, after(63));
     assert_eq!(decision.jobs[0].action, Action::Evict { store: "recordings".into(), made: ACCEPTED });
+    // The job asks the same of itself in the instant of doing it.
+    assert_eq!(policy::objection(&policy, &facts, Deed::Evict { store: "recordings" }, after(63)), None);
     hold_by_hand(&mut facts);
     assert_eq!(decide(&policy, &facts, after(63)).jobs, []);
     facts.recording.custody.holds.clear();

@@ -8,4 +8,5 @@ mod matching;
 mod problems;
 mod properties;
 mod rate;
+mod room;
 mod support;
