@@ -1,6 +1,6 @@
-//! The real servers that tests talk to: the AWS emulator `ministack`, PostgreSQL, and a TCP proxy that breaks
-//! connections on cue. Each is started on a free loopback port or a private socket, by whoever needs it, and ends with
-//! the process that started it, however that ends. What is missing is installed first.
+//! The real servers that tests talk to: the AWS emulator `ministack`, PostgreSQL, a mail server, and a TCP proxy that
+//! breaks connections on cue. Each is started on a free loopback port or a private socket, by whoever needs it, and ends
+//! with the process that started it, however that ends. What is missing is installed first.
 //!
 //! Architecture invariant: knows none of the product's rooms, and only tests, `xtask demo` and benches know it. Only std,
 //! so that `xtask` builds in a moment.
@@ -9,16 +9,20 @@
     reason = "this room starts servers for tests; it is not part of the product"
 )]
 
+mod certificates;
 mod guard;
 mod ministack;
 mod postgres;
 mod proxy;
 mod setup;
+mod smtp;
 
+pub use certificates::Certificates;
 pub use ministack::Ministack;
 pub use postgres::Postgres;
 pub use proxy::{Fault, Proxy};
-pub use setup::{ensure_boto3, ensure_ministack, ensure_postgres, python_with};
+pub use setup::{ensure_boto3, ensure_ministack, ensure_postgres, python_with, run_python};
+pub use smtp::{Smtp, SmtpTls};
 
 use std::{
     net::{Ipv4Addr, TcpListener},

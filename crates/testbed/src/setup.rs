@@ -12,7 +12,7 @@ const MINISTACK: &str = "ministack==1.5.33";
 const BOTO3: &str = "boto3==1.43.106";
 
 /// Below the workspace's target folder, and kept from run to run.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
     let folder = target.join("testbed");
@@ -21,7 +21,7 @@ fn folder() -> PathBuf {
 }
 
 /// One installer at a time, also among processes.
-fn locked<T>(name: &str, install: impl FnOnce() -> T) -> T {
+pub(crate) fn locked<T>(name: &str, install: impl FnOnce() -> T) -> T {
     let path = folder().join(format!("{name}.lock"));
     let lock = File::create(&path).unwrap_or_else(|e| panic!("cannot make {}: {e}", path.display()));
     lock.lock().expect("the lock is ours in the end");
@@ -54,6 +54,15 @@ pub fn python_with(package: &str) -> PathBuf {
         }
         venv.join("bin/python")
     })
+}
+
+/// Runs a script with this package at hand and gives back what it writes; panics when it fails.
+pub fn run_python(package: &str, script: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(python_with(package));
+    let out = command.arg("-c").arg(script).args(arguments).stdin(Stdio::null()).output();
+    let out = out.unwrap_or_else(|e| panic!("python did not start: {e}"));
+    assert!(out.status.success(), "the script failed: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
 /// The folder with `initdb` and `postgres`.
