@@ -3,7 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::Alert;
 
-use crate::{Error, Notify};
+use crate::{Error, Notify, digest::Digest};
 
 /// Tells by every way. One that fails keeps nobody from being told by the others.
 #[derive(Debug)]
@@ -16,6 +16,20 @@ impl Notify for All {
         for way in &self.0 {
             failures.extend(way.tell(alert).await.err());
         }
+        self.outcome(&failures)
+    }
+
+    async fn digest(&self, digest: &Digest) -> Result<(), Error> {
+        let mut failures = Vec::new();
+        for way in &self.0 {
+            failures.extend(way.digest(digest).await.err());
+        }
+        self.outcome(&failures)
+    }
+}
+
+impl All {
+    fn outcome(&self, failures: &[Error]) -> Result<(), Error> {
         let Some(first) = failures.first() else { return Ok(()) };
         let said: Vec<String> = failures.iter().map(Error::to_string).collect();
         let message =

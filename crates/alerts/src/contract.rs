@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::{Alert, RecordingId, Severity, Timestamp};
 
-use crate::Notify;
+use crate::{Digest, Notify};
 
 /// A way to tell, and those who are told.
 pub struct Subject {
@@ -37,6 +37,7 @@ macro_rules! contract {
             hostile_text_is_inert
             a_huge_alert_arrives_shortened
             alerts_at_once_arrive_once_each
+            a_digest_arrives_as_one
         }
     };
 }
@@ -140,4 +141,18 @@ pub async fn alerts_at_once_arrive_once_each(mut s: Subject) {
     for i in 0..8 {
         assert_eq!(heard.iter().filter(|h| h.text.contains(&format!("number-{i}."))).count(), 1);
     }
+}
+
+/// A way that has room for it shows every cause, any other its summary.
+pub async fn a_digest_arrives_as_one(mut s: Subject) {
+    let hostile = Alert { subject: "x\r\n\u{1b}[2J\u{202e}y".into(), ..alert("k2") };
+    let told = [alert("k1"), hostile];
+    let digest = Digest::of(&told, Timestamp(1_790_000_000_000));
+    s.notify.digest(&digest).await.unwrap();
+    let heard = s.people.heard().await;
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert_eq!(heard[0].severity, Severity::Info);
+    let text = &heard[0].text;
+    assert!(text.contains("2 alerts") || text.contains("\"alerts\":2"), "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{202e}', '\r']) && !text.contains("\\u001b"), "{text:?}");
 }

@@ -30,7 +30,7 @@ pub(crate) fn tame(alert: &Alert) -> Alert {
     }
 }
 
-fn short(text: &str, most: usize) -> String {
+pub(crate) fn short(text: &str, most: usize) -> String {
     const SHORTENED: &str = " ... (shortened)";
     let inert = inert(text);
     if inert.len() <= most {
@@ -64,7 +64,7 @@ pub(crate) fn subject_line(tame: &Alert) -> String {
 }
 
 /// For people: what happened, why, and what to do, in this order.
-#[cfg(feature = "sns")]
+#[cfg(any(feature = "email", feature = "sns"))]
 pub(crate) fn text(tame: &Alert) -> String {
     let Alert { key, severity, service, subject, cause, next, recording, at } = tame;
     let recording = recording.map(|id| format!("Recording: {id}\n")).unwrap_or_default();
@@ -74,11 +74,16 @@ pub(crate) fn text(tame: &Alert) -> String {
     )
 }
 
-/// A text for people, and the alert as JSON for what reads it by program.
+/// For what reads it by program.
+#[cfg(any(feature = "sns", feature = "webhook"))]
+pub(crate) fn json(tame: &Alert) -> String {
+    serde_json::to_string(tame).expect("an alert is text, numbers and names")
+}
+
+/// A text for people, and JSON for what reads it by program, as SNS takes them in one message.
 #[cfg(feature = "sns")]
-pub(crate) fn structure(tame: &Alert) -> String {
-    let json = serde_json::to_string(tame).expect("an alert is text, numbers and names");
-    serde_json::json!({ "default": text(tame), "sqs": json, "lambda": json, "https": json }).to_string()
+pub(crate) fn structure(text: &str, json: &str) -> String {
+    serde_json::json!({ "default": text, "sqs": json, "lambda": json, "https": json }).to_string()
 }
 
 #[cfg(all(test, feature = "sns"))]
@@ -98,6 +103,10 @@ mod tests {
             recording: Some(RecordingId::derive(&[b"a"])),
             at: Timestamp(1_790_000_000_000),
         }
+    }
+
+    fn structured(tame: &Alert) -> String {
+        structure(&text(tame), &json(tame))
     }
 
     #[test]
@@ -121,7 +130,7 @@ Key: recording/1/failed
 
     #[test]
     fn programs_read_the_alert_itself() {
-        let structure: serde_json::Value = serde_json::from_str(&structure(&alert())).unwrap();
+        let structure: serde_json::Value = serde_json::from_str(&structured(&alert())).unwrap();
         for protocol in ["sqs", "lambda", "https"] {
             let read: Alert = serde_json::from_str(structure[protocol].as_str().unwrap()).unwrap();
             assert_eq!(read, alert());
@@ -165,7 +174,7 @@ Key: recording/1/failed
             let tame = tame(&huge);
             assert!(tame.cause.ends_with(" ... (shortened)") && tame.cause.len() > 8_000);
             let attributes = tame.key.len() + tame.service.len() + 200;
-            let size = structure(&tame).len() + attributes;
+            let size = structured(&tame).len() + attributes;
             assert!(size < 256 << 10, "{filler}: {size}");
         }
     }

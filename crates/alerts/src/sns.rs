@@ -11,7 +11,7 @@ use aws_sdk_sns::{
 use aws_types::SdkConfig;
 use domain::Alert;
 
-use crate::{Error, ErrorKind, Notify, render};
+use crate::{Error, ErrorKind, Notify, digest::Digest, render};
 
 /// Tells whoever is subscribed to a topic of Amazon SNS.
 ///
@@ -38,6 +38,32 @@ impl Sns {
         let timeouts = set.to_builder().operation_attempt_timeout(patience).build();
         let config = config::Builder::from(sdk).timeout_config(timeouts).build();
         Self { client: Client::from_conf(config), topic: topic.into() }
+    }
+
+    async fn publish(&self, tame: &Alert, text: String, json: String) -> Result<(), Error> {
+        let mut request = self
+            .client
+            .publish()
+            .topic_arn(&self.topic)
+            .subject(render::subject_line(tame))
+            .message_structure("json")
+            .message(render::structure(&text, &json));
+        let recording = tame.recording.map(|id| id.to_string());
+        let attributes = [
+            ("severity", Some(tame.severity.as_str())),
+            ("service", Some(tame.service.as_str())),
+            ("key", Some(tame.key.as_str())),
+            ("recording", recording.as_deref()),
+        ];
+        for (name, value) in attributes {
+            // SNS takes no empty ones.
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                let value = MessageAttributeValue::builder().data_type("String").string_value(value);
+                request = request.message_attributes(name, value.build().expect("it has a type"));
+            }
+        }
+        request.send().await.map_err(|e| self.failed(&e))?;
+        Ok(())
     }
 
     fn failed(&self, error: &SdkError<PublishError>) -> Error {
@@ -68,29 +94,11 @@ impl Sns {
 impl Notify for Sns {
     async fn tell(&self, alert: &Alert) -> Result<(), Error> {
         let alert = render::tame(alert);
-        let mut request = self
-            .client
-            .publish()
-            .topic_arn(&self.topic)
-            .subject(render::subject_line(&alert))
-            .message_structure("json")
-            .message(render::structure(&alert));
-        let recording = alert.recording.map(|id| id.to_string());
-        let attributes = [
-            ("severity", Some(alert.severity.as_str())),
-            ("service", Some(alert.service.as_str())),
-            ("key", Some(alert.key.as_str())),
-            ("recording", recording.as_deref()),
-        ];
-        for (name, value) in attributes {
-            // SNS takes no empty ones.
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                let value = MessageAttributeValue::builder().data_type("String").string_value(value);
-                request = request.message_attributes(name, value.build().expect("it has a type"));
-            }
-        }
-        request.send().await.map_err(|e| self.failed(&e))?;
-        Ok(())
+        self.publish(&alert, render::text(&alert), render::json(&alert)).await
+    }
+
+    async fn digest(&self, digest: &Digest) -> Result<(), Error> {
+        self.publish(&render::tame(&digest.as_alert()), digest.text(), digest.json()).await
     }
 }
 

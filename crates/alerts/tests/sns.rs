@@ -119,7 +119,8 @@ impl People for Queue {
         let heard = envelopes.iter().map(|envelope| {
             let (subject, message) =
                 (envelope["Subject"].as_str().unwrap(), envelope["Message"].as_str().unwrap());
-            let severity = serde_json::from_str::<Alert>(message).unwrap().severity;
+            // A digest has no severity.
+            let severity = serde_json::from_str::<Alert>(message).map_or(Severity::Info, |a| a.severity);
             Heard { severity, text: format!("{subject}\n{message}") }
         });
         heard.collect()
