@@ -321,6 +321,10 @@ pub trait Catalog: Send + Sync {
     /// Bytes per store: sources, renditions and copies.
     async fn usage(&self) -> Result<Usage>;
 
+    /// Bytes of that store that are on their way out of it, or out of what its capacity is about: in the trash, archived,
+    /// or what a job that was asked for is going to move away.
+    async fn leaving(&self, store: &str) -> Result<u64>;
+
     /// By name.
     async fn renditions(&self, id: RecordingId) -> Result<Vec<Rendition>>;
 

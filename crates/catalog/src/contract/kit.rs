@@ -1,12 +1,12 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use domain::{
-    Action, Copy, Crc64, Decision, Digest, Facts, Job, JobSpec, Kind, Lane, MediaFacts, NewRecording,
-    Outcome, Probe, Recording, RecordingId, Rendition, RenditionFile, Role, Sha256, State, Timestamp, Track,
-    Verdict,
+    Action, Certificate, Copy, Crc64, Decision, DeletionLimit, Digest, Facts, Job, JobSpec, Kind, Lane,
+    MediaFacts, NewRecording, Outcome, Probe, Recording, RecordingId, Rendition, RenditionFile, Role, Sha256,
+    State, Timestamp, Track, Trash, Verdict,
 };
 
-use crate::{Catalog, Claim, Settle, Settled};
+use crate::{Catalog, Change, Changed, Claim, Settle, Settled, Trashed, Trashing};
 
 /// When the suite takes place.
 pub const T0: Timestamp = Timestamp(1_790_000_000_000);
@@ -193,6 +193,67 @@ pub(super) fn copied(claim: &Claim, store: &str, size: u64) -> Outcome {
             verified_at: T0,
             bad: None,
             until: None,
+        },
+    }
+}
+
+/// No limit at all.
+pub(super) const ANY: DeletionLimit = DeletionLimit { permille: 1_000, floor: u64::MAX, bytes: None };
+
+pub(super) fn trash_until(now: Timestamp, until: Timestamp) -> Trash {
+    Trash {
+        at: now,
+        until,
+        rule: "old".into(),
+        reason: "the suite has it go".into(),
+        by: "suite".into(),
+        purging: None,
+    }
+}
+
+/// Into the trash, as they are, until 100 s.
+pub(super) async fn trash_all(
+    catalog: &dyn Catalog,
+    all: &[Recording],
+    limit: &DeletionLimit,
+    now: Timestamp,
+) -> Trashed {
+    let trash = trash_until(now, later(100));
+    let items: Vec<_> =
+        all.iter().map(|r| Trashing { id: r.id, revision: r.revision, trash: trash.clone() }).collect();
+    catalog.trash(&items, limit, now).await.expect("answers")
+}
+
+pub(super) async fn change(
+    catalog: &dyn Catalog,
+    id: RecordingId,
+    change: &Change,
+    now: Timestamp,
+) -> Changed {
+    catalog.custody(&[id], change, "suite", now).await.expect("answers").remove(0)
+}
+
+pub(super) fn hold(name: &str, reason: &str) -> Change {
+    Change::Hold { name: name.into(), reason: reason.into() }
+}
+
+pub(super) fn purged(it: &Recording, now: Timestamp) -> Outcome {
+    let trash = trash_until(T0, later(100));
+    Outcome::Purged {
+        certificate: Certificate {
+            recording: it.id,
+            name: it.name.clone(),
+            title: it.title.clone(),
+            version: it.version.clone(),
+            digest: it.digest,
+            accepted_at: it.accepted_at,
+            recorded_at: it.recorded_at,
+            rule: trash.rule,
+            reason: trash.reason,
+            by: trash.by,
+            trashed_at: trash.at,
+            purged_at: now,
+            objects: Vec::new(),
         },
     }
 }

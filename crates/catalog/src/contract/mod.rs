@@ -8,8 +8,11 @@
 mod kit;
 
 pub mod accept;
+pub mod custody;
 pub mod handles;
 pub mod ledger;
+pub mod places;
+pub mod purge;
 pub mod record;
 pub mod search;
 pub mod sessions;
@@ -86,6 +89,28 @@ macro_rules! contract_suite {
                 a_copy_is_kept_per_store,
                 tags_are_added,
                 the_audit_tells_the_story;
+            places:
+                an_archived_recording_is_cold,
+                another_store_holds_the_source,
+                bytes_that_do_not_read_back_are_known_to_be_bad,
+                people_are_told_with_the_outcome,
+                the_same_bytes_under_another_version_are_the_same,
+                what_comes_again_meets_the_trash;
+            custody:
+                over_the_limit_nothing_at_all_is_done,
+                what_is_in_the_trash_has_all_its_bytes_and_comes_back,
+                what_is_held_or_has_changed_stays_out_of_the_trash,
+                holds_have_names_and_reasons,
+                a_hold_on_a_session_is_one_on_its_tracks,
+                offers_are_those_of_the_last_decision,
+                work_in_hand_is_recorded_also_of_what_is_in_the_trash;
+            purge:
+                what_is_held_is_not_purged,
+                a_purge_is_written_down_before_it_begins,
+                nothing_is_purged_that_is_not_due_or_in_use,
+                a_certificate_is_what_is_left,
+                no_more_copies_are_given_up_than_may_be,
+                what_is_held_is_not_evicted;
             search:
                 queries_find_what_they_say,
                 every_page_once_and_newest_first,
@@ -121,8 +146,11 @@ mod tests {
         let list = include_str!("mod.rs");
         let areas = [
             include_str!("accept.rs"),
+            include_str!("custody.rs"),
             include_str!("handles.rs"),
             include_str!("ledger.rs"),
+            include_str!("places.rs"),
+            include_str!("purge.rs"),
             include_str!("record.rs"),
             include_str!("search.rs"),
             include_str!("sessions.rs"),

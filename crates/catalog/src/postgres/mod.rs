@@ -6,6 +6,7 @@ mod audit;
 mod connection;
 mod custody;
 mod failure;
+mod leaving;
 mod ledger;
 mod lock;
 mod look;
@@ -356,6 +357,10 @@ impl Catalog for Postgres {
 
     async fn usage(&self) -> Result<Usage> {
         look!(self, conn => look::usage(&mut conn))
+    }
+
+    async fn leaving(&self, store: &str) -> Result<u64> {
+        look!(self, conn => leaving::leaving(&mut conn, store))
     }
 
     async fn renditions(&self, id: RecordingId) -> Result<Vec<Rendition>> {

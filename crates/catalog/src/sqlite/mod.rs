@@ -5,6 +5,7 @@ mod alerts;
 mod audit;
 mod custody;
 mod failure;
+mod leaving;
 mod ledger;
 mod look;
 mod record;
@@ -339,6 +340,10 @@ impl Catalog for Sqlite {
 
     async fn usage(&self) -> Result<Usage> {
         look::usage(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn leaving(&self, store: &str) -> Result<u64> {
+        leaving::leaving(&mut *self.readers.acquire().await?, store).await
     }
 
     async fn renditions(&self, id: RecordingId) -> Result<Vec<Rendition>> {
