@@ -123,11 +123,9 @@ fn repair(found: &mut Evaluation<'_>, facts: &Facts, copy: &domain::Copy, now: T
         )),
         parked => parked,
     };
-    if standing == Standing::ToDo
-        && home
-        && let Some(cold) = &r.custody.place.cold
-    {
-        found.due_at = earlier(found.due_at, cold.restore.as_ref().and_then(|r| r.until));
+    if standing == Standing::ToDo && r.custody.is_readable(now) {
+        let restored = r.custody.place.cold.as_ref().and_then(|cold| cold.restore.as_ref());
+        found.due_at = earlier(found.due_at, restored.and_then(|r| r.until));
     }
     found.steps.push(Step::own(CUSTODY, id, action, standing));
 }

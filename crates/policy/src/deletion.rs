@@ -226,6 +226,10 @@ fn make_room(
             if !facts.copies.iter().any(|c| c.store == *from && c.store != r.store) {
                 return Err(format!("it has no copy in `{from}` besides itself"));
             }
+            // Another copy may be about to go: one after the other.
+            if let Some(busy) = found.steps.iter().find(|s| s.is_under_way()) {
+                return Err(format!("it is not offered; that waits for {} to be finished", busy.label()));
+            }
             if let Some(objection) = objection_to_evicting(found, policy, facts, from) {
                 return Err(barred(objection));
             }
