@@ -106,6 +106,24 @@ async fn a_source_without_a_checksum_is_read_before_the_service_copies() {
     assert_eq!((to.tap.count("CopyObject"), to.tap.count("PutObject")), (1, 0));
 }
 
+/// A version that endures is what was accepted: only the copy is read. What is not what was accepted is found there, and
+/// does not stay.
+#[tokio::test]
+async fn a_pinned_version_is_read_only_as_the_copy_that_was_made_of_it() {
+    let (from, to) = pair(Options { checksums: Checksums::WhenRequired, ..options() }).await;
+    let version = from.put("a", "bytes").await.version;
+    let pinned = async |expected: Digest| {
+        verified_copy(&from.s3, &key("a"), Some(&version), &to.s3, &key("b"), &expected).await
+    };
+    let error = pinned(digest(b"other")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(proper(&error).contains("the bad copy was removed"), "{error}");
+    assert!(to.keys().await.is_empty());
+    pinned(digest(b"bytes")).await.unwrap();
+    assert_eq!((from.tap.count("GetObject"), to.tap.count("GetObject")), (0, 2));
+    assert_eq!(to.tap.count("CopyObject"), 2);
+}
+
 #[tokio::test]
 async fn a_large_object_is_copied_in_parts() {
     let (from, to) = pair(Options { copy_at_once: 100_000, ..options() }).await;
