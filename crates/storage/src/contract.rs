@@ -6,7 +6,9 @@ use bytes::Bytes;
 use domain::{Digest, Hasher};
 use futures::TryStreamExt as _;
 
-use crate::{Error, ErrorKind, Key, MAX_TAGS, Put, Store, Tags, digest_of, put_bytes, put_stream};
+use crate::{
+    Error, ErrorKind, Key, LEAST_HEAD, MAX_TAGS, Put, Store, Tags, digest_of, put_bytes, put_stream,
+};
 
 /// A fresh, empty store.
 pub struct Subject {
@@ -41,6 +43,8 @@ macro_rules! contract {
             an_aborted_upload_leaves_nothing
             a_broken_stream_leaves_nothing
             unexpected_bytes_are_refused
+            a_head_may_come_last
+            what_was_sent_behind_a_head_must_be_what_is_there
             a_stale_version_is_not_deleted
             a_stale_version_never_reads_as_the_new_bytes
             a_version_that_endures_names_its_bytes_for_good
@@ -305,6 +309,50 @@ pub async fn unexpected_bytes_are_refused(s: Subject) {
         );
         assert_eq!(s.read("y").await, "expected");
         s.store.delete(&key("y"), &s.store.head(&key("y")).await.unwrap().version).await.unwrap();
+    }
+}
+
+/// Promise 6 where the end of an object leaves before its beginning: nothing is visible before all of it is there.
+pub async fn a_head_may_come_last(s: Subject) {
+    let whole = pattern(LEAST_HEAD + (3 << 20) + 77);
+    let (head, behind) = (whole.slice(..LEAST_HEAD), whole.slice(LEAST_HEAD..));
+    let begin = async || s.store.create_head_last(&key("x"), Put::default()).await.unwrap();
+    let Some(mut upload) = begin().await else { return };
+    for piece in behind.chunks(700_001) {
+        upload.write(Bytes::copy_from_slice(piece)).await.unwrap();
+    }
+    assert!(s.keys("").await.is_empty());
+    let meta = upload.commit(head, &digest_of_bytes(&whole)).await.unwrap();
+    assert!(same(&s.store.head(&key("x")).await.unwrap(), &meta));
+    assert_eq!(digest_of(&*s.store, &key("x"), Some(&meta.version)).await.unwrap(), digest_of_bytes(&whole));
+    // A head alone is an object, too.
+    let upload = begin().await.expect("as before");
+    upload.commit("short".into(), &digest_of_bytes(b"short")).await.unwrap();
+    assert_eq!(s.read("x").await, "short");
+    for give_up in [true, false] {
+        let mut upload = begin().await.expect("as before");
+        upload.write(behind.clone()).await.unwrap();
+        if give_up {
+            upload.abort().await.unwrap();
+        }
+        assert_eq!(s.read("x").await, "short");
+    }
+}
+
+/// What is read of it in the end is compared with what left before: a writer that went back has not written that.
+pub async fn what_was_sent_behind_a_head_must_be_what_is_there(s: Subject) {
+    let whole = pattern(LEAST_HEAD + 100_000);
+    let head = whole.slice(..LEAST_HEAD);
+    let mut other = whole.to_vec();
+    other[LEAST_HEAD + 50_000] ^= 1;
+    for found in [digest_of_bytes(&other), digest_of_bytes(&whole[..whole.len() - 1])] {
+        let begun = s.store.create_head_last(&key("x"), Put::default()).await.unwrap();
+        let Some(mut upload) = begun else { return };
+        upload.write(whole.slice(LEAST_HEAD..)).await.unwrap();
+        let error = upload.commit(head.clone(), &found).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains("nothing was stored; write it again"), "{error}");
+        assert!(s.keys("").await.is_empty());
     }
 }
 

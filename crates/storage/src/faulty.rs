@@ -10,7 +10,9 @@ use bytes::{Bytes, BytesMut};
 use domain::{Digest, Hasher};
 use futures::StreamExt as _;
 
-use crate::{Body, Error, ErrorKind, Health, Key, Meta, Origin, Put, Speed, Store, Tags, Tier, Upload};
+use crate::{
+    Body, Error, ErrorKind, HeadLast, Health, Key, Meta, Origin, Put, Speed, Store, Tags, Tier, Upload,
+};
 
 /// A store that fails on cue, to see what happens around it.
 #[derive(Debug)]
@@ -19,7 +21,8 @@ pub struct Faulty<S> {
     script: Arc<Script>,
 }
 
-/// What a store is asked to do. `Write` counts every `Upload::write`, `Commit` every `Upload::commit`.
+/// What a store is asked to do. `Create` counts those whose head comes last, too; `Write` counts every `Upload::write` and
+/// `HeadLast::write`, and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
     Head,
@@ -208,6 +211,13 @@ impl<S: Store> Store for Faulty<S> {
         }))
     }
 
+    async fn create_head_last(&self, key: &Key, options: Put) -> Result<Option<Box<dyn HeadLast>>, Error> {
+        let fault = self.script.enter(self.name(), Op::Create).await?;
+        let Some(inner) = self.inner.create_head_last(key, options).await? else { return Ok(None) };
+        let (store, script) = (self.name().to_owned(), self.script.clone());
+        Ok(Some(Box::new(FaultyHeadLast { store, key: key.clone(), fault, position: 0, inner, script })))
+    }
+
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Meta>, Error> {
         self.script.play(self.name(), Op::List, self.inner.list(prefix, after, limit)).await
     }
@@ -296,14 +306,8 @@ impl Upload for FaultyUpload {
         self.script.enter(&self.store, Op::Write).await?;
         self.sent.update(&bytes);
         let end = self.position + bytes.len() as u64;
+        breaks(self.fault, end, &self.store, &self.key)?;
         match self.fault {
-            Some(Fault::Cut { after }) if end > after => return Err(cut_off(&self.store)),
-            Some(Fault::NoSpace { after }) if end > after => {
-                return Err(Error::new(
-                    ErrorKind::NoSpace,
-                    format!("store `{}` is full: cannot write `{}`; free some space", self.store, self.key),
-                ));
-            }
             Some(Fault::Flip { at }) => self.inner.write(flip(bytes, &mut self.position, at)).await?,
             _ => self.inner.write(bytes).await?,
         }
@@ -325,6 +329,55 @@ impl Upload for FaultyUpload {
     async fn abort(self: Box<Self>) -> Result<(), Error> {
         let Self { store, inner, script, .. } = *self;
         script.play(&store, Op::Abort, inner.abort()).await
+    }
+}
+
+/// Here a bit flips before all checks: they are what has to find it.
+struct FaultyHeadLast {
+    store: String,
+    key: Key,
+    /// Of `Create`: what hits the bytes behind the head.
+    fault: Option<Fault>,
+    position: u64,
+    inner: Box<dyn HeadLast>,
+    script: Arc<Script>,
+}
+
+#[async_trait]
+impl HeadLast for FaultyHeadLast {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
+        self.script.enter(&self.store, Op::Write).await?;
+        let end = self.position + bytes.len() as u64;
+        breaks(self.fault, end, &self.store, &self.key)?;
+        let bytes = match self.fault {
+            Some(Fault::Flip { at }) => flip(bytes, &mut self.position, at),
+            _ => bytes,
+        };
+        self.inner.write(bytes).await?;
+        self.position = end;
+        Ok(())
+    }
+
+    async fn commit(self: Box<Self>, head: Bytes, whole: &Digest) -> Result<Meta, Error> {
+        let Self { store, inner, script, .. } = *self;
+        script.play(&store, Op::Commit, inner.commit(head, whole)).await
+    }
+
+    async fn abort(self: Box<Self>) -> Result<(), Error> {
+        let Self { store, inner, script, .. } = *self;
+        script.play(&store, Op::Abort, inner.abort()).await
+    }
+}
+
+/// Whether a write that comes so far meets its fault.
+fn breaks(fault: Option<Fault>, end: u64, store: &str, key: &Key) -> Result<(), Error> {
+    match fault {
+        Some(Fault::Cut { after }) if end > after => Err(cut_off(store)),
+        Some(Fault::NoSpace { after }) if end > after => Err(Error::new(
+            ErrorKind::NoSpace,
+            format!("store `{store}` is full: cannot write `{key}`; free some space"),
+        )),
+        _ => Ok(()),
     }
 }
 

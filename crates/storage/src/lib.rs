@@ -27,7 +27,9 @@ pub use key::{BadKey, Key};
 pub use memory::Memory;
 #[cfg(feature = "s3")]
 pub use s3::S3;
-pub use store::{Body, CHUNK, Health, MAX_TAGS, Meta, Origin, Put, Store, Tags, Upload};
+pub use store::{
+    Body, CHUNK, HeadLast, Health, LEAST_HEAD, MAX_TAGS, Meta, Origin, Put, Store, Tags, Upload,
+};
 pub use stream::{put_bytes, put_stream, read_all};
 pub use tier::{Access, Speed, Tier};
 pub use verified::{Verified, digest_of, verified_copy};

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use domain::{Clock, Digest, Hasher, Timestamp};
 
-use crate::{Body, CHUNK, Error, Health, Key, Meta, Put, Store, Tags, Upload};
+use crate::{Body, CHUNK, Error, ErrorKind, HeadLast, Health, Key, Meta, Put, Store, Tags, Upload};
 
 /// A store in memory that keeps versions, for tests and as the model of the others: like a versioned bucket, an
 /// overwritten version stays readable by its id.
@@ -111,6 +111,15 @@ impl Store for Memory {
         Ok(Box::new(InMemory { store: self.clone(), key: key.clone(), options, bytes: BytesMut::new() }))
     }
 
+    async fn create_head_last(&self, key: &Key, options: Put) -> Result<Option<Box<dyn HeadLast>>, Error> {
+        Ok(Some(Box::new(InMemory {
+            store: self.clone(),
+            key: key.clone(),
+            options,
+            bytes: BytesMut::new(),
+        })))
+    }
+
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Meta>, Error> {
         let objects = self.lock();
         let found = objects
@@ -191,6 +200,38 @@ impl Upload for InMemory {
         let digest = hasher.finish();
         crate::store::check_expected(&store.name, &key, &options, &digest)?;
         Ok((store.put(&key, bytes.freeze(), options.if_absent)?, digest))
+    }
+
+    async fn abort(self: Box<Self>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl HeadLast for InMemory {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
+        self.bytes.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    async fn commit(self: Box<Self>, head: Bytes, whole: &Digest) -> Result<Meta, Error> {
+        let Self { store, key, options, bytes } = *self;
+        let mut hasher = Hasher::new();
+        hasher.update(&head);
+        hasher.update(&bytes);
+        let found = hasher.finish();
+        if found != *whole {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "store `{}`: of `{key}` other bytes were sent than it has now; nothing was stored; write it again",
+                    store.name
+                ),
+            ));
+        }
+        crate::store::check_expected(&store.name, &key, &options, &found)?;
+        let all = BytesMut::from_iter(head.iter().chain(bytes.iter()));
+        store.put(&key, all.freeze(), options.if_absent)
     }
 
     async fn abort(self: Box<Self>) -> Result<(), Error> {

@@ -32,7 +32,7 @@ use aws_types::SdkConfig;
 use domain::{Digest, Timestamp};
 
 use self::{bucket::Bucket, writing::Writing};
-use crate::{Body, Error, Health, Key, Meta, Origin, Put, Speed, Store, Tags, Tier, Upload};
+use crate::{Body, Error, HeadLast, Health, Key, Meta, Origin, Put, Speed, Store, Tags, Tier, Upload};
 
 mod adopt;
 mod attempt;
@@ -43,6 +43,7 @@ mod copying;
 mod deleting;
 mod erasing;
 mod failure;
+mod head_last;
 mod listing;
 mod multipart;
 mod place;
@@ -145,6 +146,10 @@ impl Store for S3 {
 
     async fn create(&self, key: &Key, options: Put) -> Result<Box<dyn Upload>, Error> {
         Ok(Box::new(Writing::new(self.bucket.clone(), key, options, None)?))
+    }
+
+    async fn create_head_last(&self, key: &Key, options: Put) -> Result<Option<Box<dyn HeadLast>>, Error> {
+        Ok(Some(Box::new(head_last::Behind::begin(self.bucket.clone(), key, options).await?)))
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Meta>, Error> {

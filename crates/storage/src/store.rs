@@ -42,6 +42,13 @@ pub trait Store: Send + Sync + Debug {
     /// Begins a streaming write.
     async fn create(&self, key: &Key, options: Put) -> Result<Box<dyn Upload>, Error>;
 
+    /// Begins a write whose beginning is known last, so that what comes behind it is on its way before. `None` where
+    /// nothing is on a way: write it when it is whole.
+    async fn create_head_last(&self, key: &Key, options: Put) -> Result<Option<Box<dyn HeadLast>>, Error> {
+        let _ = (key, options);
+        Ok(None)
+    }
+
     /// Up to `limit` objects whose keys begin with `prefix` and come after `after`, in the order of the keys'
     /// bytes. A page shorter than `limit` is the last one.
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Meta>, Error>;
@@ -175,6 +182,20 @@ pub trait Upload: Send {
     async fn abort(self: Box<Self>) -> Result<(), Error>;
 }
 
+/// A write under way whose first bytes come last. Nothing is visible before `commit` has answered; dropping it is `abort`.
+#[async_trait]
+pub trait HeadLast: Send {
+    /// Appends to what comes behind the head. After an error the write is lost: begin a new one.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error>;
+
+    /// Puts the head in front, of at least [`LEAST_HEAD`] bytes if anything follows it, and makes the object durable, then
+    /// visible. `whole` is what the caller has read of it by now: if that is not what was written, it is `Corrupt`,
+    /// and nothing is stored. Errors: as for [`Upload::commit`].
+    async fn commit(self: Box<Self>, head: Bytes, whole: &Digest) -> Result<Meta, Error>;
+
+    async fn abort(self: Box<Self>) -> Result<(), Error>;
+}
+
 /// An object's bytes in chunks of at most [`CHUNK`]. After an error the stream ends.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
@@ -189,6 +210,9 @@ pub struct Health {
 
 /// Bytes in one chunk of a body at most.
 pub const CHUNK: usize = 1 << 20;
+
+/// Bytes in the head of a [`HeadLast`] at least: S3's limit for a part that others follow.
+pub const LEAST_HEAD: usize = 5 << 20;
 
 /// S3's limit on tags of one object.
 pub const MAX_TAGS: usize = 10;

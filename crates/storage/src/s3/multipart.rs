@@ -91,6 +91,19 @@ impl Multipart {
         Ok(())
     }
 
+    /// Keeps the first part's place: the next one is the second.
+    pub fn leave_first(&mut self) {
+        self.last = self.last.max(1);
+    }
+
+    /// Sends the part that was left out.
+    pub async fn send_first(&mut self, part: Bytes, crc: Crc64) -> Result<(), Error> {
+        self.wait_for_room(part.len() as u64).await?;
+        let (target, id) = (self.target.clone(), self.id.clone());
+        self.sending.spawn(async move { upload(&target, &id, 1, part, crc).await });
+        Ok(())
+    }
+
     /// Has the service copy a part.
     pub async fn send_copy(
         &mut self,
@@ -104,7 +117,7 @@ impl Multipart {
         Ok(())
     }
 
-    /// Waits until another part of that size may be on its way; its number.
+    /// Waits until another part of that size may be on its way; the next one's number.
     async fn make_room(&mut self, size: u64) -> Result<i32, Error> {
         if self.last >= MAX_PARTS {
             return Err(Error::new(
@@ -115,6 +128,12 @@ impl Multipart {
                 ),
             ));
         }
+        self.wait_for_room(size).await?;
+        self.last += 1;
+        Ok(self.last)
+    }
+
+    async fn wait_for_room(&mut self, size: u64) -> Result<(), Error> {
         let options = &self.target.bucket.options;
         // Of larger parts fewer.
         let room = options.part_size as u64 * options.in_flight as u64;
@@ -123,8 +142,7 @@ impl Multipart {
         while self.sending.len() >= at_once {
             self.reap().await?;
         }
-        self.last += 1;
-        Ok(self.last)
+        Ok(())
     }
 
     async fn reap(&mut self) -> Result<(), Error> {

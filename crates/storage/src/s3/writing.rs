@@ -249,7 +249,7 @@ impl Target {
         Ok(Meta { key: self.key.clone(), size, version: pin.to_string(), modified })
     }
 
-    fn lost(&self) -> Error {
+    pub fn lost(&self) -> Error {
         Error::new(
             ErrorKind::Invalid,
             format!(

@@ -48,6 +48,48 @@ async fn each_part_and_the_whole_carry_their_checksum() {
     assert_eq!(s.unfinished().await, 0);
 }
 
+/// Parts leave as they fill up, the first one last of all; S3 is told the checksum of the whole in the right order.
+#[tokio::test]
+async fn the_first_part_may_leave_last() {
+    let s = Scene::with(Versioned, small_parts()).await;
+    let (part, whole) = (64 << 10, pattern(4 * (64 << 10) + 100));
+    let mut upload = s.s3.create_head_last(&key("x"), absent()).await.unwrap().unwrap();
+    upload.write(whole.slice(part..)).await.unwrap();
+    upload.commit(whole.slice(..part), &digest(&whole)).await.unwrap();
+    let numbers: Vec<_> = s
+        .tap
+        .seen("UploadPart")
+        .iter()
+        .map(|seen| seen.uri.split("partNumber=").nth(1).unwrap().split('&').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(numbers.last().map(String::as_str), Some("1"), "{numbers:?}");
+    assert_eq!(numbers.len(), 5);
+    let complete = &s.tap.seen("CompleteMultipartUpload")[0];
+    let crc = checksum::encode(digest(&whole).crc64);
+    assert_eq!(complete.header("x-amz-checksum-crc64nvme"), Some(&*crc));
+    assert_eq!(complete.header("if-none-match"), Some("*"));
+    assert_eq!(s.read("x").await.unwrap(), whole);
+}
+
+/// A head that is too small for S3, bytes that are not what is there now, a dropped upload: nothing stays of any.
+#[tokio::test]
+async fn an_upload_without_its_head_leaves_nothing() {
+    let s = Scene::with(Versioned, small_parts()).await;
+    let whole = pattern(200_000);
+    for (head, seen) in [(1000, &whole[..]), (64 << 10, &whole[1..])] {
+        let mut upload = s.s3.create_head_last(&key("x"), Put::default()).await.unwrap().unwrap();
+        upload.write(whole.slice(head..)).await.unwrap();
+        let error = upload.commit(whole.slice(..head), &digest(seen)).await.unwrap_err();
+        proper(&error);
+        assert_eq!(s.unfinished().await, 0, "it was aborted before the error came");
+    }
+    let mut upload = s.s3.create_head_last(&key("x"), Put::default()).await.unwrap().unwrap();
+    upload.write(whole).await.unwrap();
+    drop(upload);
+    s.unfinished_ends().await;
+    assert!(s.keys().await.is_empty());
+}
+
 /// For services that choke on checksums: then the signature covers the bytes.
 #[tokio::test]
 async fn without_checksums_the_signature_covers_the_bytes() {
