@@ -103,7 +103,7 @@ impl Default for Options {
             path_style: false,
             checksums: Checksums::Crc64,
             part_size: 8 << 20,
-            in_flight: 4,
+            in_flight: 8,
             copy_at_once: 5 << 30,
             attempts: 6,
             backoff: Duration::from_millis(250),
