@@ -254,7 +254,7 @@ fn children(mut rest: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
 }
 
 /// Type, bytes of the header, bytes of the whole box (0: to the end).
-fn header(bytes: &[u8]) -> Option<([u8; 4], u64, u64)> {
+pub(crate) fn header(bytes: &[u8]) -> Option<([u8; 4], u64, u64)> {
     let kind: [u8; 4] = bytes.get(4..8)?.try_into().ok()?;
     match u32_at(bytes, 0)? {
         1 => Some((kind, 16, u64_at(bytes, 8)?)),
@@ -266,10 +266,10 @@ fn fourcc(bytes: &[u8]) -> String {
     bytes.iter().map(|b| if b.is_ascii_graphic() || *b == b' ' { char::from(*b) } else { '?' }).collect()
 }
 
-fn be32(bytes: &[u8]) -> u32 {
+pub(crate) fn be32(bytes: &[u8]) -> u32 {
     u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
-fn be64(bytes: &[u8]) -> u64 {
+pub(crate) fn be64(bytes: &[u8]) -> u64 {
     u64::from(be32(bytes)) << 32 | u64::from(be32(&bytes[4..]))
 }
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {

@@ -5,7 +5,9 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
+use crate::Front;
 use crate::boxes::{self, Boxes};
 use crate::ebml::{self, Ebml};
 use crate::riff;
@@ -35,7 +37,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Container> {
     let len = file.metadata()?.len();
     let mut head = Vec::new();
     file.by_ref().take(4096).read_to_end(&mut head)?;
-    let mut source = Source { file, len };
+    let mut source = Source::plain(file)?;
     let (kind, short) = if let Some(reason) = not_media(&head) {
         (Kind::Not(reason), None)
     } else if is_mov(&head) {
@@ -55,7 +57,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Container> {
 /// Bytes of the ADTS frame that starts at `offset`, as its header says; the header's length is all there is to
 /// tell whether the last frame of such a file is whole.
 pub(crate) fn adts_frame(path: &Path, offset: u64) -> io::Result<Option<u64>> {
-    let mut source = Source { file: File::open(path)?, len: u64::MAX };
+    let mut source = Source { file: File::open(path)?, len: u64::MAX, front: None };
     let head = source.at(offset, 7)?;
     let &[0xff, b1, _, b3, b4, b5, _] = head.as_slice() else { return Ok(None) };
     if b1 & 0xf6 != 0xf0 {
@@ -68,17 +70,53 @@ pub(crate) fn adts_frame(path: &Path, offset: u64) -> io::Result<Option<u64>> {
 pub(crate) struct Source {
     file: File,
     pub len: u64,
+    /// As if its index were in front.
+    front: Option<Arc<Front>>,
 }
 
 impl Source {
+    pub fn plain(file: File) -> io::Result<Self> {
+        Ok(Self { len: file.metadata()?.len(), file, front: None })
+    }
+
+    pub fn with_front(file: File, front: Arc<Front>) -> io::Result<Self> {
+        Ok(Self { len: front.len(file.metadata()?.len()), file, front: Some(front) })
+    }
+
     /// At most `count` bytes from `offset`; fewer at the end of the file.
     pub fn at(&mut self, offset: u64, count: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        if offset < self.len {
-            self.file.seek(SeekFrom::Start(offset))?;
-            self.file.by_ref().take(count).read_to_end(&mut bytes)?;
+        let count = count.min(self.len.saturating_sub(offset));
+        let Some(front) = self.front.clone() else {
+            self.read(offset, count, &mut bytes)?;
+            return Ok(bytes);
+        };
+        let index = front.index.len() as u64;
+        let [first, second] = front.behind(u64::MAX);
+        let end = offset + count;
+        let mut begins = 0;
+        for (file, len) in [
+            (Some(0), front.at),
+            (None, index),
+            (Some(first.start), first.end - first.start),
+            (Some(second.start), u64::MAX),
+        ] {
+            let ends = len.saturating_add(begins);
+            let (from, to) = (offset.max(begins), end.min(ends));
+            if from < to {
+                match file {
+                    Some(at) => self.read(at + (from - begins), to - from, &mut bytes)?,
+                    None => bytes.extend(&front.index[(from - begins) as usize..(to - begins) as usize]),
+                }
+            }
+            begins = ends;
         }
         Ok(bytes)
+    }
+
+    fn read(&mut self, at: u64, count: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(at))?;
+        self.file.by_ref().take(count).read_to_end(bytes).map(drop)
     }
 }
 

@@ -2,12 +2,14 @@ use std::path::{Path, PathBuf};
 
 use domain::{Failure, MediaFacts, Output, Preset, Probe, Progress, Role, StreamChoice, StreamKind, Verdict};
 
+use tokio::sync::watch;
+
 use crate::argv::Argv;
 use crate::budget::{self, Load};
 use crate::check::{self, Short};
 use crate::plan::{Given, How, Plan, plan};
 use crate::progress::Tick;
-use crate::{Check, Tools, encode, guard, run, size};
+use crate::{Check, Making, Tools, encode, guard, making, run, size};
 
 /// A recording as probing found it, good or damaged.
 #[derive(Debug, Clone, Copy)]
@@ -44,19 +46,21 @@ impl Tools {
     ///
     /// The output is probed again before it is returned (see `check`). A copy that does not hold up is encoded
     /// instead, once. Dropping the future kills the child. Permanent failures: nothing to make, a wrong preset, a
-    /// source that does not decode to what was measured; temporary: the machine's trouble.
+    /// source that does not decode to what was measured; temporary: the machine's trouble. `making` is for whoever takes
+    /// the output's bytes while it is made.
     pub async fn convert(
         &self,
         work: &Path,
         source: &Source<'_>,
         preset: &Preset,
         progress: &(dyn Fn(Progress) + Send + Sync),
+        making: Option<&watch::Sender<Making>>,
     ) -> Result<Made, Failure> {
         let facts = source.facts()?;
         guard::link(work, 0, source.path).map_err(|error| run::disk(&error))?;
         match &preset.output {
             Output::Video { .. } | Output::Audio { .. } => {
-                self.render(work, source, facts, preset, progress).await
+                self.render(work, source, facts, preset, progress, making).await
             }
             Output::Thumbnails { poster_width, sprite } => {
                 self.thumbnails(work, source, facts, *poster_width, sprite, progress).await
@@ -74,6 +78,7 @@ impl Tools {
         facts: &MediaFacts,
         preset: &Preset,
         progress: &(dyn Fn(Progress) + Send + Sync),
+        making: Option<&watch::Sender<Making>>,
     ) -> Result<Made, Failure> {
         let mut given = Given {
             damaged: source.damaged().is_some(),
@@ -81,7 +86,7 @@ impl Tools {
             no_copy: None,
         };
         let first = plan(facts, preset, given)?;
-        let short = match self.attempt(work, source, facts, &first, progress).await? {
+        let short = match self.attempt(work, source, facts, &first, progress, making).await? {
             Ok(made) => return Ok(made),
             Err(short) => short,
         };
@@ -96,7 +101,7 @@ impl Tools {
         };
         let Some(second) = second else { return Err(failed(source, &short)) };
         tracing::info!(reason = %short.sentence, "converting once more");
-        match self.attempt(work, source, facts, &second, progress).await? {
+        match self.attempt(work, source, facts, &second, progress, making).await? {
             Ok(made) => Ok(made),
             Err(short) => Err(failed(source, &short)),
         }
@@ -110,20 +115,29 @@ impl Tools {
         facts: &MediaFacts,
         plan: &Plan,
         progress: &(dyn Fn(Progress) + Send + Sync),
+        making: Option<&watch::Sender<Making>>,
     ) -> Result<Result<Made, Short>, Failure> {
         let (threads, told) = self.parallel();
         let load = load(plan, facts, threads, source.bytes());
         let output = format!("main.{}", plan.container.extension());
-        let args = argv(plan, told, &output)?;
+        let path = work.join(&output);
+        let args = argv(plan, told, making.is_some(), &output)?;
+        if let Some(making) = making {
+            making::begins(making, &path)?;
+        }
         let total_us = facts.duration_ms.saturating_mul(1000);
         let each = |tick: Tick| progress(tick.of(0, total_us));
         let limits = load.limits(run::present(work))?;
         let ended = self.ffmpeg(work, args, &[source.path], limits, &each).await?;
 
-        let path = work.join(&output);
         let damaged = source.damaged();
         if !ended.clean && damaged.is_none() {
             let sentence = format!("ffmpeg failed: {}", run::complaint(&ended.stderr));
+            return Ok(Err(Short { sentence, missing: Vec::new() }));
+        }
+        if let Some(making) = making
+            && let Err(sentence) = making::written(making, &path, plan.container).await?
+        {
             return Ok(Err(Short { sentence, missing: Vec::new() }));
         }
         let got = match self.measured(work, &path).await? {
@@ -203,8 +217,13 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The whole command line.
-pub(crate) fn argv(plan: &Plan, threads: Option<u32>, output: &str) -> Result<Vec<String>, Failure> {
+/// The whole command line. Of an output that is followed ffmpeg leaves the index at the end.
+pub(crate) fn argv(
+    plan: &Plan,
+    threads: Option<u32>,
+    followed: bool,
+    output: &str,
+) -> Result<Vec<String>, Failure> {
     let limit = threads.map(|n| vec!["-threads".to_owned(), n.to_string()]).unwrap_or_default();
     let mut input: Vec<&str> = limit.iter().map(String::as_str).collect();
     if let Some(How::Encode(video)) = plan.video.as_ref().map(|video| &video.how) {
@@ -230,7 +249,11 @@ pub(crate) fn argv(plan: &Plan, threads: Option<u32>, output: &str) -> Result<Ve
             }
         };
     }
-    Ok(argv.strip().args(encode::muxer_options(plan.container)).output(encode::muxer(plan.container), output))
+    let options: &[&str] = match plan.container {
+        container if followed && encode::index_last(container) => &[],
+        container => encode::muxer_options(container),
+    };
+    Ok(argv.strip().args(options).output(encode::muxer(plan.container), output))
 }
 
 /// Holes where packets are missing become silence, and so does a late start: without it ten seconds with a hole of

@@ -68,10 +68,14 @@ pub(crate) fn muxer(container: Container) -> &'static str {
     }
 }
 
+/// Whether ffmpeg writes the index last, so that it has to be moved: in front a player finds it before it has the whole file.
+pub(crate) fn index_last(container: Container) -> bool {
+    matches!(container, Container::Mp4 | Container::M4a)
+}
+
 pub(crate) fn muxer_options(container: Container) -> &'static [&'static str] {
     match container {
-        // The index in front, so that a player starts before it has the whole file.
-        Container::Mp4 | Container::M4a => &["-movflags", "+faststart"],
+        container if index_last(container) => &["-movflags", "+faststart"],
         // A plain header cannot count beyond 4 GiB (6 hours of 48 kHz stereo).
         Container::Wav => &["-rf64", "auto"],
         _ => &[],

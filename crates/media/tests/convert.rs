@@ -359,7 +359,7 @@ async fn progress_is_told() {
     let probe = tools().probe(tempfile::tempdir().unwrap().path(), &path).await.unwrap();
     let source = media::Source { path: &path, probe: &probe };
     let each = |p: domain::Progress| seen.lock().unwrap().push(p.permille);
-    tools().convert(work.path(), &source, &mp4(120), &each).await.unwrap();
+    tools().convert(work.path(), &source, &mp4(120), &each, None).await.unwrap();
     let seen = seen.into_inner().unwrap();
     assert!(seen.is_sorted() && *seen.last().unwrap() > 950, "{seen:?}");
 }

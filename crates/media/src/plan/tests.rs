@@ -11,7 +11,7 @@ fn line(facts: &MediaFacts, preset: &Preset, given: Given<'_>) -> String {
     let plan = plan(facts, preset, given).unwrap();
     let choices: Vec<_> =
         plan.choices().iter().map(|c| format!("# {}: {} ({})", c.stream, c.how, c.why)).collect();
-    let args = convert::argv(&plan, None, &format!("main.{}", plan.container.extension())).unwrap();
+    let args = convert::argv(&plan, None, false, &format!("main.{}", plan.container.extension())).unwrap();
     format!("{}\n{}", shown(&args), choices.join("\n"))
 }
 
@@ -59,7 +59,21 @@ fn a_webrtc_recording() {
 #[test]
 fn with_a_thread_limit_decoder_and_encoder_are_told() {
     let plan = plan(&facts(), &mp4(480), GOOD).unwrap();
-    insta::assert_snapshot!("threads", shown(&convert::argv(&plan, Some(2), "main.mp4").unwrap()));
+    insta::assert_snapshot!("threads", shown(&convert::argv(&plan, Some(2), false, "main.mp4").unwrap()));
+}
+
+/// Of an output that is taken while it grows nothing may be moved: its index stays where it comes, last.
+#[test]
+fn a_followed_output_is_written_from_its_beginning_to_its_end() {
+    for (container, codec) in [(Container::M4a, AudioCodec::Aac), (Container::Wav, AudioCodec::Pcm)] {
+        let plan = plan(&facts(), &sound(container, codec), GOOD).unwrap();
+        let [alone, followed] =
+            [false, true].map(|followed| convert::argv(&plan, None, followed, "x").unwrap());
+        let moves = |args: &[String]| args.iter().any(|arg| arg == "+faststart");
+        assert_eq!((moves(&alone), moves(&followed)), (container == Container::M4a, false));
+        let rest: Vec<_> = alone.into_iter().filter(|a| a != "-movflags" && a != "+faststart").collect();
+        assert_eq!(rest, followed);
+    }
 }
 
 /// Each of the conditions for a copy, when it does not hold, is the reason for encoding.

@@ -201,7 +201,7 @@ pub async fn convert(path: &Path, preset: &Preset) -> Done {
 pub async fn convert_probed(path: &Path, probe: Probe, preset: &Preset) -> Done {
     let work = tempfile::tempdir().unwrap();
     let source = Source { path, probe: &probe };
-    let result = tools().convert(work.path(), &source, preset, &|_| {}).await;
+    let result = tools().convert(work.path(), &source, preset, &|_| {}, None).await;
     Done { work, probe, result }
 }
 

@@ -15,7 +15,7 @@ pub(crate) async fn perform(context: &Context<'_>, preset: &Preset) -> Result<Ou
     let probe = probe.ok_or_else(|| Failure::temporary("not probed yet; the probe comes first"))?;
     if let Some(feed) = feed::flowing(context, preset).await? {
         let source = media::Source { path: feed.path(), probe };
-        match (media.convert(work, &source, preset, &report).await, feed.trouble()) {
+        match (media.convert(work, &source, preset, &report, None).await, feed.trouble()) {
             (Ok(made), None) => return publish::rendition(context, &preset.name, made).await,
             // Whatever came out is short, and nothing is wrong with the recording.
             (_, Some(trouble)) => return Err(storage_failure(&trouble).into()),
@@ -24,6 +24,6 @@ pub(crate) async fn perform(context: &Context<'_>, preset: &Preset) -> Result<Ou
     }
     let local = source::local(context.library, &context.recording).await?;
     let source = media::Source { path: local.path(), probe };
-    let made = media.convert(work, &source, preset, &report).await?;
+    let made = media.convert(work, &source, preset, &report, None).await?;
     publish::rendition(context, &preset.name, made).await
 }
