@@ -13,6 +13,7 @@ use worker::Point;
 use crate::{
     cli::Global,
     exit::{Code, Coded},
+    tell::Channels,
 };
 
 pub struct Config {
@@ -28,6 +29,10 @@ pub struct Config {
     pub log_json: bool,
     pub no_color: bool,
     pub json: bool,
+    /// Who is at the keyboard, for the audit log.
+    pub actor: String,
+    /// How people are told, besides the log.
+    pub channels: Channels,
     /// Absent: embedded mode.
     pub fleet: Option<Fleet>,
 }
@@ -62,11 +67,9 @@ pub struct Fleet {
 
 /// Never shown, not even by accident.
 #[derive(Clone)]
-#[cfg_attr(not(feature = "cloud"), expect(dead_code, reason = "see `Fleet`"))]
 pub struct Secret(String);
 
 impl Secret {
-    #[cfg(feature = "cloud")]
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -111,6 +114,15 @@ impl Config {
             log_json: text_of("VIDEOREC_LOG_FORMAT").is_some_and(|f| f == "json"),
             no_color: env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()),
             json: global.json,
+            actor: text_of("USER").or_else(|| text_of("LOGNAME")).unwrap_or_else(|| "user".into()),
+            channels: Channels {
+                webhook: text_of("VIDEOREC_WEBHOOK").map(Secret),
+                webhook_secret: text_of("VIDEOREC_WEBHOOK_SECRET").map(Secret),
+                smtp: text_of("VIDEOREC_SMTP"),
+                smtp_password: text_of("VIDEOREC_SMTP_PASSWORD").map(Secret),
+                mail_from: text_of("VIDEOREC_MAIL_FROM"),
+                mail_to: text_of("VIDEOREC_MAIL_TO"),
+            },
             // A library that is named is meant, whatever the environment says of a fleet.
             fleet: text_of("VIDEOREC_CATALOG").filter(|_| global.library.is_none()).map(|catalog| Fleet {
                 catalog: Secret(catalog),

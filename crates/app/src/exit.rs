@@ -33,6 +33,9 @@ Environment:
   VIDEOREC_FFMPEG         the ffmpeg to use; VIDEOREC_FFPROBE likewise
   VIDEOREC_ALLOW_MISSING  sandbox layers to do without, as --allow-missing
   VIDEOREC_LOG            what to log, e.g. `info` or `worker=debug`; VIDEOREC_LOG_FORMAT=json for JSON lines
+  VIDEOREC_WEBHOOK        where to post alerts, signed with VIDEOREC_WEBHOOK_SECRET (Standard Webhooks: whsec_...)
+  VIDEOREC_SMTP           mail alerts by smtps://user@host, smtp://user@host (STARTTLS) or smtp+plain://localhost; with
+                          VIDEOREC_SMTP_PASSWORD, VIDEOREC_MAIL_FROM, VIDEOREC_MAIL_TO (several with commas)
   NO_COLOR                no colours
 
 Environment of a fleet (see `videorec work --help`):

@@ -12,6 +12,8 @@ mod exit;
 mod fleet;
 mod lock;
 mod logging;
+mod reload;
+mod tell;
 mod ui;
 mod wire;
 

@@ -23,6 +23,7 @@ use crate::{
     config::{Config, Layout},
     exit::{Code, Coded},
     lock::{self, Lock, Taken},
+    tell,
 };
 
 /// What looking needs: the catalog; no ffmpeg, and no policy, which may be broken while it is edited.
@@ -43,6 +44,8 @@ pub struct PolicyFile {
 pub struct Workshop {
     pub layout: Layout,
     pub library: Arc<Library>,
+    /// As it was read.
+    pub policy_text: String,
     /// `None`: another process works on the library.
     pub lock: Option<Lock>,
     pub holder: Option<u32>,
@@ -132,15 +135,16 @@ pub async fn work(config: &Config, machine: &Machine) -> Result<Workshop> {
         clock: Arc::new(clock::System),
         scratch: layout.work(),
         // Its stores are folders: nothing has to be fetched.
-        fetched: Fetched::new(layout.work(), 0),
+        fetched: Arc::new(Fetched::new(layout.work(), 0)),
         worker: format!("embedded-{}", std::process::id()),
         steps: steps(config.crash_at),
         lease: worker::LEASE,
         outdated: false.into(),
+        full: false.into(),
         watched: Vec::new(),
-        alerts: Arc::new(alerts::Log),
+        alerts: tell::channels(config).await?,
     };
-    Ok(Workshop { layout, library: Arc::new(library), lock, holder })
+    Ok(Workshop { layout, library: Arc::new(library), policy_text: policy.text, lock, holder })
 }
 
 pub fn runner(library: &Arc<Library>, machine: &Machine, drain: Duration) -> Runner {
@@ -163,18 +167,19 @@ const BACKLOG: u64 = 256;
 /// The policy that would be used: the one named, else the library's own file, else the one last in force, else
 /// the shipped one.
 pub fn policy(config: &Config, layout: &Layout) -> Result<PolicyFile> {
-    if let Some(path) = &config.policy {
-        return read_policy(path);
-    }
-    for path in [layout.policy(), layout.policy_in_force()] {
-        if path.is_file() {
-            return read_policy(&path);
-        }
+    if let Some(path) = policy_path(config, layout) {
+        return read_policy(&path);
     }
     let text = policy::DEFAULT.to_owned();
     let policy =
         policy::parse(&text).map_err(|e| anyhow::anyhow!("the shipped policy does not check: {e}"))?;
     Ok(PolicyFile { path: None, text, policy })
+}
+
+/// Its file; none where it would be the shipped one.
+pub fn policy_path(config: &Config, layout: &Layout) -> Option<PathBuf> {
+    let named = config.policy.clone();
+    named.or_else(|| [layout.policy(), layout.policy_in_force()].into_iter().find(|path| path.is_file()))
 }
 
 pub fn read_policy(path: &Path) -> Result<PolicyFile> {
@@ -183,12 +188,19 @@ pub fn read_policy(path: &Path) -> Result<PolicyFile> {
         fs::read(path).map_err(|e| wrong(format!("cannot read the policy {}: {e}", path.display())))?;
     let text =
         String::from_utf8(bytes).map_err(|_| wrong(format!("{} is not text in UTF-8", path.display())))?;
-    let name = path.display().to_string();
+    parse_policy(text, path)
+}
+
+pub fn parse_policy(text: String, path: &Path) -> Result<PolicyFile> {
     match policy::parse(&text) {
         Ok(policy) => Ok(PolicyFile { path: Some(path.to_owned()), text, policy }),
-        Err(problems) => {
-            Err(wrong(format!("the policy does not check; nothing was done\n{}", problems.in_file(&name))))
-        }
+        Err(problems) => Err(Coded::error(
+            Code::Usage,
+            format!(
+                "the policy does not check; nothing was done\n{}",
+                problems.in_file(&path.display().to_string())
+            ),
+        )),
     }
 }
 
@@ -279,7 +291,7 @@ fn physical_memory() -> u64 {
     u64::try_from(pages).unwrap_or(0).saturating_mul(u64::try_from(size).unwrap_or(0)).max(1 << 30)
 }
 
-fn write_whole(path: &Path, text: &str) -> Result<()> {
+pub fn write_whole(path: &Path, text: &str) -> Result<()> {
     let new = path.with_extension("new");
     fs::write(&new, text)
         .and_then(|()| fs::rename(&new, path))

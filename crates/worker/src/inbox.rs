@@ -46,7 +46,7 @@ impl Inbox {
     /// Watches until `stop`.
     pub async fn run(mut self, runner: Runner, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let pause = match self.look().await {
+            let pause = match self.look(&runner).await {
                 Ok(taken) => {
                     if taken > 0 {
                         runner.wake();
@@ -69,11 +69,15 @@ impl Inbox {
     }
 
     /// One look: takes everything that is finished. Returns how many files were taken.
-    async fn look(&mut self) -> Result<usize> {
+    async fn look(&mut self, runner: &Runner) -> Result<usize> {
         let ready = self.ready();
         if ready.is_empty() {
             return Ok(0);
         }
+        anyhow::ensure!(
+            !runner.is_full(),
+            "the library's store is nearly full: make room, or wait for the rule that does"
+        );
         let mut taken_files = 0;
         let mut refused = Vec::new();
         let files = futures::stream::iter(ready);

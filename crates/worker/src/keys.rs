@@ -36,7 +36,12 @@ pub fn rendition(id: RecordingId, name: &str, job: JobId, role: Role, extension:
     key(id, &format!("{name}-{}{part}.{extension}", job.short()))
 }
 
-fn key(id: RecordingId, file: &str) -> Key {
+/// What all keys of a recording begin with.
+pub fn folder(id: RecordingId) -> String {
     let id = id.to_string();
-    Key::parse(&format!("{}/{id}/{file}", &id[..2])).expect("ids, presets' names and extensions are plain")
+    format!("{}/{id}/", &id[..2])
+}
+
+fn key(id: RecordingId, file: &str) -> Key {
+    Key::parse(&format!("{}{file}", folder(id))).expect("ids, presets' names and extensions are plain")
 }

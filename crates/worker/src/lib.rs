@@ -5,6 +5,7 @@
 
 mod admission;
 mod buckets;
+pub mod by_hand;
 mod decide;
 pub mod events;
 mod fetched;
@@ -21,12 +22,15 @@ mod manifest;
 mod measure;
 mod names;
 mod objects;
+pub mod plan;
 mod points;
 mod relay;
 mod retry;
+mod rounds;
 mod runner;
 mod tell;
 mod walk;
+mod watch;
 
 pub use fetched::Fetched;
 pub use gate::Protection;
@@ -38,5 +42,6 @@ pub use library::{LIBRARY_STORE, Library, Stores};
 pub(crate) use objects::Looked;
 pub use objects::Watched;
 pub use points::{Point, Steps};
+pub use rounds::{SEEN_POLICY, over_the_limit};
 pub use runner::{Limits, Runner};
 pub use walk::{Found, Walk};

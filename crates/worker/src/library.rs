@@ -1,7 +1,10 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,13 +31,15 @@ pub struct Library {
     pub policy: Arc<Policy>,
     /// Another policy than this one is in force by now.
     pub outdated: AtomicBool,
+    /// The library's own store is nearly full: nothing is taken into it until there is room.
+    pub full: AtomicBool,
     pub media: media::Tools,
     pub clock: Arc<dyn Clock>,
     /// Where jobs have their private directories: on the library store's filesystem, so that a finished
     /// output moves into it instead of being copied.
     pub scratch: PathBuf,
     /// Sources that had to be fetched to it.
-    pub fetched: Fetched,
+    pub fetched: Arc<Fetched>,
     /// This worker's name in leases and in the audit log.
     pub worker: String,
     pub steps: Steps,
@@ -78,6 +83,30 @@ impl Stores {
 }
 
 impl Library {
+    /// The same engines under another policy and its stores. What this one decided goes on; deciding is the other's from
+    /// here on.
+    pub fn under(&self, policy: Policy, stores: Stores) -> Self {
+        self.outdated.store(true, Ordering::SeqCst);
+        Self {
+            catalog: self.catalog.clone(),
+            queue: self.queue.clone(),
+            letters: self.letters.clone(),
+            stores,
+            policy: Arc::new(policy),
+            outdated: false.into(),
+            full: self.full.load(Ordering::SeqCst).into(),
+            media: self.media.clone(),
+            clock: self.clock.clone(),
+            scratch: self.scratch.clone(),
+            fetched: self.fetched.clone(),
+            worker: self.worker.clone(),
+            steps: self.steps.clone(),
+            lease: self.lease,
+            watched: self.watched.clone(),
+            alerts: self.alerts.clone(),
+        }
+    }
+
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -103,7 +132,8 @@ pub(crate) fn stored_key(key: &str) -> Result<Key, Failure> {
 /// The store's version to read, of a recording that lies where its uploader put it. One that the library took in itself
 /// is named by its bytes instead: its key is never written twice.
 pub(crate) fn pinned(recording: &Recording) -> Option<&str> {
-    (recording.version != recording.digest.sha256.to_string()).then_some(recording.version.as_str())
+    let version = recording.custody.place.version.as_ref().unwrap_or(&recording.version);
+    (*version != recording.digest.sha256.to_string()).then_some(version.as_str())
 }
 
 /// What a store's trouble means for a job.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use catalog::Known;
-use domain::{Alert, Kind, NewRecording, RecordingId, Severity};
+use domain::{Alert, Kind, NewRecording, RecordingId, Severity, State};
 use futures::StreamExt as _;
 use serde_json::json;
 use storage::{ErrorKind, Key, Meta, Store};
@@ -83,7 +83,12 @@ impl Library {
                 Err(e) if e.kind() == ErrorKind::NotFound => return self.gone(at, &parsed, id).await,
                 Err(e) => return Err(e.into()),
             };
-            if self.catalog.get(id).await?.is_some_and(|r| r.version == meta.version) {
+            let known = self.catalog.get(id).await?;
+            // As it was accepted, or as we put it into another class.
+            let is_known = |r: &domain::Recording| {
+                r.version == meta.version || r.custody.place.version.as_ref() == Some(&meta.version)
+            };
+            if known.as_ref().is_some_and(is_known) {
                 return Ok(Looked::Known(id));
             }
             let refusal = format!("refused:{id}");
@@ -196,6 +201,11 @@ impl Library {
     /// The object is not there. A delete marker only hides it: the version that we know may still be read.
     async fn gone(&self, store: &dyn Store, key: &Key, id: RecordingId) -> Result<Looked> {
         let Some(recording) = self.catalog.get(id).await? else { return Ok(Looked::Nothing) };
+        // We did it: purged, or moved to another store.
+        let purged = recording.custody.trash.as_ref().is_some_and(|t| t.purging.is_some());
+        if purged || recording.state == State::Deleted || recording.store != store.name() {
+            return Ok(Looked::Known(id));
+        }
         let first = match store.get(key, Some(&recording.version), Some(0..1)).await {
             Ok(mut body) => body.next().await.transpose().map(|_| ()),
             Err(e) => Err(e),

@@ -31,10 +31,14 @@ pub enum Point {
     JobSettled,
     /// The message is acknowledged.
     JobAcknowledged,
+    /// The way back from the trash is closed; every byte is still there.
+    PurgeBegun,
+    /// Every byte is gone; the catalog does not know.
+    PurgeRemoved,
 }
 
 impl Point {
-    pub const ALL: [Point; 13] = [
+    pub const ALL: [Point; 15] = [
         Self::IntakeHashed,
         Self::IntakeStored,
         Self::IntakeAccepted,
@@ -48,6 +52,8 @@ impl Point {
         Self::JobRecorded,
         Self::JobSettled,
         Self::JobAcknowledged,
+        Self::PurgeBegun,
+        Self::PurgeRemoved,
     ];
 
     pub fn name(self) -> &'static str {
@@ -65,6 +71,8 @@ impl Point {
             Self::JobRecorded => "job-recorded",
             Self::JobSettled => "job-settled",
             Self::JobAcknowledged => "job-acknowledged",
+            Self::PurgeBegun => "purge-begun",
+            Self::PurgeRemoved => "purge-removed",
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::{Library, events};
+use crate::{Library, events, rounds::Rounds, watch::Watch};
 
 const ROLE: &str = "relay";
 /// How often the leader looks when nothing wakes it: what another process's decision waits at most.
@@ -45,11 +45,22 @@ pub(crate) struct Relay {
     looked_for_lost: Option<Timestamp>,
     walked: Option<Timestamp>,
     quiet_until: Option<Timestamp>,
+    rounds: Rounds,
+    watch: Watch,
 }
 
 impl Relay {
     pub(crate) fn new(library: Arc<Library>, bounds: Bounds) -> Self {
-        Self { library, bounds, lead_until: None, looked_for_lost: None, walked: None, quiet_until: None }
+        Self {
+            library,
+            bounds,
+            lead_until: None,
+            looked_for_lost: None,
+            walked: None,
+            quiet_until: None,
+            rounds: Rounds::default(),
+            watch: Watch::default(),
+        }
     }
 
     /// Runs until `stop`, and makes room for the next one.
@@ -95,6 +106,7 @@ impl Relay {
 
     /// True while this worker leads.
     async fn turn(&mut self) -> Result<bool> {
+        self.rounds.look_for_emergency(&self.library).await?;
         if !self.leads().await? {
             return Ok(false);
         }
@@ -103,6 +115,13 @@ impl Relay {
             self.hand_over(lane).await?;
         }
         self.ask_for_a_walk().await?;
+        // Trouble with it keeps nobody from working, and nothing goes by it.
+        if let Err(e) = self.rounds.turn(&self.library).await {
+            error!(error = format!("{e:#}"), "a round came to nothing; trying again");
+        }
+        if let Err(e) = self.watch.turn(&self.library).await {
+            error!(error = format!("{e:#}"), "the hourly look came to nothing; trying again");
+        }
         self.tell().await?;
         Ok(true)
     }

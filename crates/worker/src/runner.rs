@@ -1,6 +1,10 @@
 //! JOB -> DO -> RECORD: takes messages, does the work under a lease, records, decides again, acknowledges.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use catalog::{Claim, Next};
@@ -46,6 +50,8 @@ pub struct Limits {
 const POLL: Duration = Duration::from_secs(20);
 /// How often `run_to_rest` looks whether there is nothing left.
 const REST: Duration = Duration::from_millis(250);
+/// How often the bulk lane looks whether there is room again.
+const FULL: Duration = Duration::from_secs(1);
 /// Event messages looked at together: reading and hashing is what they cost.
 const EVENTS: usize = 8;
 
@@ -107,6 +113,10 @@ impl Runner {
         self.wake.notify_one();
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        self.library.full.load(Ordering::SeqCst)
+    }
+
     /// Takes over what an earlier process left. The caller holds the library's lock, so nobody else works here.
     pub async fn recover(&self) -> Result<u64> {
         self.begin().await?;
@@ -125,15 +135,33 @@ impl Runner {
     /// Runs until `stop`, then drains: nothing new is taken, what runs gets `limits.drain` to finish and is
     /// handed back otherwise.
     pub async fn run(&self, stop: CancellationToken) {
+        self.serve(stop).await;
+        self.drain().await;
+    }
+
+    /// Takes work until `stop`; what was taken by then goes on.
+    pub async fn serve(&self, stop: CancellationToken) {
         let bounds = Bounds { backlog: self.limits.backlog, walk_every: self.limits.walk_every };
         let relay = Relay::new(self.library.clone(), bounds).run(&self.wake, stop.clone());
         let dispatchers = Lane::ALL.map(|lane| self.dispatch(lane, stop.clone()));
         tokio::join!(relay, self.listen(stop.clone()), futures::future::join_all(dispatchers));
+    }
+
+    /// Waits for what was taken, for as long as the limits say; the rest is handed back.
+    pub async fn drain(&self) {
         self.tasks.close();
         if tokio::time::timeout(self.limits.drain, self.tasks.wait()).await.is_err() {
             self.abandon.cancel();
             self.tasks.wait().await;
         }
+    }
+
+    /// One that works by another policy from here on, on what this machine gives: what this one has in hand goes on beside
+    /// it, and is drained with it. To be asked for when [`serve`](Runner::serve) has ended.
+    pub async fn succeed(&self, library: Arc<Library>) -> Result<Self> {
+        let next = Self { library, ..self.clone() };
+        next.begin().await?;
+        Ok(next)
     }
 
     /// Runs until nothing is left to do but what waits for something outside, or until `stop`.
@@ -224,6 +252,14 @@ impl Runner {
         let mut most = 1;
         let mut asked: Option<JoinHandle<Vec<Message>>> = None;
         while !stop.is_cancelled() {
+            // What makes room is interactive.
+            if lane == Lane::Bulk && self.library.full.load(Ordering::SeqCst) {
+                self.leave(asked.take());
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(FULL) => continue,
+                }
+            }
             let mut messages: VecDeque<Message> = match asked.take() {
                 Some(asked) => asked.await.unwrap_or_default().into(),
                 None => self.receive(lane.into(), most, &stop).await.into(),

@@ -1,15 +1,15 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
-use worker::{Inbox, Intake, Options};
+use worker::{Inbox, Intake, Library, Options, Runner};
 
 use crate::{
     cli::Up,
-    config::Config,
+    config::{Config, Layout},
     exit::{Code, Coded},
-    wire,
+    reload, wire,
 };
 
 /// Everything in one process, until Ctrl-C.
@@ -29,8 +29,6 @@ pub async fn run(config: &Config, args: &Up) -> Result<Code> {
     };
     let runner = wire::runner(&workshop.library, &args.machine, Duration::from_secs(args.drain));
     let orphans = runner.recover().await?;
-    let intake = Intake::new(workshop.library.clone(), Options { remove: true, ..Options::default() });
-    let inbox = Inbox::new(workshop.layout.inbox(), intake, Duration::from_secs(args.stable));
     info!(
         library = %workshop.layout.root.display(),
         inbox = %workshop.layout.inbox().display(),
@@ -47,12 +45,44 @@ pub async fn run(config: &Config, args: &Up) -> Result<Code> {
         runner.abandon();
         std::future::pending::<()>().await
     };
+    let file = PolicyOnDisk { config, layout: &workshop.layout };
+    let inbox = |library: Arc<Library>, runner: Runner, stop: CancellationToken| {
+        let intake = Intake::new(library, Options { remove: true, ..Options::default() });
+        Inbox::new(workshop.layout.inbox(), intake, Duration::from_secs(args.stable)).run(runner, stop)
+    };
+    let (library, text) = (workshop.library.clone(), workshop.policy_text.clone());
     tokio::select! {
-        _ = async { tokio::join!(runner.run(stop.clone()), inbox.run(runner.clone(), stop.clone())) } => {}
+        served = reload::serve(&file, runner.clone(), library, text, &stop, inbox) => served?,
         () = second => {}
     }
     info!("stopped; starting again goes on where this left off");
     Ok(Code::Done)
+}
+
+struct PolicyOnDisk<'a> {
+    config: &'a Config,
+    layout: &'a Layout,
+}
+
+impl reload::Source for PolicyOnDisk<'_> {
+    async fn text(&self) -> Result<String> {
+        let path = wire::policy_path(self.config, self.layout);
+        let path = path.unwrap_or_else(|| self.layout.policy_in_force());
+        tokio::fs::read_to_string(&path).await.with_context(|| format!("reading {}", path.display()))
+    }
+    fn parse(&self, text: String) -> Result<wire::PolicyFile> {
+        let path = wire::policy_path(self.config, self.layout);
+        wire::parse_policy(text, &path.unwrap_or_else(|| self.layout.policy_in_force()))
+    }
+    async fn stores(&self, policy: &policy::Policy) -> Result<worker::Stores> {
+        wire::stores(self.layout, policy).await
+    }
+    async fn keep(&self, file: &wire::PolicyFile) -> Result<()> {
+        wire::write_whole(&self.layout.policy_in_force(), &file.text)
+    }
+    fn every(&self) -> Duration {
+        Duration::from_secs(2)
+    }
 }
 
 /// Fires at the first Ctrl-C or SIGTERM.

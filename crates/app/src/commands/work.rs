@@ -10,14 +10,14 @@ use crate::{
     config::Config,
     exit::Code,
     fleet::{agent::Agent, engines, serve},
-    wire,
+    reload, wire,
 };
 
 /// One worker of a fleet, until SIGTERM.
 pub async fn run(config: &Config, args: &Work) -> Result<Code> {
     // First of all: from here on a signal means a clean end.
     let stop = up::stop_on_signal();
-    let engines::Shop { library, metrics, _lock } = engines::work(config, args).await?;
+    let engines::Shop { library, policy_text, metrics, _lock } = engines::work(config, args).await?;
     let limits = Limits {
         threads: wire::threads(&args.machine),
         memory: wire::memory(&args.machine),
@@ -41,8 +41,10 @@ pub async fn run(config: &Config, args: &Work) -> Result<Code> {
         runner.abandon();
         std::future::pending::<()>().await
     };
+    let source = engines::PolicyOfFleet { config, catalog: library.catalog.clone() };
+    let alone = |_, _, _| std::future::ready(());
     tokio::select! {
-        () = runner.run(stop.clone()) => {}
+        served = reload::serve(&source, runner.clone(), library.clone(), policy_text, &stop, alone) => served?,
         () = second => {}
     }
     // A poll that was under way may still bring a message: it is given back, or it would be invisible for minutes.

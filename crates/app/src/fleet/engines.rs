@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use alerts::{All, Log, Notify, Sns};
 use anyhow::{Context as _, Result};
 use aws_config::BehaviorVersion;
 use aws_smithy_http_client::tls;
@@ -28,12 +27,15 @@ use crate::{
     config::{Config, Fleet},
     exit::{Code, Coded},
     lock::{self, Lock, Taken},
+    reload, tell,
     wire::{self, POLICY_TEXT},
 };
 
 /// What one worker works with.
 pub struct Shop {
     pub library: Arc<Library>,
+    /// As it was read.
+    pub policy_text: String,
     pub metrics: Metrics,
     /// Says on this machine that its folder is in use.
     pub _lock: Lock,
@@ -136,10 +138,6 @@ pub async fn work(config: &Config, args: &Work) -> Result<Shop> {
     let catalog = catalog(fleet).await?;
     catalog.set_bookmark(POLICY_TEXT, Some(&policy.text)).await?;
     let queue = Arc::new(queue_with(fleet, worker::visibility(lease)).await?);
-    let alerts: Arc<dyn Notify> = match &fleet.topic {
-        Some(topic) => Arc::new(All(vec![Arc::new(Log), Arc::new(Sns::new(&sdk, topic.clone()))])),
-        None => Arc::new(Log),
-    };
     let library = Library {
         catalog,
         queue: queue.clone(),
@@ -147,17 +145,18 @@ pub async fn work(config: &Config, args: &Work) -> Result<Shop> {
         stores,
         policy: Arc::new(policy.policy),
         outdated: false.into(),
+        full: false.into(),
         media,
         clock: Arc::new(clock::System),
-        fetched: Fetched::new(scratch.clone(), disk / 4),
+        fetched: Arc::new(Fetched::new(scratch.clone(), disk / 4)),
         scratch,
         worker,
         steps: wire::steps(config.crash_at),
         lease,
         watched,
-        alerts,
+        alerts: tell::channels(config).await?,
     };
-    Ok(Shop { library: Arc::new(library), metrics, _lock: lock })
+    Ok(Shop { library: Arc::new(library), policy_text: policy.text, metrics, _lock: lock })
 }
 
 /// A folder of this worker's own, beside those of others on this machine. What dead ones have left goes: whoever lives
@@ -259,27 +258,53 @@ async fn with_policy(
 
 /// From `--policy`, a file or an object, else the shipped one.
 async fn policy(config: &Config, sdk: &SdkConfig) -> Result<wire::PolicyFile> {
-    let Some(path) = &config.policy else {
-        let text = policy::DEFAULT.to_owned();
-        let policy =
-            policy::parse(&text).map_err(|e| anyhow::anyhow!("the shipped policy does not check: {e}"))?;
-        return Ok(wire::PolicyFile { path: None, text, policy });
-    };
+    let text = policy_text(config, sdk).await?;
+    wire::parse_policy(text, &policy_name(config))
+}
+
+fn policy_name(config: &Config) -> PathBuf {
+    config.policy.clone().unwrap_or_else(|| "the shipped policy".into())
+}
+
+/// Of the file or object that was named, or the shipped one.
+async fn policy_text(config: &Config, sdk: &SdkConfig) -> Result<String> {
+    let Some(path) = &config.policy else { return Ok(policy::DEFAULT.to_owned()) };
     let shown = path.display().to_string();
     let Some((folder, name)) = shown.strip_prefix("s3://").and_then(|p| p.rsplit_once('/')) else {
-        return wire::read_policy(path);
+        return fs::read_to_string(path).map_err(|e| {
+            Coded::error(Code::Usage, format!("cannot read the policy {}: {e}", path.display()))
+        });
     };
     let store = s3_store("policy", sdk, &format!("s3://{folder}"))?;
     let bytes = storage::read_all(&store, &storage::Key::parse(name)?, 1 << 20)
         .await
         .context("reading the policy")?;
-    let text = String::from_utf8(bytes.to_vec()).context("the policy is not text in UTF-8")?;
-    match policy::parse(&text) {
-        Ok(policy) => Ok(wire::PolicyFile { path: Some(path.clone()), text, policy }),
-        Err(problems) => Err(Coded::error(
-            Code::Usage,
-            format!("the policy does not check; nothing was done\n{}", problems.in_file(&shown)),
-        )),
+    String::from_utf8(bytes.to_vec()).context("the policy is not text in UTF-8")
+}
+
+/// The policy that all workers of a fleet read, looked at again and again.
+pub struct PolicyOfFleet<'a> {
+    pub config: &'a Config,
+    pub catalog: Arc<dyn Catalog>,
+}
+
+impl reload::Source for PolicyOfFleet<'_> {
+    async fn text(&self) -> Result<String> {
+        policy_text(self.config, &sdk_config().await).await
+    }
+    fn parse(&self, text: String) -> Result<wire::PolicyFile> {
+        wire::parse_policy(text, &policy_name(self.config))
+    }
+    async fn stores(&self, policy: &policy::Policy) -> Result<Stores> {
+        let sdk = sdk_config().await;
+        let (stores, watched) = places(fleet_of(self.config)?, &sdk)?;
+        with_policy(stores, &watched, policy, &sdk).await
+    }
+    async fn keep(&self, file: &wire::PolicyFile) -> Result<()> {
+        Ok(self.catalog.set_bookmark(POLICY_TEXT, Some(&file.text)).await?)
+    }
+    fn every(&self) -> Duration {
+        Duration::from_secs(30)
     }
 }
 

@@ -1,17 +1,25 @@
 //! One effect a file. Each says what triggers it, what it reads and writes, and what makes it safe to repeat.
 
+mod archive;
 mod backup;
 mod convert;
+mod evict;
 mod feed;
 mod mix;
+mod notify;
 mod probe;
 mod publish;
+mod purge;
+mod relocate;
+mod repair;
 mod source;
 mod tag;
+mod verify;
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use catalog::Claim;
@@ -58,7 +66,17 @@ pub(crate) async fn perform(
         Action::Mix(mix) => mix::perform(&context, mix).await,
         Action::Backup { store } => backup::perform(&context, store).await,
         Action::Tag { add } => tag::perform(add),
-        other => Err(Failure::permanent(format!("{} is not of this release", other.label())).into()),
+        Action::Archive { class } => archive::perform(&context, class).await,
+        Action::Restore { speed, days, .. } => archive::restore(&context, *speed, *days).await,
+        Action::Awaken { asked, look } => archive::awaken(&context, *asked, *look).await,
+        Action::Move { store, keep_ms, .. } => {
+            relocate::perform(&context, store, Duration::from_millis(*keep_ms)).await
+        }
+        Action::Evict { store, .. } => evict::perform(&context, store).await,
+        Action::Verify { store, .. } => verify::perform(&context, store).await,
+        Action::Repair { store, .. } => repair::perform(&context, store).await,
+        Action::Purge { life } => purge::perform(&context, *life).await,
+        Action::Notify { rule, severity, subject } => notify::perform(&context, rule, *severity, subject),
     }
 }
 

@@ -51,11 +51,12 @@ pub async fn library(home: &Path, clock: Arc<Hands>, replica: Arc<dyn Store>, st
         media: tools(),
         clock,
         scratch: home.join("work"),
-        fetched: worker::Fetched::new(home.into(), 0),
+        fetched: Arc::new(worker::Fetched::new(home.into(), 0)),
         worker: "worker".into(),
         steps,
         lease: worker::LEASE,
         outdated: false.into(),
+        full: false.into(),
         watched: Vec::new(),
         alerts: Arc::new(alerts::Log),
     })

@@ -1,0 +1,187 @@
+//! What a person orders for recordings of their choice: the same protections and the same audit as a rule's work, done as
+//! the jobs of a batch.
+
+use std::time::Duration;
+
+use catalog::{Batch, BatchId};
+use domain::{Action, Facts, JobId, JobSpec, Lane, Speed, State, Timestamp, Trash};
+use policy::{Deed, Objection, ObjectionKind, Policy};
+
+/// What is done to each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    Backup { store: String },
+    Archive { class: String },
+    Move { store: String, keep: Duration },
+    Restore { speed: Speed, days: u32 },
+}
+
+/// Why a recording is left out, as a clause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeftOut {
+    /// It is so already.
+    Already(String),
+    Refused(String),
+}
+
+impl Verb {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Backup { .. } => "backup",
+            Self::Archive { .. } => "archive",
+            Self::Move { .. } => "move",
+            Self::Restore { .. } => "restore",
+        }
+    }
+
+    /// The job for one recording. A batch's jobs have ids of their own: what was ordered once and undone since can be ordered
+    /// again, while ordering one batch twice is ordering it once.
+    pub fn job(
+        &self,
+        policy: &Policy,
+        batch: &Batch,
+        facts: &Facts,
+        now: Timestamp,
+    ) -> Result<JobSpec, LeftOut> {
+        let it = &facts.recording;
+        match it.state {
+            State::Deleted => return Err(LeftOut::Refused("it is deleted".into())),
+            State::Trashed => {
+                return Err(LeftOut::Refused(format!(
+                    "it is in the trash; `videorec undelete {}` brings it back",
+                    it.id.short()
+                )));
+            }
+            _ => {}
+        }
+        let action = self.action(policy, facts, now)?;
+        let text = serde_json::to_vec(&action).expect("an action is plain data");
+        Ok(JobSpec {
+            id: JobId::derive(&[
+                b"batch",
+                batch.id.to_string().as_bytes(),
+                it.id.to_string().as_bytes(),
+                it.version.as_bytes(),
+                &text,
+            ]),
+            recording: it.id,
+            version: it.version.clone(),
+            lane: Lane::Bulk,
+            rule: format!("by hand ({})", batch.by),
+            reason: format!("Ordered by {} at {}.", batch.by, batch.created_at),
+            action,
+        })
+    }
+
+    fn action(&self, policy: &Policy, facts: &Facts, now: Timestamp) -> Result<Action, LeftOut> {
+        let it = &facts.recording;
+        let already = |why: String| Err(LeftOut::Already(why));
+        let unreadable = || {
+            (!it.custody.is_readable(now)).then(|| {
+                LeftOut::Refused(format!(
+                    "it is archived; `videorec restore {}` makes it readable first",
+                    it.id.short()
+                ))
+            })
+        };
+        match self {
+            Self::Backup { store } | Self::Move { store, .. } if *store == it.store => {
+                already(format!("it lives in `{store}`"))
+            }
+            Self::Backup { store } => {
+                let good = |c: &domain::Copy| c.bad.is_none() && c.version == it.version && c.until.is_none();
+                match facts.copies.iter().find(|c| c.store == *store && good(c)) {
+                    Some(copy) => already(format!("read back equal at {}", copy.verified_at)),
+                    None => match unreadable() {
+                        Some(why) => Err(why),
+                        None => Ok(Action::Backup { store: store.clone() }),
+                    },
+                }
+            }
+            Self::Move { store, keep } => {
+                if let Some(objection) = policy::objection(policy, facts, Deed::Move, now) {
+                    return Err(refused(&objection));
+                }
+                match unreadable() {
+                    Some(why) => Err(why),
+                    None => Ok(Action::Move {
+                        store: store.clone(),
+                        from: it.store.clone(),
+                        keep_ms: u64::try_from(keep.as_millis()).unwrap_or(u64::MAX),
+                    }),
+                }
+            }
+            Self::Archive { class } => {
+                if it.custody.place.class.as_ref() == Some(class) {
+                    return already(format!("it is in {class}"));
+                }
+                // What is archived takes hours to read: other copies come first, where the policy wants any.
+                match policy::objection(policy, facts, Deed::Delete, now) {
+                    Some(objection)
+                        if objection.kind == ObjectionKind::Copies && policy.protect().copies_min > 1 =>
+                    {
+                        Err(refused(&objection))
+                    }
+                    _ => Ok(Action::Archive { class: class.clone() }),
+                }
+            }
+            Self::Restore { speed, days } => match &it.custody.place.cold {
+                None => already("it can be read".into()),
+                Some(_) if it.custody.is_readable(now) => already("it was restored and can be read".into()),
+                Some(cold) if cold.restore.as_ref().is_some_and(|r| r.until.is_none()) => {
+                    already("it is being restored".into())
+                }
+                Some(_) => Ok(Action::Restore { speed: *speed, days: *days, asked: now }),
+            },
+        }
+    }
+}
+
+/// What is ordered together. Ordered twice in one millisecond by one person, the same is the same.
+pub fn batch(verb: &str, by: &str, what: &str, now: Timestamp) -> Batch {
+    Batch {
+        id: BatchId::derive(&[verb.as_bytes(), by.as_bytes(), what.as_bytes(), &now.0.to_be_bytes()]),
+        verb: verb.to_owned(),
+        by: by.to_owned(),
+        what: what.to_owned(),
+        created_at: now,
+    }
+}
+
+/// What a deletion by hand puts into the trash.
+pub fn trash(
+    policy: &Policy,
+    facts: &Facts,
+    by: &str,
+    reason: &str,
+    keep: Option<Duration>,
+    now: Timestamp,
+) -> Result<catalog::Trashing, LeftOut> {
+    let it = &facts.recording;
+    match it.state {
+        State::Deleted => return Err(LeftOut::Already("it is deleted".into())),
+        State::Trashed => return Err(LeftOut::Already("it is in the trash".into())),
+        _ => {}
+    }
+    match policy::objection(policy, facts, Deed::Delete, now) {
+        // That rules leave it alone for a while does not bind the person who brought it back.
+        Some(objection) if objection.kind != ObjectionKind::Grace => return Err(refused(&objection)),
+        _ => {}
+    }
+    Ok(catalog::Trashing {
+        id: it.id,
+        revision: it.revision,
+        trash: Trash {
+            at: now,
+            until: now + keep.unwrap_or(policy.protect().trash),
+            rule: "by hand".into(),
+            reason: reason.to_owned(),
+            by: by.to_owned(),
+            purging: None,
+        },
+    })
+}
+
+fn refused(objection: &Objection) -> LeftOut {
+    LeftOut::Refused(format!("that waits for {}", objection.waits_for))
+}

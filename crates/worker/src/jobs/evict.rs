@@ -1,0 +1,75 @@
+use catalog::Evicting;
+use domain::{Facts, Failure, Outcome};
+use policy::Deed;
+use storage::ErrorKind;
+
+use super::Context;
+use crate::{
+    library::{pinned, storage_failure, stored_key},
+    runner::Stop,
+};
+
+/// Gives up one copy of which there are enough others.
+///
+/// Triggered by: a move whose time to go back is over, or a store that needs room. Reads: the other copies' presence.
+/// Writes: removes one object. Safe to repeat: an object that is gone is gone.
+///
+/// Promise 1: the last verified copy is never removed. The policy is asked again, another good copy has to be seen in its
+/// place, and the transaction that gives this one up counts those that are left.
+pub(crate) async fn perform(context: &Context<'_>, store: &str) -> Result<Outcome, Stop> {
+    let library = context.library;
+    let id = context.recording.id;
+    let facts = library.catalog.facts(id).await.map_err(|e| Failure::temporary(e.to_string()))?;
+    let Some(facts) = facts else { return Err(Failure::permanent("the recording is unknown by now").into()) };
+    wanted(context, &facts, store)?;
+    another_is_there(context, &facts, store).await?;
+    let keep = library.policy.protect().copies_min.max(1);
+    let copy = match library.catalog.begin_evict(context.claim, keep, library.now()).await {
+        Ok(Evicting::Go(copy)) => copy,
+        Ok(Evicting::Refused(why)) => return Err(Failure::permanent(format!("not evicted: {why}")).into()),
+        Err(e) if e.kind() == catalog::Kind::LeaseLost => return Err(Stop::Lost),
+        Err(e) => return Err(Failure::temporary(e.to_string()).into()),
+    };
+    let at = library.stores.get(store)?;
+    at.erase(&stored_key(&copy.key)?, None).await.map_err(|e| storage_failure(&e))?;
+    Ok(Outcome::Evicted { store: store.to_owned() })
+}
+
+fn wanted(context: &Context<'_>, facts: &Facts, store: &str) -> Result<(), Failure> {
+    let library = context.library;
+    match policy::objection(&library.policy, facts, Deed::Evict { store }, library.now()) {
+        None => Ok(()),
+        Some(objection) => Err(Failure::permanent(format!(
+            "the copy in `{store}` stays: that waits for {}",
+            objection.waits_for
+        ))),
+    }
+}
+
+/// At least one good copy other than this one, where the catalog says that it is, as long as it should be.
+async fn another_is_there(context: &Context<'_>, facts: &Facts, except: &str) -> Result<(), Failure> {
+    let recording = &facts.recording;
+    let home =
+        recording.custody.place.bad.is_none().then_some((recording.store.as_str(), recording.key.as_str()));
+    let copies = facts.copies.iter().filter(|c| c.bad.is_none() && c.version == recording.version);
+    let others = home.into_iter().chain(copies.map(|c| (c.store.as_str(), c.key.as_str())));
+    for (name, key) in others.filter(|(name, _)| *name != except) {
+        let store = context.library.stores.get(name)?;
+        match store.head(&stored_key(key)?).await {
+            Ok(meta) if meta.size == recording.digest.size => {
+                let pin = pinned(recording).filter(|_| name == recording.store);
+                if pin.is_none_or(|version| version == meta.version) {
+                    return Ok(());
+                }
+            }
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(storage_failure(&e)),
+        }
+    }
+    Err(Failure::permanent(format!(
+        "no other copy of {} is where the catalog has it: the copy in `{except}` stays; `videorec copies {}` shows them",
+        recording.name,
+        recording.id.short()
+    )))
+}

@@ -1,0 +1,47 @@
+use std::time::Duration;
+
+use domain::{Copy, Outcome, Place};
+
+use super::Context;
+use crate::{
+    keys,
+    library::{pinned, storage_failure, stored_key},
+    runner::Stop,
+};
+
+/// Lets another store hold the source: copied, verified, and only then does the catalog switch. What held it until now
+/// stays as a verified copy for a while: until then the way back is another `move`, without a byte copied.
+///
+/// Triggered by: a rule's `move` or `archive` to a store, or a person. Reads: the source, then the copy. Writes: one object.
+/// Safe to repeat: see `backup`.
+pub(crate) async fn perform(context: &Context<'_>, to: &str, keep: Duration) -> Result<Outcome, Stop> {
+    let recording = &context.recording;
+    let stores = &context.library.stores;
+    let (from, to) = (stores.get(&recording.store)?, stores.get(to)?);
+    let key = stored_key(&recording.key)?;
+    let to_key = match pinned(recording) {
+        Some(_) => keys::copy(recording.id, &recording.name, &recording.digest),
+        None => key.clone(),
+    };
+    context.still_ours().await?;
+    let verified = storage::verified_copy(from, &key, pinned(recording), to, &to_key, &recording.digest)
+        .await
+        .map_err(|e| storage_failure(&e))?;
+    let now = context.library.now();
+    // The key is one of ours, which is never written twice: the bytes name it.
+    let version = Some(recording.digest.sha256.to_string());
+    Ok(Outcome::Moved {
+        to: Copy {
+            recording: recording.id,
+            store: to.name().to_owned(),
+            key: verified.meta.key.to_string(),
+            version: recording.version.clone(),
+            digest: verified.digest,
+            verified_at: now,
+            bad: None,
+            until: None,
+        },
+        place: Place { version, verified_at: Some(now), ..Place::default() },
+        keep_until: now + keep,
+    })
+}

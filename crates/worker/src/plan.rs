@@ -1,0 +1,175 @@
+//! What a policy would do with the whole library, as values: DECIDE with nothing entered.
+
+mod prices;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+};
+
+use anyhow::{Context as _, Result};
+use catalog::Catalog;
+use domain::{Action, Decision, Facts, JobId, Offer, Recording, RecordingId, State, Timestamp, Usage, What};
+use policy::Policy;
+use serde::{Deserialize, Serialize};
+
+pub use prices::{Money, Prices};
+
+/// The shipped table of prices, as a file.
+pub const PRICES: &str = include_str!("plan/prices.yaml");
+
+/// Recordings looked at together: what the memory of a plan over millions depends on.
+const PAGE: u32 = 512;
+
+/// One recording in a plan, frozen: what is applied later is this or nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    pub recording: RecordingId,
+    pub revision: i64,
+    pub version: String,
+    /// What the policy would have done.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub jobs: BTreeSet<JobId>,
+    /// The rule that would have it deleted now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete: Option<String>,
+}
+
+impl Item {
+    pub fn of(facts: &Facts, decision: &Decision) -> Self {
+        Self {
+            recording: facts.recording.id,
+            revision: facts.recording.revision,
+            version: facts.recording.version.clone(),
+            jobs: decision.jobs.iter().map(|j| j.id).collect(),
+            delete: due(decision).map(|offer| offer.rule.clone()),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.delete.is_none()
+    }
+}
+
+/// The offer that says that a recording is due to be deleted.
+pub fn due(decision: &Decision) -> Option<&Offer> {
+    decision.offers.iter().find(|o| o.room.is_none() && o.what == What::Delete)
+}
+
+/// What one rule would do, as one verb.
+#[derive(Debug, Clone, Default)]
+pub struct Part {
+    pub jobs: u64,
+    /// Bytes of the sources.
+    pub bytes: u64,
+    pub money: Money,
+    /// The fewest copies that a recording would have afterwards; of the verbs that take one away.
+    pub copies_left: Option<u64>,
+}
+
+/// What a policy would do over a whole library.
+#[derive(Debug, Clone, Default)]
+pub struct Totals {
+    pub recordings: u64,
+    /// By rule and what it does.
+    pub parts: BTreeMap<(String, String), Part>,
+    /// By rule, verb and what it waits for.
+    pub waits: BTreeMap<(String, String, String), u64>,
+    /// What may go when a store needs room; by rule and store. No more of it goes than is needed.
+    pub room: BTreeMap<(String, String), Part>,
+    pub delete: Part,
+}
+
+impl Totals {
+    pub fn add(&mut self, facts: &Facts, decision: &Decision, prices: &Prices, now: Timestamp) {
+        let it = &facts.recording;
+        if it.state != State::Deleted {
+            self.recordings += 1;
+        }
+        for job in &decision.jobs {
+            let part = self.parts.entry((job.rule.clone(), job.action.label())).or_default();
+            part.count(it, cost(&job.action, facts, prices, now));
+        }
+        for wait in &decision.waits {
+            let key = (wait.rule.clone(), wait.verb.clone(), wait.waits_for.clone());
+            *self.waits.entry(key).or_default() += 1;
+        }
+        for offer in &decision.offers {
+            let money = match &offer.what {
+                What::Archive { class } => prices.archive(it, class, now),
+                What::Evict { .. } => prices.keep(-signed(it.digest.size), 0),
+                What::Delete => whole(facts, prices, now),
+            };
+            let part = match &offer.room {
+                Some(store) => self.room.entry((offer.rule.clone(), store.clone())).or_default(),
+                None => {
+                    self.delete.count(it, money);
+                    self.parts.entry((offer.rule.clone(), "delete".to_owned())).or_default()
+                }
+            };
+            part.count(it, money);
+            let left = match &offer.what {
+                What::Delete => 0,
+                What::Evict { .. } => facts.copies.len() as u64,
+                What::Archive { .. } => facts.copies.len() as u64 + 1,
+            };
+            part.copies_left = Some(part.copies_left.map_or(left, |fewest| fewest.min(left)));
+        }
+    }
+}
+
+impl Part {
+    fn count(&mut self, it: &Recording, money: Money) {
+        self.jobs += 1;
+        self.bytes += it.digest.size;
+        self.money += money;
+    }
+}
+
+/// Money that an action costs in storage and requests; what it encodes costs time, which is not reckoned here.
+pub fn cost(action: &Action, facts: &Facts, prices: &Prices, now: Timestamp) -> Money {
+    let it = &facts.recording;
+    match action {
+        Action::Archive { class } => prices.archive(it, class, now),
+        Action::Restore { speed, days, .. } => prices.restore(it, *speed, *days).unwrap_or_default(),
+        Action::Backup { .. } | Action::Move { .. } => prices.keep(signed(it.digest.size), 1),
+        Action::Evict { .. } => prices.keep(-signed(it.digest.size), 0),
+        Action::Purge { .. } => whole(facts, prices, now),
+        _ => Money::default(),
+    }
+}
+
+/// The source, its copies and all that was made of it.
+fn whole(facts: &Facts, prices: &Prices, now: Timestamp) -> Money {
+    let copies: u64 = facts.copies.iter().map(|c| c.digest.size).sum();
+    let made: u64 = facts.renditions.iter().flat_map(|r| &r.files).map(|f| f.digest.size).sum();
+    let mut money = prices.delete(&facts.recording, now);
+    money += prices.keep(-signed(copies + made), 0);
+    money
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// Decides on every recording, in the order of their ids, a page in memory at a time.
+pub async fn over(
+    catalog: &dyn Catalog,
+    policy: &Policy,
+    now: Timestamp,
+    mut each: impl FnMut(&Facts, &Decision) -> ControlFlow<()>,
+) -> Result<()> {
+    let usage = Usage::default();
+    let mut after = None;
+    loop {
+        let page = catalog.facts_page(after, PAGE).await.context("reading facts")?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.recording.id);
+        for facts in &page {
+            let decision = policy::decide(policy, facts, &usage, now);
+            if each(facts, &decision).is_break() {
+                return Ok(());
+            }
+        }
+    }
+}
