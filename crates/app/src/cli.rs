@@ -1,5 +1,11 @@
+mod by_hand;
+
 use std::path::PathBuf;
 
+pub use by_hand::{
+    Alerts, Apply, Archive, Audit, Backup, Batch, Certificates, Copies, Delete, Hold, Move, Release, Restore,
+    Undelete, Which,
+};
 use clap::{Args, Parser, Subcommand};
 use domain::{JobState, Timestamp};
 
@@ -73,11 +79,38 @@ pub enum Command {
         all: bool,
     },
     /// Say what would be done and why; nothing is done
-    Plan {
-        /// Show every job, not just the first of each rule
-        #[arg(long)]
-        all: bool,
-    },
+    Plan(Plan),
+    /// Do what a plan says, as far as nothing has changed since
+    Apply(Apply),
+    /// Let nothing of them go: no deletion, no eviction, no move, until it is released
+    Hold(Hold),
+    /// Release a hold that was placed by hand
+    Release(Release),
+    /// Put recordings into the trash; `undelete` brings them back until they are purged
+    Delete(Delete),
+    /// Bring recordings back from the trash
+    Undelete(Undelete),
+    /// Make verified copies in another store
+    Backup(Backup),
+    /// Put recordings where keeping them is cheap: another storage class, or another store
+    Archive(Archive),
+    /// Make archived recordings readable for a while
+    Restore(Restore),
+    /// Let another store hold recordings: copied, verified, switched, and only then removed
+    Move(Move),
+    /// Show where every copy is, and when it was last read back
+    Copies(Copies),
+    /// Look at the audit log, and verify it
+    #[command(subcommand)]
+    Audit(Audit),
+    /// List the proofs of deletions, newest first
+    Certificates(Certificates),
+    /// Look at what was ordered, pause it, resume it, cancel it
+    #[command(subcommand)]
+    Batch(Batch),
+    /// Look at what people were told, and acknowledge it
+    #[command(subcommand)]
+    Alerts(Alerts),
     /// Check ffmpeg, the sandbox, the disk and the stores; each line says what to do
     Doctor,
     /// Write, check and explain the policy
@@ -88,6 +121,22 @@ pub enum Command {
         /// bash, zsh, fish, elvish or powershell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Args)]
+pub struct Plan {
+    /// Show every recording, not just the first of each rule
+    #[arg(long)]
+    pub all: bool,
+    /// Write a plan that `videorec apply` takes: frozen, so that what has changed since is skipped
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// What storage costs, as YAML [default: S3's list prices; see --print-prices]
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+    /// Print the shipped table of prices, to be changed and given as --prices
+    #[arg(long, exclusive = true)]
+    pub print_prices: bool,
 }
 
 #[derive(Args)]

@@ -1,5 +1,12 @@
 //! One command a file: what a person sees of what the rooms do.
 
+mod alerts;
+mod apply;
+mod audit;
+mod batch;
+mod by_hand;
+mod copies;
+mod custody;
 #[cfg(feature = "cloud")]
 mod dlq;
 mod doctor;
@@ -13,6 +20,7 @@ mod policy;
 mod retry;
 mod show;
 mod up;
+mod which;
 #[cfg(feature = "cloud")]
 mod work;
 
@@ -61,7 +69,21 @@ async fn dispatch(command: Command, config: &Config) -> Result<Code> {
         Command::Search { words, limit } => ls::search(config, &words.join(" "), limit).await,
         Command::Jobs(args) => jobs::run(config, &args).await,
         Command::Retry { ids, all } => retry::run(config, &ids, all).await,
-        Command::Plan { all } => plan::run(config, all).await,
+        Command::Plan(args) => plan::run(config, &args).await,
+        Command::Apply(args) => apply::run(config, &args).await,
+        Command::Hold(args) => custody::hold(config, &args).await,
+        Command::Release(args) => custody::release(config, &args).await,
+        Command::Undelete(args) => custody::undelete(config, &args).await,
+        Command::Delete(args) => by_hand::delete(config, &args).await,
+        Command::Backup(args) => by_hand::backup(config, &args).await,
+        Command::Archive(args) => by_hand::archive(config, &args).await,
+        Command::Restore(args) => by_hand::restore(config, &args).await,
+        Command::Move(args) => by_hand::relocate(config, &args).await,
+        Command::Copies(args) => copies::run(config, &args).await,
+        Command::Audit(args) => audit::run(config, &args).await,
+        Command::Certificates(args) => audit::certificates(config, &args).await,
+        Command::Batch(args) => batch::run(config, &args).await,
+        Command::Alerts(args) => alerts::run(config, &args).await,
         Command::Doctor => doctor::run(config).await,
         Command::Policy(args) => policy::run(config, &args).await,
         Command::Completions { .. } => unreachable!("handled before there is a runtime"),

@@ -43,6 +43,17 @@ pub fn duration(d: Duration) -> String {
     }
 }
 
+/// `3 d 4 h ago`, `2 h ago`, `12 min ago`, `just now`.
+pub fn ago(d: Duration) -> String {
+    let minutes = d.as_secs() / 60;
+    match minutes {
+        0 => "just now".to_owned(),
+        1..60 => format!("{minutes} min ago"),
+        60..1440 => format!("{} h ago", minutes / 60),
+        _ => format!("{} d {} h ago", minutes / 1440, minutes / 60 % 24),
+    }
+}
+
 /// `1 job`, `2 jobs`.
 pub fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }

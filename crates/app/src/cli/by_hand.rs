@@ -1,0 +1,208 @@
+//! What a person does to recordings of their choice.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand};
+use domain::Speed;
+
+/// Which recordings: an id or its first characters, or a query as `videorec search` takes it.
+#[derive(Args)]
+pub struct Which {
+    /// Recordings: an id (or its first 6 characters and more), or a query: 'tag:legal recorded:2025'
+    #[arg(required_unless_present = "everything", allow_hyphen_values = true)]
+    pub which: Vec<String>,
+    /// All recordings of the library
+    #[arg(long, conflicts_with = "which")]
+    pub everything: bool,
+}
+
+#[derive(Args)]
+pub struct Hold {
+    #[command(flatten)]
+    pub which: Which,
+    /// Why nothing of them may go
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// What the hold is called, so that several can lie on one recording
+    #[arg(long, value_name = "NAME", default_value = "by-hand")]
+    pub name: String,
+}
+
+#[derive(Args)]
+pub struct Release {
+    #[command(flatten)]
+    pub which: Which,
+    /// The hold to release
+    #[arg(long, value_name = "NAME", default_value = "by-hand", conflicts_with = "all_holds")]
+    pub name: String,
+    /// All holds that were placed by hand
+    #[arg(long)]
+    pub all_holds: bool,
+}
+
+#[derive(Args)]
+pub struct Delete {
+    #[command(flatten)]
+    pub which: Which,
+    /// Why: it is written into the audit log and on the deletion certificates
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// How long they stay in the trash [default: as the policy protects]
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub trash: Option<Duration>,
+    /// Only say what would be done
+    #[arg(long)]
+    pub plan: bool,
+}
+
+#[derive(Args)]
+pub struct Undelete {
+    #[command(flatten)]
+    pub which: Which,
+    /// How long no rule may delete them again [default: as long as the policy keeps things in the trash]
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub keep: Option<Duration>,
+}
+
+#[derive(Args)]
+pub struct Backup {
+    #[command(flatten)]
+    pub which: Which,
+    /// The store to copy them to
+    #[arg(long, value_name = "STORE")]
+    pub to: String,
+    /// Only say what would be done
+    #[arg(long)]
+    pub plan: bool,
+}
+
+#[derive(Args)]
+pub struct Archive {
+    #[command(flatten)]
+    pub which: Which,
+    /// The storage class, e.g. GLACIER or DEEP_ARCHIVE
+    #[arg(long, value_name = "CLASS", required_unless_present = "to", conflicts_with = "to")]
+    pub class: Option<String>,
+    /// The store that is to hold them from then on: another disk, a NAS
+    #[arg(long, value_name = "STORE")]
+    pub to: Option<String>,
+    /// Only say what would be done, and what it costs
+    #[arg(long)]
+    pub plan: bool,
+}
+
+#[derive(Args)]
+pub struct Restore {
+    #[command(flatten)]
+    pub which: Which,
+    /// expedited (minutes), standard (hours) or bulk (half a day, cheapest)
+    #[arg(long, value_name = "SPEED", default_value = "standard", value_parser = speed)]
+    pub speed: Speed,
+    /// For how many days they are to be readable
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=365))]
+    pub days: u32,
+    /// Only say what would be done, and what it costs
+    #[arg(long)]
+    pub plan: bool,
+}
+
+#[derive(Args)]
+pub struct Move {
+    #[command(flatten)]
+    pub which: Which,
+    /// The store that is to hold them from then on
+    #[arg(long, value_name = "STORE")]
+    pub to: String,
+    /// How long the place they come from keeps its copy: until then the way back costs nothing
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = span)]
+    pub keep: Duration,
+    /// Only say what would be done
+    #[arg(long)]
+    pub plan: bool,
+}
+
+#[derive(Args)]
+pub struct Copies {
+    #[command(flatten)]
+    pub which: Which,
+    /// Recordings at most
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+#[derive(Args)]
+pub struct Apply {
+    /// What `videorec plan --out` wrote
+    pub plan: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub enum Audit {
+    /// Show what was done, newest first
+    Ls {
+        /// Only of this recording
+        id: Option<String>,
+        /// Entries at most
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Recompute the chain of hashes: whether the log is as it was written
+    Verify,
+}
+
+#[derive(Args)]
+pub struct Certificates {
+    /// Only of this recording
+    pub id: Option<String>,
+    /// Certificates at most
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+#[derive(Subcommand)]
+pub enum Batch {
+    /// List what was ordered by hand or by a round, newest first, with its progress
+    Ls {
+        /// Batches at most
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Hand out no more of its jobs; what runs goes on
+    Pause { id: String },
+    /// Go on
+    Resume { id: String },
+    /// Do no more of it
+    Cancel { id: String },
+}
+
+#[derive(Subcommand)]
+pub enum Alerts {
+    /// List what people were told, newest first
+    Ls {
+        /// Alerts at most
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+        /// Only those that nobody has acknowledged
+        #[arg(long)]
+        open: bool,
+    },
+    /// Say that somebody looks after it: it is not told again
+    Ack {
+        /// Its key, as `videorec alerts ls` shows it
+        key: String,
+    },
+    /// Tell a test alert, now, over every channel that is set up
+    Test,
+}
+
+/// As a policy writes it: 30d, 12h, 10m, 45s.
+fn span(text: &str) -> Result<Duration, String> {
+    policy::duration(text)
+}
+
+fn speed(text: &str) -> Result<Speed, String> {
+    Speed::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| {
+        let known: Vec<_> = Speed::ALL.iter().map(|s| s.as_str()).collect();
+        format!("not a speed; the speeds are {}", known.join(", "))
+    })
+}

@@ -1,0 +1,204 @@
+//! `backup`, `archive`, `restore`, `move`, `delete` for recordings of a person's choice.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Result;
+use catalog::Trashed;
+use domain::{Clock as _, RecordingId, Timestamp};
+use policy::Policy;
+use worker::{
+    by_hand::{self, LeftOut, Verb},
+    plan::{self, Money, Prices},
+};
+
+use super::{plan::money, which};
+use crate::{
+    cli::{Archive, Backup, Delete, Move, Restore, Which},
+    clock,
+    config::Config,
+    exit::{Code, Coded},
+    ui::{self, text},
+    wire::{self, View},
+};
+
+const PAGE: usize = 256;
+
+pub async fn backup(config: &Config, args: &Backup) -> Result<Code> {
+    order(config, &args.which, &Verb::Backup { store: args.to.clone() }, args.plan).await
+}
+
+pub async fn archive(config: &Config, args: &Archive) -> Result<Code> {
+    let verb = match (&args.class, &args.to) {
+        (Some(class), _) => Verb::Archive { class: class.to_ascii_uppercase() },
+        (None, Some(store)) => Verb::Move { store: store.clone(), keep: Duration::ZERO },
+        (None, None) => return Err(Coded::error(Code::Usage, "name --class or --to")),
+    };
+    order(config, &args.which, &verb, args.plan).await
+}
+
+pub async fn restore(config: &Config, args: &Restore) -> Result<Code> {
+    order(config, &args.which, &Verb::Restore { speed: args.speed, days: args.days }, args.plan).await
+}
+
+pub async fn relocate(config: &Config, args: &Move) -> Result<Code> {
+    order(config, &args.which, &Verb::Move { store: args.to.clone(), keep: args.keep }, args.plan).await
+}
+
+/// What a selection comes to: how many, how much, what is left out and why.
+#[derive(Default)]
+struct Sum {
+    count: u64,
+    bytes: u64,
+    money: Money,
+    already: u64,
+    /// By reason.
+    refused: BTreeMap<String, (u64, String)>,
+}
+
+impl Sum {
+    fn leave_out(&mut self, id: RecordingId, why: LeftOut) {
+        match why {
+            LeftOut::Already(_) => self.already += 1,
+            LeftOut::Refused(why) => self.refused.entry(why).or_insert((0, id.short())).0 += 1,
+        }
+    }
+
+    fn print(&self, what: &str) {
+        let mut line =
+            format!("{what}: {}, {}", text::count(self.count, "recording"), text::bytes(self.bytes));
+        line.push_str(&money(&self.money));
+        if self.already > 0 {
+            line.push_str(&format!("; {} so already", self.already));
+        }
+        ui::line(&line);
+        for (why, (n, example)) in &self.refused {
+            ui::line(&format!("left out: {n}, e.g. {example}: {}", text::inert(why)));
+        }
+    }
+}
+
+async fn order(config: &Config, selection: &Which, verb: &Verb, only_plan: bool) -> Result<Code> {
+    let view = wire::look(config).await?;
+    let policy = wire::policy_of(config, &view).await?.policy;
+    if let Verb::Backup { store } | Verb::Move { store, .. } = verb {
+        known_store(&policy, store)?;
+    }
+    let ids = which::ids(&view, selection).await?;
+    let now = clock::System.now();
+    let batch = by_hand::batch(verb.name(), &config.actor, &which::words(selection), now);
+    let prices = Prices::shipped();
+    let mut sum = Sum::default();
+    for page in ids.chunks(PAGE) {
+        let mut jobs = Vec::new();
+        for id in page {
+            let Some(facts) = view.catalog.facts(*id).await? else { continue };
+            match verb.job(&policy, &batch, &facts, now) {
+                Ok(job) => {
+                    sum.count += 1;
+                    sum.bytes += facts.recording.digest.size;
+                    sum.money += plan::cost(&job.action, &facts, &prices, now);
+                    jobs.push(job);
+                }
+                Err(why) => sum.leave_out(*id, why),
+            }
+        }
+        if !only_plan && !jobs.is_empty() {
+            view.catalog.order(&batch, &jobs, now).await?;
+        }
+    }
+    if config.json {
+        ui::json(&serde_json::json!({
+            "batch": (!only_plan && sum.count > 0).then_some(&batch.id), "verb": verb.name(),
+            "recordings": sum.count, "bytes": sum.bytes, "already": sum.already,
+            "refused": sum.refused.iter().map(|(why, (n, _))| (why.clone(), *n)).collect::<BTreeMap<_, _>>(),
+        }));
+    } else {
+        sum.print(verb.name());
+        if only_plan {
+            ui::line("Nothing was done: this was only the plan.");
+        } else if sum.count > 0 {
+            let who = view.layout.as_ref().map_or("the fleet's workers do it", |_| "`videorec up` does it");
+            ui::line(&format!("batch {}: {who}; `videorec batch ls` shows how far it is", batch.id.short()));
+        }
+    }
+    Ok(if sum.refused.is_empty() { Code::Done } else { Code::Partly })
+}
+
+fn known_store(policy: &Policy, name: &str) -> Result<()> {
+    if name == policy::LIBRARY || policy.stores().contains_key(name) {
+        return Ok(());
+    }
+    let known: Vec<_> = policy.stores().keys().map(String::as_str).chain([policy::LIBRARY]).collect();
+    Err(Coded::error(
+        Code::Usage,
+        format!("there is no store `{}`; the policy has {}", text::inert(name), known.join(", ")),
+    ))
+}
+
+pub async fn delete(config: &Config, args: &Delete) -> Result<Code> {
+    let view = wire::look(config).await?;
+    let policy = wire::policy_of(config, &view).await?.policy;
+    let ids = which::ids(&view, &args.which).await?;
+    let now = clock::System.now();
+    let prices = Prices::shipped();
+    let mut sum = Sum::default();
+    let mut items = Vec::new();
+    for id in &ids {
+        let Some(facts) = view.catalog.facts(*id).await? else { continue };
+        match by_hand::trash(&policy, &facts, &config.actor, &args.reason, args.trash, now) {
+            Ok(item) => {
+                sum.count += 1;
+                sum.bytes += facts.recording.digest.size;
+                sum.money += prices.delete(&facts.recording, now);
+                items.push(item);
+            }
+            Err(why) => sum.leave_out(*id, why),
+        }
+    }
+    if !config.json {
+        sum.print("delete");
+    }
+    if args.plan || items.is_empty() {
+        if config.json {
+            ui::json(&serde_json::json!({ "recordings": sum.count, "bytes": sum.bytes, "trashed": 0 }));
+        } else {
+            ui::line("Nothing was done.");
+        }
+        return Ok(if args.plan || sum.refused.is_empty() { Code::Done } else { Code::Partly });
+    }
+    trash(config, &view, &policy, &items, now).await
+}
+
+/// All of them or nothing, within the policy's limit.
+pub async fn trash(
+    config: &Config,
+    view: &View,
+    policy: &Policy,
+    items: &[catalog::Trashing],
+    now: Timestamp,
+) -> Result<Code> {
+    match view.catalog.trash(items, &policy.protect().deletion, now).await? {
+        Trashed::Done { trashed, drifted } => {
+            if config.json {
+                ui::json(&serde_json::json!({ "trashed": trashed, "drifted": drifted.len() }));
+            } else {
+                let until = items.iter().map(|i| i.trash.until).max().unwrap_or(now);
+                ui::line(&format!(
+                    "{} in the trash until {until}; `videorec undelete` brings them back until then",
+                    text::count(trashed.len() as u64, "recording")
+                ));
+                for (id, why) in &drifted {
+                    ui::line(&format!("left out: {}: {}", id.short(), text::inert(why)));
+                }
+            }
+            Ok(if drifted.is_empty() { Code::Done } else { Code::Partly })
+        }
+        Trashed::Over(over) => Err(Coded::error(
+            Code::Usage,
+            format!(
+                "nothing was deleted: {}; select less, wait, or raise `protect: deletion` in the policy",
+                worker::over_the_limit(&over)
+            ),
+        )),
+    }
+}

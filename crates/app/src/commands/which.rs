@@ -1,0 +1,56 @@
+//! The recordings that a person names on the command line.
+
+use anyhow::Result;
+use catalog::Query;
+use domain::RecordingId;
+
+use crate::{
+    cli::Which,
+    exit::{Code, Coded},
+    wire::View,
+};
+
+/// Recordings a page.
+const PAGE: u32 = 500;
+/// From so many characters on, a word may be the beginning of an id.
+const SHORTEST_ID: usize = 6;
+
+/// How a batch and the audit log call the selection.
+pub fn words(which: &Which) -> String {
+    match which.everything {
+        true => "everything".to_owned(),
+        false => which.which.join(" "),
+    }
+}
+
+/// Their ids: of one recording that is named, or of all that a query finds.
+pub async fn ids(view: &View, which: &Which) -> Result<Vec<RecordingId>> {
+    if let [word] = which.which.as_slice()
+        && word.len() >= SHORTEST_ID
+        && word.bytes().all(|b| b.is_ascii_alphanumeric())
+        && let [id] = view.catalog.resolve(&word.to_lowercase()).await?.as_slice()
+    {
+        return Ok(vec![*id]);
+    }
+    let query: Query =
+        which.which.join(" ").parse().map_err(|e| Coded::error(Code::Usage, format!("{e}")))?;
+    let (mut ids, mut after) = (Vec::new(), None);
+    loop {
+        let page = view.catalog.search(&query, PAGE, after).await?;
+        ids.extend(page.hits.iter().map(|r| r.id));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    if ids.is_empty() {
+        return Err(Coded::error(
+            Code::NotFound,
+            format!(
+                "nothing is found by `{}`; try it with `videorec search`",
+                crate::ui::text::inert(&words(which))
+            ),
+        ));
+    }
+    Ok(ids)
+}
