@@ -513,7 +513,7 @@ fn serve_agent(mut stream: std::net::TcpStream, told: &std::sync::Mutex<Vec<Valu
 }
 
 /// Nothing is downloaded whole that can be streamed: a recording that only has to be put into another container flows from
-/// the bucket through ffmpeg, in whatever order its bytes allow; one whose index is at its end is fetched.
+/// the bucket through ffmpeg, also when its index is at its end.
 #[test]
 fn what_can_flow_is_not_fetched() {
     let cloud = Cloud::new();
@@ -529,8 +529,8 @@ fn what_can_flow_is_not_fetched() {
     };
     made("flows.mp4", &["-movflags", "+faststart"]);
     made("flows.mkv", &[]);
-    made("fetched.mp4", &[]);
-    let names = ["flows.mp4", "flows.mkv", "fetched.mp4"];
+    made("index-last.mp4", &[]);
+    let names = ["flows.mp4", "flows.mkv", "index-last.mp4"];
     names.iter().for_each(|name| drop(cloud.until_terminal(name)));
     first.stop();
     // Another worker, which has nothing of them at hand.
@@ -546,7 +546,8 @@ fn what_can_flow_is_not_fetched() {
         assert!(rendition["partial"].is_null());
     }
     let log = second.stop();
-    assert_eq!(log.matches("flows from its bucket").count(), 2, "{log}");
+    assert_eq!(log.matches("flows from its bucket").count(), 3, "{log}");
+    assert_eq!(log.matches("moved=true").count(), 1, "{log}");
     assert!(!log.contains("once more from a file"), "{log}");
 }
 

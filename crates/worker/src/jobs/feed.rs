@@ -1,19 +1,23 @@
 //! A source that flows: its bytes go from the bucket straight into a named pipe, which ffmpeg reads like a file. Nothing is
-//! written to the disk, and the work begins with the first byte.
+//! written to the disk, and the work begins with the first byte. The index of an MP4 may be at its end: it is read first and
+//! given first.
 
 use std::{
     ffi::CString,
     io,
+    ops::Range,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
-use domain::{Failure, Output, Preset};
+use domain::{Crc64, Digest, Failure, Output, Preset};
 use futures::StreamExt as _;
-use storage::{Key, Store};
-use tokio::{io::AsyncWriteExt as _, net::unix::pipe};
+use media::Front;
+use storage::{ErrorKind, Key, Store};
+use tokio::{io::AsyncWriteExt as _, net::unix::pipe, sync::watch};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
 use super::Context;
@@ -22,16 +26,30 @@ use crate::library::{pinned, storage_failure, stored_key};
 /// Between two looks whether ffmpeg has opened its end.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// Bytes behind an MP4's data at most, to be read first: they are held in memory.
+const MOST_INDEX: u64 = 64 << 20;
+
 pub(crate) struct Feed {
     path: PathBuf,
-    trouble: Arc<Mutex<Option<storage::Error>>>,
-    task: tokio::task::JoinHandle<()>,
+    poured: watch::Receiver<Poured>,
+    _task: AbortOnDropHandle<()>,
 }
 
-impl Drop for Feed {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+#[derive(Clone)]
+enum Poured {
+    NotYet,
+    Well,
+    Badly(storage::Error),
+}
+
+/// What is poured, and in which order.
+struct Source {
+    store: Arc<dyn Store>,
+    key: Key,
+    version: Option<String>,
+    digest: Digest,
+    /// An index that comes first: all before the data, all behind it, and where that begins.
+    moved: Option<(Front, Vec<u8>, Vec<u8>, u64)>,
 }
 
 /// The source as a flow, where that is possible and worth it: it has to be fetched, and either fetching is what the work
@@ -50,22 +68,21 @@ pub(crate) async fn flowing(context: &Context<'_>, preset: &Preset) -> Result<Op
         return Ok(None);
     }
     let version = pinned(recording).map(str::to_owned);
-    let mut body =
-        store.get(&key, version.as_deref(), Some(0..media::HEAD)).await.map_err(|e| storage_failure(&e))?;
-    let mut head = Vec::new();
-    while let Some(chunk) = body.next().await {
-        head.extend_from_slice(&chunk.map_err(|e| storage_failure(&e))?);
-    }
+    let mut source = Source { store, key, version, digest: recording.digest, moved: None };
+    let head = source.read(0..media::HEAD).await.map_err(|e| storage_failure(&e))?;
     if !media::streams(&head) {
-        return Ok(None);
+        source.moved = source.index_first(head).await.map_err(|e| storage_failure(&e))?;
+        if source.moved.is_none() {
+            return Ok(None);
+        }
     }
     let path = context.work.path().join("flow");
     make_pipe(&path)
         .map_err(|e| Failure::temporary(format!("cannot make a pipe in the work directory: {e}")))?;
-    debug!(bytes = recording.digest.size, "the source flows from its bucket");
-    let trouble = Arc::new(Mutex::new(None));
-    let task = tokio::spawn(feed(store, key, version, path.clone(), trouble.clone()));
-    Ok(Some(Feed { path, trouble, task }))
+    debug!(bytes = recording.digest.size, moved = source.moved.is_some(), "the source flows from its bucket");
+    let (tell, poured) = watch::channel(Poured::NotYet);
+    let task = AbortOnDropHandle::new(tokio::spawn(feed(source, path.clone(), tell)));
+    Ok(Some(Feed { path, poured, _task: task }))
 }
 
 impl Feed {
@@ -73,30 +90,33 @@ impl Feed {
         &self.path
     }
 
-    /// What kept the bytes from coming: then the output is short for no fault of the recording's.
-    pub(crate) fn trouble(&self) -> Option<storage::Error> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What kept the bytes from coming, or from being the recording's: then what was made of them is worth nothing, for no
+    /// fault of the recording's. Waits until all were given that are wanted, of which somebody has read.
+    pub(crate) async fn trouble(&self) -> Option<storage::Error> {
+        let mut poured = self.poured.clone();
+        let _ = poured.wait_for(|poured| !matches!(poured, Poured::NotYet)).await;
+        self.trouble_so_far()
+    }
+
+    pub(crate) fn trouble_so_far(&self) -> Option<storage::Error> {
+        match &*self.poured.borrow() {
+            Poured::Badly(trouble) => Some(trouble.clone()),
+            Poured::NotYet | Poured::Well => None,
+        }
     }
 }
 
 /// All of it for whoever opens the pipe first. A second reader (a copy that does not hold up is followed by an encode) gets
 /// an end instead of a wait, and the job then goes on with a file: while the first one has not closed its end, nobody
 /// could tell the two apart.
-async fn feed(
-    store: Arc<dyn Store>,
-    key: Key,
-    version: Option<String>,
-    path: PathBuf,
-    trouble: Arc<Mutex<Option<storage::Error>>>,
-) {
-    let mut poured = false;
+async fn feed(source: Source, path: PathBuf, tell: watch::Sender<Poured>) {
     loop {
         match pipe::OpenOptions::new().open_sender(&path) {
-            Ok(mut pipe) if !poured => {
-                poured = true;
-                if let Err(e) = pour(&*store, &key, version.as_deref(), &mut pipe).await {
-                    *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
-                }
+            Ok(mut pipe) if matches!(*tell.borrow(), Poured::NotYet) => {
+                widen(&pipe);
+                let poured = source.pour(&mut pipe).await;
+                // Before the reader is given its end.
+                tell.send_replace(poured.map_or_else(Poured::Badly, |()| Poured::Well));
             }
             Ok(_) => {}
             // Nobody reads.
@@ -107,21 +127,83 @@ async fn feed(
     }
 }
 
-/// A reader that leaves early has read enough.
-async fn pour(
-    store: &dyn Store,
-    key: &Key,
-    version: Option<&str>,
-    pipe: &mut pipe::Sender,
-) -> Result<(), storage::Error> {
-    let mut body = store.get(key, version, None).await?;
-    while let Some(chunk) = body.next().await {
-        if pipe.write_all(&chunk?).await.is_err() {
+impl Source {
+    async fn read(&self, range: Range<u64>) -> Result<Vec<u8>, storage::Error> {
+        let mut body = self.store.get(&self.key, self.version.as_deref(), Some(range)).await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = body.next().await {
+            bytes.extend_from_slice(&chunk?);
+        }
+        Ok(bytes)
+    }
+
+    /// For an MP4 whose index is at its end, and not too large.
+    async fn index_first(
+        &self,
+        mut head: Vec<u8>,
+    ) -> Result<Option<(Front, Vec<u8>, Vec<u8>, u64)>, storage::Error> {
+        let size = self.digest.size;
+        let Some(at) = media::behind_data(&head, size).filter(|at| size - at <= MOST_INDEX) else {
+            return Ok(None);
+        };
+        let tail = self.read(at..size).await?;
+        let Some(front) = media::to_front(&head, at, &tail) else { return Ok(None) };
+        head.truncate(front.at as usize);
+        Ok(Some((front, head, tail, at)))
+    }
+
+    /// A reader that leaves early has read enough. Whoever reads all has read the recording, whatever became of it on the way.
+    async fn pour(&self, pipe: &mut pipe::Sender) -> Result<(), storage::Error> {
+        let mut seen = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
+        let range = match &self.moved {
+            Some((front, head, _, _)) => {
+                seen.update(head);
+                for bytes in [head, &front.index] {
+                    if pipe.write_all(bytes).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                Some(front.at..front.cut.0)
+            }
+            None => None,
+        };
+        let mut body = self.store.get(&self.key, self.version.as_deref(), range).await?;
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk?;
+            seen.update(&chunk);
+            if pipe.write_all(&chunk).await.is_err() {
+                return Ok(());
+            }
+        }
+        if let Some((front, _, tail, at)) = &self.moved {
+            seen.update(&tail[(front.cut.0 - at) as usize..]);
+            let _ = pipe.write_all(&tail[(front.cut.1 - at) as usize..]).await;
+        }
+        if Crc64(seen.finalize()) == self.digest.crc64 {
             return Ok(());
         }
+        Err(storage::Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "what came of `{}` from store `{}` is not what was accepted, by its checksum; it is read again, and if \
+                 that goes on, put it back from a copy",
+                self.key,
+                self.store.name()
+            ),
+        )
+        .temporary(true))
     }
-    Ok(())
 }
+
+/// Fewer turns between whoever pours and whoever drinks. Where that is refused, the pipe stays as it is.
+#[cfg(target_os = "linux")]
+fn widen(pipe: &pipe::Sender) {
+    use std::os::fd::AsRawFd as _;
+    // SAFETY: a descriptor that `pipe` keeps open.
+    unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, 1 << 20) };
+}
+#[cfg(not(target_os = "linux"))]
+fn widen(_: &pipe::Sender) {}
 
 fn make_pipe(path: &Path) -> io::Result<()> {
     let name = CString::new(path.as_os_str().as_bytes())?;
