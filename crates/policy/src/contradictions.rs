@@ -34,6 +34,15 @@ pub(crate) fn within(check: &mut Check<'_>, fields: &[Field<'_>], rule: &Rule) {
             );
         }
     }
+    for (other, why) in [
+        ("hold", "a hold with gaps is none"),
+        ("keep", "what is kept is kept at every hour"),
+        ("watermark", "room is made when it is needed"),
+    ] {
+        if let Some(schedule) = both(other, "schedule") {
+            check.problem(schedule.at, format!("`schedule` does not go with `{other}`: {why}"));
+        }
+    }
     everything(check, fields, rule);
     room(check, fields, rule);
     let reads = |ask: &Ask| match ask {

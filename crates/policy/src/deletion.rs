@@ -23,16 +23,24 @@ pub(crate) struct Deletion<'p> {
 
 impl<'p> Deletion<'p> {
     /// Notes when a rule would have the recording go. Of several dates the latest wins, so none can be left out.
-    pub(crate) fn date(&mut self, rule: &'p Rule, held: Match, now: Timestamp) {
-        if held.until <= now {
+    pub(crate) fn date(&mut self, rule: &'p Rule, held: Match, facts: &Facts, now: Timestamp) {
+        // Most recordings are not for it: what follows may look up a time zone.
+        if held.lasting == Truth::No || held.until <= now {
+            return;
+        }
+        let from = match &rule.schedule {
+            Some(schedule) => schedule.from(held.from.max(facts.recording.accepted_at)),
+            None => held.from,
+        };
+        if held.until <= from {
             return;
         }
         match held.lasting {
             Truth::No => {}
-            Truth::Unknown => self.unsure = self.unsure.max(Some(held.from)),
+            Truth::Unknown => self.unsure = self.unsure.max(Some(from)),
             // Rules come by name: of two with one date the first stays.
-            Truth::Yes if self.date.is_none_or(|(date, _)| date < held.from) => {
-                self.date = Some((held.from, rule));
+            Truth::Yes if self.date.is_none_or(|(date, _)| date < from) => {
+                self.date = Some((from, rule));
             }
             Truth::Yes => {}
         }

@@ -5,10 +5,10 @@ use domain::{Action, Facts, JobId, Kind, Offer, Output, Preset, State, Timestamp
 use crate::{
     Policy, Standing, custody,
     deletion::Deletion,
-    matching::{self, NEVER, Truth, earlier},
+    matching::{self, Match, NEVER, Truth, earlier},
     mix::{Mixing, mix},
     model::{Ask, INTAKE, Rule},
-    placing,
+    placing::{self, Placing},
     shield::Shield,
     source::{self, Source},
 };
@@ -35,10 +35,13 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
     let mut deletion = Deletion::default();
     for rule in &policy.rules {
         let held = matching::matches(policy, rule, facts, now, &mut found.due_at);
+        let scheduled = scheduled(rule, held, facts, now);
         for ask in &rule.asks {
             match (ask, held.truth) {
                 // A date counts from before it is reached: the latest of several wins.
-                (Ask::Delete { .. }, _) if rule.watermark.is_none() => deletion.date(rule, held, now),
+                (Ask::Delete { .. }, _) if rule.watermark.is_none() => {
+                    deletion.date(rule, held, facts, now);
+                }
                 (_, Truth::No) => continue,
                 (Ask::Hold { .. } | Ask::Keep { .. }, truth) => {
                     found.shield.raise(rule, ask, truth, facts, now)
@@ -57,7 +60,7 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
                 }
                 (Ask::Delete { .. } | Ask::Evict { .. }, _) => Standing::Done,
                 (Ask::Move { .. } | Ask::Action(Action::Archive { .. }), _) => {
-                    placings.push((found.steps.len(), rule));
+                    placings.push(Placing { at: found.steps.len(), rule, scheduled });
                     Standing::Done
                 }
                 _ => {
@@ -65,7 +68,7 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
                         Some(why) => Step::without_job(rule, ask, Standing::NotApplicable(why)),
                         None => step(rule, ask, facts, now, &probing, &mut found.due_at),
                     };
-                    source.read_by(&mut found, rule, step, facts);
+                    source.read_by(&mut found, rule, step, scheduled, facts);
                     continue;
                 }
             };
@@ -76,6 +79,25 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
     custody::leftovers(&mut found, policy, facts, now);
     deletion.offer(&mut found, policy, facts, now);
     found
+}
+
+/// The firing that a rule waits for, if its schedule was not due since it began to match. Level-triggered: a firing that
+/// nobody was awake for is no firing lost.
+fn scheduled(rule: &Rule, held: Match, facts: &Facts, now: Timestamp) -> Option<Timestamp> {
+    let schedule = rule.schedule.as_ref().filter(|_| held.truth == Truth::Yes)?;
+    Some(schedule.from(held.from.max(facts.recording.accepted_at))).filter(|firing| now < *firing)
+}
+
+/// A step that would be done, were it not for its schedule.
+pub(crate) fn wait_for_firing(found: &mut Evaluation<'_>, rule: &Rule, firing: Timestamp) -> Standing {
+    let schedule = rule.schedule.as_ref().map_or("", |s| s.written.as_str());
+    if firing == NEVER {
+        return Standing::Barred(format!(
+            "a firing of its schedule `{schedule}`; there is none within four years"
+        ));
+    }
+    found.due_at = earlier(found.due_at, Some(firing));
+    Standing::Waits(format!("{firing}, by its schedule `{schedule}`"))
 }
 
 /// Where a `keep` stands.

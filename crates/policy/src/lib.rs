@@ -23,6 +23,7 @@ mod problem;
 mod protect;
 mod room;
 mod rules;
+mod schedule;
 mod shield;
 mod source;
 mod stores;
@@ -43,6 +44,11 @@ pub use problem::{Problem, Problems};
 pub use protect::Protect;
 pub use room::{Chosen, Room, choose, room};
 pub use watermark::{Order, Watermark};
+
+/// A time as a policy writes it: `30d`, `1h 30m`.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    units::duration(text).map(std::time::Duration::from_millis)
+}
 
 /// The policy a new library starts with; also the reference of the language, every verb and field shown.
 pub const DEFAULT: &str = include_str!("default.yaml");

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, time::Duration};
 use domain::{Action, Layout, Preset, Tenths};
 use serde::Serialize;
 
-use crate::{Problem, Protect, Watermark, condition::Condition, units::show_duration};
+use crate::{Problem, Protect, Watermark, condition::Condition, schedule::Schedule, units::show_duration};
 
 /// A policy that was read and found right: what should be true of every recording.
 #[derive(Debug, Clone)]
@@ -51,6 +51,8 @@ pub struct Rule {
     /// All must hold; none at all is `match: all`.
     pub(crate) conditions: Vec<Condition>,
     pub(crate) asks: Vec<Ask>,
+    /// It asks from the first firing after it began to match.
+    pub(crate) schedule: Option<Schedule>,
     pub(crate) cold: WhenCold,
     /// It acts when room is needed there, and else not at all.
     pub(crate) watermark: Option<Watermark>,

@@ -1,12 +1,12 @@
 use std::borrow::Cow;
 
-use domain::{Action, Facts};
+use domain::{Action, Facts, Timestamp};
 
 use crate::{
     Policy, Standing,
     contradictions::are_rivals,
     copies::Copies,
-    evaluate::{Evaluation, Step, job},
+    evaluate::{Evaluation, Step, job, wait_for_firing},
     model::{Ask, Rule},
     source::Source,
 };
@@ -15,21 +15,30 @@ use crate::{
 pub(crate) fn place<'p>(
     found: &mut Evaluation<'p>,
     policy: &Policy,
-    placings: &[(usize, &'p Rule)],
+    placings: &[Placing<'p>],
     source: &Source,
     facts: &Facts,
 ) {
     // A class belongs to a store: moves are first.
     for moves in [true, false] {
-        for (at, rule) in placings {
-            let Some(ask) = found.steps[*at].ask else { continue };
+        for placing in placings {
+            let Some(ask) = found.steps[placing.at].ask else { continue };
             if matches!(ask, Ask::Move { .. }) == moves {
-                let (action, standing) = standing(found, policy, *at, rule, ask, source, facts);
-                found.steps[*at].job = action;
-                found.steps[*at].standing = standing;
+                let (action, standing) = standing(found, policy, placing, ask, source, facts);
+                found.steps[placing.at].job = action;
+                found.steps[placing.at].standing = standing;
             }
         }
     }
+}
+
+/// A step that waits for its turn.
+pub(crate) struct Placing<'p> {
+    /// Where it is among the steps.
+    pub(crate) at: usize,
+    pub(crate) rule: &'p Rule,
+    /// The firing that it has to wait for.
+    pub(crate) scheduled: Option<Timestamp>,
 }
 
 type Job<'p> = Option<(domain::JobId, Cow<'p, Action>)>;
@@ -37,8 +46,7 @@ type Job<'p> = Option<(domain::JobId, Cow<'p, Action>)>;
 fn standing<'p>(
     found: &mut Evaluation<'p>,
     policy: &Policy,
-    at: usize,
-    rule: &'p Rule,
+    placing: &Placing<'p>,
     ask: &'p Ask,
     source: &Source,
     facts: &Facts,
@@ -56,7 +64,7 @@ fn standing<'p>(
         }
         _ => return (None, Standing::Done),
     };
-    if let Some(why) = rival(&found.steps[..at], ask) {
+    if let Some(why) = rival(&found.steps[..placing.at], ask) {
         return (None, Standing::NotApplicable(why));
     }
     if lies_there {
@@ -66,6 +74,9 @@ fn standing<'p>(
     let job = Some((id, action));
     if standing != Standing::ToDo {
         return (job, standing);
+    }
+    if let Some(firing) = placing.scheduled {
+        return (job, wait_for_firing(found, placing.rule, firing));
     }
     if matches!(ask, Ask::Move { .. })
         && let Some(hold) = found.shield.held(facts)
@@ -84,7 +95,7 @@ fn standing<'p>(
     {
         return (job, Standing::Barred(lacking));
     }
-    match source.hinders(found, rule, facts) {
+    match source.hinders(found, placing.rule, facts) {
         Some(hindered) => (job, hindered),
         None => (job, Standing::ToDo),
     }

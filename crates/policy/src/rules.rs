@@ -8,6 +8,7 @@ use crate::{
     condition, contradictions,
     model::{Ask, CUSTODY, INTAKE, Rule, WhenCold},
     problem::{clip, nearest},
+    schedule::Schedule,
     verbs, watermark,
     yaml::{self, Node, Value},
 };
@@ -64,7 +65,7 @@ impl Known<'_> {
     }
 }
 
-const LATER: &[&str] = &["export", "schedule", "script", "when"];
+const LATER: &[&str] = &["export", "script", "when"];
 
 type Name<'n> = Option<(&'n str, &'n Node)>;
 
@@ -119,11 +120,13 @@ fn read_rule<'n>(
         let word = check.text(field.value, "`cold`")?;
         check.choice(field.value.at, word, "`cold`", COLD)
     });
+    let schedule = part("schedule").map(|field| check.value(field.value, "`schedule`", Schedule::new));
     let conditions = conditions?;
     let rule = Rule {
         name: rule_name.to_owned(),
         conditions,
         asks,
+        schedule: schedule.flatten(),
         cold: cold.flatten().unwrap_or_default(),
         watermark: watermark.flatten(),
     };
@@ -145,6 +148,7 @@ const RULE_FIELDS: &[&str] = &[
     "move",
     "name",
     "notify",
+    "schedule",
     "tag",
     "unsafe_all",
     "watermark",

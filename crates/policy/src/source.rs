@@ -5,7 +5,7 @@ use domain::{Action, Facts, Recording, Restoring, Speed, Timestamp};
 use crate::{
     Standing,
     copies::good_copies,
-    evaluate::{Evaluation, Step, job},
+    evaluate::{Evaluation, Step, job, wait_for_firing},
     matching::earlier,
     model::{CUSTODY, Rule, WhenCold},
 };
@@ -43,14 +43,20 @@ impl Source {
         }
     }
 
-    /// Enters a step that may read the source, as the source lets it stand.
+    /// Enters a step that may read the source, as its schedule and the source let it stand.
     pub(crate) fn read_by<'p>(
         &self,
         found: &mut Evaluation<'p>,
         rule: &'p Rule,
         mut step: Step<'p>,
+        scheduled: Option<Timestamp>,
         facts: &Facts,
     ) {
+        if step.standing == Standing::ToDo
+            && let Some(firing) = scheduled
+        {
+            step.standing = wait_for_firing(found, rule, firing);
+        }
         let reads = match &step.job {
             Some((_, action)) => matches!(**action, Action::Convert { .. } | Action::Backup { .. }),
             None => false,

@@ -506,6 +506,37 @@ fn a_rule_is_told_of_once_a_recording() {
     assert_eq!(decide(&policy, &facts, ACCEPTED).jobs, []);
 }
 
+#[test]
+fn a_schedule_puts_off_and_is_not_lost_when_nobody_was_awake() {
+    let policy = parse(
+        "
+stores: { attic: { url: /mnt/attic } }
+rules:
+  - { name: nightly, match: { size: '>=1MB' }, convert: audio-m4a, schedule: '0 2 * * * Europe/Madrid' }
+  - { name: on mondays, match: { age: '>=8d' }, delete: {}, schedule: '0 0 * * 1 UTC' }
+  - { name: up, match: { age: '>=2d' }, move: attic, schedule: '30 12 * * * UTC' }",
+    );
+    let mut facts = song();
+    facts.recording.accepted_at = Timestamp(ACCEPTED.0 + HOUR);
+    let asleep = decide(&policy, &facts, Timestamp(ACCEPTED.0 + HOUR));
+    let two = Timestamp(ACCEPTED.0 + DAY);
+    assert_eq!((asleep.jobs.len(), asleep.state, asleep.due_at), (0, State::Processing, Some(two)));
+    assert_eq!(asleep.reason, "Waits for 2026-06-02T00:00:00Z, by its schedule `0 2 * * * Europe/Madrid`.");
+    assert_eq!(labels(&decide(&policy, &facts, two)), ["convert audio-m4a"]);
+    assert_eq!(labels(&decide(&policy, &facts, after(5))), ["convert audio-m4a"]);
+    let done = decide(&policy, &facts, two);
+    all_done(&mut facts, &done);
+    // It begins to match on the third at one o'clock and moves at half past twelve.
+    assert_eq!(labels(&decide(&policy, &facts, Timestamp(after(2).0 + 12 * HOUR))), Vec::<String>::new());
+    let moves = decide(&policy, &facts, Timestamp(after(2).0 + 12 * HOUR + HOUR / 2));
+    assert_eq!(labels(&moves), ["move attic"]);
+    facts.recording.store = "attic".into();
+    // Old enough on a Tuesday: it goes on the Monday after.
+    let decision = decide(&policy, &facts, after(9));
+    assert_eq!((decision.offers.len(), decision.due_at), (0, Some(after(14))));
+    assert_eq!(decide(&policy, &facts, after(14)).offers.len(), 1);
+}
+
 const ROOM: &str = "
 stores:
   recordings: { capacity: 1TB }
