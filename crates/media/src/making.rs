@@ -33,7 +33,8 @@ pub enum Making {
 }
 
 impl Making {
-    fn attempt(&self) -> u32 {
+    /// Counted from 1.
+    pub fn attempt(&self) -> u32 {
         match self {
             Self::Nothing => 0,
             Self::Grows { attempt, .. } | Self::Written { attempt, .. } => *attempt,
@@ -99,7 +100,7 @@ fn index(path: &Path) -> io::Result<Option<Front>> {
     file.read_to_end(&mut tail)?;
     let front = front::to_front(&head, tail_at, &tail).ok_or_else(|| odd("its index cannot be read"))?;
     if len < FOLLOWED {
-        write(path, &front, len)?;
+        front.put(path)?;
         return Ok(None);
     }
     let front = Arc::new(front);
@@ -111,16 +112,19 @@ fn index(path: &Path) -> io::Result<Option<Front>> {
     Ok(Some(Arc::unwrap_or_clone(front)))
 }
 
-/// Another file of the same name, with its index in front.
-fn write(path: &Path, front: &Front, len: u64) -> io::Result<()> {
-    let mut file = File::open(path)?;
-    let beside = path.with_extension("front");
-    let mut out = File::create(&beside)?;
-    io::copy(&mut (&file).take(front.at), &mut out)?;
-    out.write_all(&front.index)?;
-    for piece in front.behind(len) {
-        file.seek(SeekFrom::Start(piece.start))?;
-        io::copy(&mut (&file).take(piece.end - piece.start), &mut out)?;
+impl Front {
+    /// Replaces the file that this is of by one with its index in front.
+    pub fn put(&self, path: &Path) -> io::Result<()> {
+        let mut file = File::open(path)?;
+        let len = file.metadata()?.len();
+        let beside = path.with_extension("front");
+        let mut out = File::create(&beside)?;
+        io::copy(&mut (&file).take(self.at), &mut out)?;
+        out.write_all(&self.index)?;
+        for piece in self.behind(len) {
+            file.seek(SeekFrom::Start(piece.start))?;
+            io::copy(&mut (&file).take(piece.end - piece.start), &mut out)?;
+        }
+        std::fs::rename(&beside, path)
     }
-    std::fs::rename(&beside, path)
 }

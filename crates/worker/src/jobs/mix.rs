@@ -27,5 +27,5 @@ pub(crate) async fn perform(context: &Context<'_>, mix: &MixSpec) -> Result<Outc
         .map(|((local, probe), track)| MixInput { path: local.path(), probe, track: track.clone() })
         .collect();
     let made = context.library.media.mix(context.work.path(), &inputs, mix, &context.report()).await?;
-    publish::rendition(context, &mix.preset.name, made).await
+    publish::rendition(context, &mix.preset.name, made, None).await
 }

@@ -5,6 +5,7 @@ mod backup;
 mod convert;
 mod evict;
 mod feed;
+mod follow;
 mod mix;
 mod notify;
 mod probe;
