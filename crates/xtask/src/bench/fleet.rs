@@ -275,10 +275,14 @@ fn conversion(name: &str) -> String {
     format!(r#""name":"{name}""#)
 }
 
-/// The arguments of the one ffmpeg call in a worker's log that made a rendition.
+/// The arguments of the one ffmpeg call in a worker's log that made a rendition, for whoever makes the same alone: the worker
+/// moves the index to the front on the way into the bucket, others have ffmpeg do it.
 fn arguments_in(log: &Path) -> Result<Vec<String>, String> {
     let text = fs::read_to_string(log).map_err(|e| format!("cannot read {}: {e}", log.display()))?;
-    super::transcode::arguments_in(&text, "-movflags")
+    let mut arguments = super::transcode::arguments_in(&text, "-map_metadata")?;
+    let muxer = arguments.iter().rposition(|a| a == "-f").ok_or("ffmpeg was not told a muxer")?;
+    arguments.splice(muxer..muxer, ["-movflags", "+faststart"].map(str::to_owned));
+    Ok(arguments)
 }
 
 /// A call as a person wants to read it: what comes before the input are the sandbox's lists of what is allowed.
