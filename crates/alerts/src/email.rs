@@ -23,6 +23,7 @@ use message::Draft;
 pub use session::Encryption;
 use session::{Login, Server};
 
+mod lines;
 mod message;
 mod session;
 
@@ -40,8 +41,8 @@ pub struct Email {
 
 /// For all of one attempt. Servers that know us little answer slowly on purpose.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Beyond it, a mailing list does it better.
-const RECIPIENTS: usize = 50;
+/// For more, a mailing list does it better; and of so many `Told` remembers who was told of all that is undelivered.
+const RECIPIENTS: usize = 20;
 
 /// What an [`Email`] is made of; see [`Email::builder`].
 pub struct EmailBuilder {
@@ -89,8 +90,7 @@ impl Email {
         let mail = Draft { from: &self.from, to: &self.to, subject, text, at, id, thread }.write()?;
         let sending = self.server.send(&self.from.email, &left, &mail);
         let outcome = timeout(self.patience, sending).await.map_err(|_| {
-            let Server { host, port, .. } = &self.server;
-            let what = format!("cannot send mail by {host}:{port}: not done within {:?}", self.patience);
+            let what = format!("{}: not done within {:?}", self.server.by(), self.patience);
             Error::new(ErrorKind::Unavailable, what)
         })??;
         for to in outcome.taken {

@@ -10,7 +10,9 @@ use std::{
 
 use alerts::{Email, EmailBuilder, Encryption, Error, ErrorKind, Notify as _, contract::Subject};
 use domain::{Alert, Timestamp};
-use inbox::{CANARY, Inbox, USER, alert, by, certificates, encrypted, header, mails, plain, server, shared};
+use inbox::{
+    CANARY, Inbox, USER, alert, by, certificates, encrypted, header, mails, on_the_way, plain, server, shared,
+};
 use serde_json::Value;
 use testbed::{Certificates, Fault, Proxy, Smtp, SmtpTls};
 
@@ -216,6 +218,18 @@ async fn a_server_without_starttls_is_refused() {
     assert_eq!(kinds(&fails(&email, "TLS").await), TEMPORARY);
 }
 
+/// Somebody on the way adds answers of his own to the last one that can be read there, so many that no other is asked for.
+#[tokio::test]
+async fn answers_from_before_the_encryption_are_not_believed() {
+    const INJECTED: &str =
+        "250-localhost\r\n250 AUTH PLAIN\r\n235 OK\r\n250 OK\r\n250 OK\r\n354 Go\r\n250 Sent\r\n";
+    let server = server(SmtpTls::StartTls);
+    let port = on_the_way(server.address(), INJECTED);
+    let email = encrypted(port, Encryption::StartTls).build().unwrap();
+    assert_eq!(kinds(&fails(&email, "TLS").await), TEMPORARY);
+    assert!(mails(&server).is_empty());
+}
+
 #[tokio::test]
 async fn a_certificate_that_is_not_believed_is_refused() {
     let server = server(SmtpTls::Implicit);
@@ -275,7 +289,7 @@ fn what_cannot_be_right_is_refused_at_once() {
         assert_eq!(kinds(&refused), (ErrorKind::Invalid, false));
     };
     let to = |to: &str| Email::builder("smtp.example.com", "a@example.com").to(to);
-    refused(Email::builder("smtp.example.com", "a@example.com"), "1 to 50 recipients");
+    refused(Email::builder("smtp.example.com", "a@example.com"), "1 to 20 recipients");
     refused(to("b@example.com").encryption(Encryption::Plain), "not be encrypted");
     refused(to("nobody"), "`nobody` is no mail address");
     refused(to("b@example.com\r\nBcc: c@example.com"), "is no mail address");

@@ -15,6 +15,9 @@ use lettre::{
     },
 };
 
+use tokio::net::TcpStream;
+
+use super::lines::Lines;
 use crate::{Error, ErrorKind, render, tls};
 
 /// How to get to the server.
@@ -59,26 +62,42 @@ pub(super) struct Outcome {
 
 impl Server {
     pub(super) async fn send(&self, from: &Address, to: &[Address], mail: &[u8]) -> Result<Outcome, Error> {
-        let mut connection = self.open().await.map_err(|e| self.failed(&e))?;
+        let mut connection = self.open().await?;
         let outcome = self.transact(&mut connection, from, to, mail).await.map_err(|e| self.failed(&e));
         let _ = tokio::time::timeout(PARTING, connection.abort()).await;
         outcome
     }
 
-    async fn open(&self) -> Result<AsyncSmtpConnection, smtp::Error> {
+    async fn open(&self) -> Result<AsyncSmtpConnection, Error> {
         let address = (self.host.as_str(), self.port);
-        let at_once = self.tls.clone().filter(|_| self.encryption == Encryption::Implicit);
+        if self.encryption == Encryption::StartTls {
+            let stream = TcpStream::connect(address).await;
+            let stream =
+                stream.map_err(|e| Error::new(ErrorKind::Unavailable, format!("{}: {e}", self.by())))?;
+            let lines = Box::new(Lines::new(stream));
+            return self.enter(AsyncSmtpConnection::connect_with_transport(lines, &self.hello).await).await;
+        }
         // The caller's patience covers all of it.
-        let mut connection =
-            AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, at_once, None).await?;
-        if let (Encryption::StartTls, Some(tls)) = (self.encryption, &self.tls) {
-            connection.starttls(tls.clone(), &self.hello).await?;
-        }
-        if let Some(Login { user, password }) = &self.login {
-            let credentials = Credentials::new(user.clone(), password.clone());
-            connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await?;
-        }
-        Ok(connection)
+        let tls = self.tls.clone();
+        self.enter(AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, tls, None).await).await
+    }
+
+    async fn enter(
+        &self,
+        connection: Result<AsyncSmtpConnection, smtp::Error>,
+    ) -> Result<AsyncSmtpConnection, Error> {
+        let entered = async {
+            let mut connection = connection?;
+            if let (Encryption::StartTls, Some(tls)) = (self.encryption, &self.tls) {
+                connection.starttls(tls.clone(), &self.hello).await?;
+            }
+            if let Some(Login { user, password }) = &self.login {
+                let credentials = Credentials::new(user.clone(), password.clone());
+                connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await?;
+            }
+            Ok(connection)
+        };
+        entered.await.map_err(|e| self.failed(&e))
     }
 
     async fn transact(
@@ -104,8 +123,13 @@ impl Server {
         Ok(outcome)
     }
 
-    pub(super) fn failed(&self, error: &smtp::Error) -> Error {
-        let by = format!("cannot send mail by {}:{}", self.host, self.port);
+    /// The beginning of every error.
+    pub(super) fn by(&self) -> String {
+        format!("cannot send mail by {}:{}", self.host, self.port)
+    }
+
+    fn failed(&self, error: &smtp::Error) -> Error {
+        let by = self.by();
         let Some(code) = error.status() else {
             let (kind, advice) = if error.is_client() {
                 (ErrorKind::Invalid, "; check the server's encryption and login")

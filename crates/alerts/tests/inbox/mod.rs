@@ -1,6 +1,10 @@
 //! A mail server that keeps what it takes, and how to send to it.
 
-use std::sync::OnceLock;
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    sync::OnceLock,
+};
 
 use alerts::{
     Email, EmailBuilder, Encryption,
@@ -86,4 +90,27 @@ impl People for Inbox {
         });
         read.collect()
     }
+}
+
+/// The port of somebody on the way to a server, who adds to its invitation to begin TLS. For one connection.
+pub fn on_the_way(server: SocketAddr, adds: &'static str) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut server = TcpStream::connect(server).unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        let mut bytes = [0; 4096];
+        while let Ok(n @ 1..) = server.read(&mut bytes) {
+            let mut said = bytes[..n].to_vec();
+            if said.starts_with(b"220 Ready to start TLS") {
+                said.extend_from_slice(adds.as_bytes());
+            }
+            if client.write_all(&said).is_err() {
+                return;
+            }
+        }
+    });
+    port
 }
