@@ -1,5 +1,9 @@
-use domain::{Id, Timestamp};
+use std::collections::BTreeMap;
+
+use domain::{Id, JobState, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::{Result, codec};
 
 /// Chosen by whoever orders, so that ordering again after a crash is ordering once.
 pub type BatchId = Id<BatchTag>;
@@ -50,4 +54,46 @@ impl BatchState {
         }
     }
     pub const ALL: [BatchState; 3] = [Self::Running, Self::Paused, Self::Cancelled];
+
+    /// Who brings it about does this.
+    pub(crate) fn verb(self) -> &'static str {
+        match self {
+            Self::Running => "resume",
+            Self::Paused => "pause",
+            Self::Cancelled => "cancel",
+        }
+    }
+
+    /// Of those that nobody works on, as the ledger has it.
+    pub(crate) fn of_its_jobs(self) -> &'static str {
+        match self {
+            Self::Running => "pending",
+            Self::Paused => "paused",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A batch, a state of jobs, and how many of it are in that.
+pub(crate) type Tally = (String, String, i64);
+
+pub(crate) fn shown(batches: Vec<(Batch, BatchState)>, tallies: &[Tally]) -> Result<Vec<BatchStatus>> {
+    let mut counts: BTreeMap<(&str, JobState), u64> = BTreeMap::new();
+    for (batch, state, n) in tallies {
+        *counts.entry((batch, codec::job_state(state)?)).or_default() += codec::unsigned(*n);
+    }
+    let status = |(batch, state): (Batch, BatchState)| {
+        let id = batch.id.to_string();
+        let count = |of| counts.get(&(id.as_str(), of)).copied().unwrap_or_default();
+        BatchStatus {
+            state,
+            pending: count(JobState::Pending),
+            running: count(JobState::Running),
+            done: count(JobState::Done),
+            parked: count(JobState::Parked),
+            cancelled: count(JobState::Cancelled),
+            batch,
+        }
+    };
+    Ok(batches.into_iter().map(status).collect())
 }

@@ -5,7 +5,7 @@ use std::{fmt::Display, str::FromStr, time::Duration};
 use domain::{JobState, Kind, Lane, State};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, Result, error};
+use crate::{BatchState, Error, Result, error};
 
 pub(crate) fn kind(text: &str) -> Result<Kind> {
     one_of(text, Kind::ALL, Kind::as_str)
@@ -15,8 +15,24 @@ pub(crate) fn state(text: &str) -> Result<State> {
     one_of(text, State::ALL, State::as_str)
 }
 
+/// What is paused is pending to everybody but the ledger.
 pub(crate) fn job_state(text: &str) -> Result<JobState> {
-    one_of(text, JobState::ALL, JobState::as_str)
+    if text == "paused" { Ok(JobState::Pending) } else { one_of(text, JobState::ALL, JobState::as_str) }
+}
+
+/// The words for a state in the ledger.
+pub(crate) fn job_states(state: JobState) -> &'static [&'static str] {
+    match state {
+        JobState::Pending => &["pending", "paused"],
+        JobState::Running => &["running"],
+        JobState::Done => &["done"],
+        JobState::Parked => &["parked"],
+        JobState::Cancelled => &["cancelled"],
+    }
+}
+
+pub(crate) fn batch_state(text: &str) -> Result<BatchState> {
+    one_of(text, BatchState::ALL, BatchState::as_str)
 }
 
 /// A number, so that an index on it has the interactive lane first.

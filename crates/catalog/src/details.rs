@@ -3,7 +3,7 @@
 use domain::{Copy, Decision, Failure, JobSpec, NewRecording, Outcome, Recording, RecordingId, State, Trash};
 use serde_json::{Value, json};
 
-use crate::Change;
+use crate::{Batch, BatchId, Change};
 
 pub(crate) fn accepted(it: &NewRecording) -> Value {
     json!({ "name": it.name, "store": it.store, "key": it.key, "version": it.version,
@@ -73,6 +73,14 @@ pub(crate) fn purges(spec: &JobSpec, recording: &Recording) -> Value {
 
 pub(crate) fn evicts(spec: &JobSpec, copy: &Copy) -> Value {
     json!({ "job": spec.id, "rule": spec.rule, "store": copy.store, "key": copy.key, "version": copy.version })
+}
+
+pub(crate) fn ordered(batch: &Batch) -> Value {
+    json!({ "batch": batch.id, "verb": batch.verb, "what": batch.what })
+}
+
+pub(crate) fn batch(id: BatchId) -> Value {
+    json!({ "batch": id })
 }
 
 pub(crate) fn parked(spec: &JobSpec, failure: &Failure) -> Value {

@@ -18,6 +18,7 @@ pub mod document;
 mod error;
 mod history;
 mod intake;
+mod pages;
 mod plan;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -81,10 +82,7 @@ pub trait Catalog: Send + Sync {
 
     /// The facts of many, as of one moment, in the order of their ids, after the one given: in a handful of
     /// statements, however many they are.
-    async fn facts_page(&self, after: Option<RecordingId>, limit: u32) -> Result<Vec<Facts>> {
-        let _ = (after, limit);
-        Err(not_yet())
-    }
+    async fn facts_page(&self, after: Option<RecordingId>, limit: u32) -> Result<Vec<Facts>>;
 
     /// Recordings that are dirty, or whose decision time alone has changed, in the order of their ids, after
     /// the one given.
@@ -193,10 +191,7 @@ pub trait Catalog: Send + Sync {
 
     /// What was read back longest ago, homes and copies, before that time: of recordings that are neither cold nor in the
     /// trash, and of bytes that are not known to be bad. Oldest first.
-    async fn eldest(&self, verified_before: Timestamp, limit: u32) -> Result<Vec<Eldest>> {
-        let _ = (verified_before, limit);
-        Err(not_yet())
-    }
+    async fn eldest(&self, verified_before: Timestamp, limit: u32) -> Result<Vec<Eldest>>;
 
     // ---- batches
 
@@ -204,23 +199,14 @@ pub trait Catalog: Send + Sync {
     /// batch, with more jobs or the same. A job that gave up or was cancelled before the order is taken up again; of a
     /// recording that is deleted or in the trash nothing is ordered (but its purge), and of a cancelled batch nothing
     /// more. The number of jobs that became pending by this.
-    async fn order(&self, batch: &Batch, jobs: &[JobSpec], now: Timestamp) -> Result<u64> {
-        let _ = (batch, jobs, now);
-        Err(not_yet())
-    }
+    async fn order(&self, batch: &Batch, jobs: &[JobSpec], now: Timestamp) -> Result<u64>;
 
     /// Newest first.
-    async fn batches(&self, limit: u32) -> Result<Vec<BatchStatus>> {
-        let _ = limit;
-        Err(not_yet())
-    }
+    async fn batches(&self, limit: u32) -> Result<Vec<BatchStatus>>;
 
     /// Pauses a batch, lets it go on, or cancels it, which is final. Who works on a job of it is not disturbed. False
     /// when there is no such batch or it is so already.
-    async fn set_batch(&self, id: BatchId, state: BatchState, by: &str, now: Timestamp) -> Result<bool> {
-        let _ = (id, state, by, now);
-        Err(not_yet())
-    }
+    async fn set_batch(&self, id: BatchId, state: BatchState, by: &str, now: Timestamp) -> Result<bool>;
 
     // ---- history
 

@@ -1,10 +1,14 @@
-//! A query taken apart into what a search index answers and what the table of recordings does.
+//! A query taken apart into what a search index answers and what the table of recordings does; and which jobs a filter
+//! means.
 
 use std::collections::BTreeSet;
 
-use domain::State;
+use domain::{JobState, State};
 
-use crate::query::{Query, Term, Want};
+use crate::{
+    JobFilter, codec,
+    query::{Query, Term, Want},
+};
 
 /// States change too often to be in the index.
 #[derive(Debug)]
@@ -49,4 +53,28 @@ fn states_of(term: &Term) -> Vec<State> {
 /// For an SQL statement: our own words, never a person's.
 pub(crate) fn listed(states: &BTreeSet<State>) -> String {
     states.iter().map(|s| format!("'{}'", s.as_str())).collect::<Vec<_>>().join(", ")
+}
+
+/// The newest jobs that the filter means. Each state is a walk along an index that ends at the limit; all states of
+/// everything is the table itself. Binds: the limit, then the recording and the batch if the filter has them.
+pub(crate) fn jobs_sql(filter: &JobFilter) -> String {
+    let mut and = String::new();
+    let columns = [("recording", filter.recording.is_some()), ("batch", filter.batch.is_some())];
+    for (n, (column, _)) in (2..).zip(columns.iter().filter(|(_, is_asked)| *is_asked)) {
+        and += &format!(" AND {column} = ${n}");
+    }
+    let states = if filter.states.is_empty() { &JobState::ALL[..] } else { &filter.states };
+    let words: BTreeSet<&str> = states.iter().flat_map(|state| codec::job_states(*state)).copied().collect();
+    let walks = words.iter().map(|word| {
+        format!(
+            "SELECT seq FROM (SELECT seq FROM job WHERE state = '{word}'{and} ORDER BY seq DESC LIMIT $1) AS {word}_jobs"
+        )
+    });
+    let which = if filter.states.is_empty() && and.is_empty() {
+        "seq > 0".to_owned()
+    } else {
+        format!("seq IN ({})", walks.collect::<Vec<_>>().join(" UNION ALL "))
+    };
+    let columns = crate::rows::job_columns!();
+    format!("SELECT {columns} FROM job WHERE {which} ORDER BY seq DESC LIMIT $1")
 }

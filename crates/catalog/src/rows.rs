@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{Crc64, Digest, Job, JobSpec, Offer, Recording, RecordingId, Sha256, Timestamp};
 
-use crate::{AuditEntry, Error, Kind, Result, codec, intake::Former};
+use crate::{AuditEntry, Batch, BatchState, Eldest, Error, Kind, Result, codec, intake::Former};
 
 /// A row, as the few types that we store.
 pub(crate) trait Columns {
@@ -117,6 +117,17 @@ pub(crate) fn offer(row: &impl Columns) -> Result<(RecordingId, Offer)> {
     Ok((codec::parsed(row.text("recording")?)?, offer))
 }
 
+pub(crate) fn batch(row: &impl Columns) -> Result<(Batch, BatchState)> {
+    let batch = Batch {
+        id: codec::parsed(row.text("id")?)?,
+        verb: row.text("verb")?.to_owned(),
+        by: row.text("actor")?.to_owned(),
+        what: row.text("what")?.to_owned(),
+        created_at: Timestamp(row.number("created_at")?),
+    };
+    Ok((batch, codec::batch_state(row.text("state")?)?))
+}
+
 /// Of `job`.
 macro_rules! job_columns {
     () => {
@@ -149,6 +160,14 @@ pub(crate) fn job(row: &impl Columns) -> Result<Job> {
         progress: row.text_or_none("progress")?.map(codec::json).transpose()?,
         error: row.text_or_none("error")?.map(codec::json).transpose()?,
         finished_at: time("finished_at")?,
+    })
+}
+
+pub(crate) fn eldest(row: &impl Columns) -> Result<Eldest> {
+    Ok(Eldest {
+        recording: codec::parsed(row.text("recording")?)?,
+        store: row.text("store")?.to_owned(),
+        verified_at: Timestamp(row.number("verified_at")?),
     })
 }
 

@@ -5,6 +5,8 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::BatchId;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     pub recording: Recording,
@@ -140,6 +142,7 @@ pub struct JobFilter {
     /// Any of these; empty: any at all.
     pub states: Vec<JobState>,
     pub recording: Option<RecordingId>,
+    pub batch: Option<BatchId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -13,13 +13,13 @@ use std::{
 };
 
 use catalog::{
-    Catalog, Postgres, Query, Settled,
+    Catalog, Change, Changed, Postgres, Purging, Query, Settled, Trashed, Trashing,
     contract::{T0, recording},
     postgres::Options,
 };
 use domain::{
-    Action, Alert, Copy, JobState, Lane, NewRecording, Outcome, RecordingId, Rendition, RenditionFile, Role,
-    Severity, State,
+    Action, Alert, Copy, DeletionLimit, JobState, Lane, NewRecording, Outcome, RecordingId, Rendition,
+    RenditionFile, Role, Severity, State, Trash,
 };
 use support::{TTL, asking_for, job_of, later, probe_of, probed, session};
 use testbed::Postgres as Server;
@@ -395,5 +395,90 @@ async fn no_decision_of_a_former_policy_outlives_it() {
         refused += decider.await.unwrap();
     }
     assert!(refused > 0, "they did meet");
+    assert_eq!(deadlocks(&url, all).await, 0);
+}
+
+/// Promise 8: a deletion run is bounded. Here: also when several run at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deletions_at_once_stay_within_the_limit_together() {
+    let url = Server::shared().database();
+    let all = handles(&url, 6).await;
+    let batch: Vec<_> = (0..60).map(|n| recording(&format!("{n}.mp4"))).collect();
+    all[0].accept(&batch, T0).await.unwrap();
+    let limit = DeletionLimit { permille: 0, floor: 17, bytes: None };
+    let tasks: Vec<_> = all
+        .iter()
+        .cloned()
+        .zip(batch.chunks(10))
+        .map(|(catalog, mine)| {
+            let items: Vec<_> = mine.iter().map(trashing).collect();
+            tokio::spawn(async move {
+                let mut went = 0;
+                for some in items.chunks(2) {
+                    match catalog.trash(some, &limit, T0).await.unwrap() {
+                        Trashed::Done { trashed, drifted } => {
+                            assert_eq!((trashed.len(), drifted), (2, vec![]));
+                            went += 2;
+                        }
+                        Trashed::Over(over) => assert_eq!((over.already, over.allowed), (16, 17)),
+                    }
+                }
+                went
+            })
+        })
+        .collect();
+    let mut went = 0;
+    for task in tasks {
+        went += task.await.unwrap();
+    }
+    assert_eq!((went, all[0].counts().await.unwrap().recordings[&State::Trashed]), (16, 16));
+    assert_eq!(deadlocks(&url, all).await, 0);
+}
+
+fn trashing(it: &NewRecording) -> Trashing {
+    let trash = Trash {
+        at: T0,
+        until: T0,
+        rule: "old".into(),
+        reason: "it is old".into(),
+        by: "w".into(),
+        purging: None,
+    };
+    Trashing { id: it.id, revision: 1, trash }
+}
+
+/// Promise 2: a hold is absolute: checked again in the instant of deleting. Here: whoever was told that it is held never
+/// sees it go, also when both come in the same instant.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_and_a_purge_at_once_exclude_one_another() {
+    let url = Server::shared().database();
+    let all = handles(&url, 4).await;
+    let (mut held, mut went) = (0, 0);
+    for round in 0..60 {
+        let mut call = session(&format!("{round}/session.json"), &[format!("{round}/a.webm")]);
+        call.id = RecordingId::derive(&[b"call", &[round]]);
+        let track = recording(&format!("{round}/a.webm"));
+        let c = &all[0];
+        c.accept(&[call.clone(), track.clone()], T0).await.unwrap();
+        let limit = DeletionLimit { permille: 1_000, floor: 999, bytes: None };
+        c.trash(&[trashing(&track)], &limit, T0).await.unwrap();
+        let it = c.get(track.id).await.unwrap().unwrap();
+        let job = job_of(it.id, &it.version, Action::Purge { life: 0 });
+        c.settle(&[asking_for(vec![job.clone()], it.id, it.revision)], "p", T0).await.unwrap();
+        let claim = c.claim(job.id, "w", T0, TTL).await.unwrap().unwrap();
+        // Half of them by way of the session.
+        let whom = if round % 2 == 0 { track.id } else { call.id };
+        let hold = Change::Hold { name: "case".into(), reason: "x".into() };
+        let (one, two) = (Arc::clone(&all[1]), Arc::clone(&all[2]));
+        let holds = tokio::spawn(async move { one.custody(&[whom], &hold, "user", T0).await.unwrap() });
+        let purges = tokio::spawn(async move { two.begin_purge(&claim, T0).await.unwrap() });
+        let (holds, purges) = (holds.await.unwrap(), purges.await.unwrap());
+        let it = c.get(track.id).await.unwrap().unwrap();
+        let goes = matches!(purges, Purging::Go(_));
+        assert_ne!(goes, !it.custody.holds.is_empty(), "{holds:?} {purges:?}");
+        assert!(whom == call.id || goes != (holds[0] == Changed::Yes), "{holds:?} {purges:?}");
+        *(if goes { &mut went } else { &mut held }) += 1;
+    }
+    assert!(held > 0 && went > 0, "they did meet: {held} {went}");
     assert_eq!(deadlocks(&url, all).await, 0);
 }

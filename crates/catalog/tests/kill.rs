@@ -10,11 +10,14 @@ use std::{
 };
 
 use catalog::{
-    Catalog, Sqlite,
+    Catalog, Sqlite, Trashed, Trashing,
     contract::{T0, recording},
 };
-use domain::{JobState, RecordingId};
+use domain::{DeletionLimit, JobState, RecordingId, Trash};
 use support::{TTL, asking_for, probe_of, probed};
+
+/// Which of a batch go into the trash together.
+const GOING: std::ops::Range<usize> = 6..12;
 
 const PATH: &str = "CATALOG_KILL_TEST";
 
@@ -67,6 +70,9 @@ async fn check(catalog: &Sqlite, path: &Path, acknowledged: &[String]) {
         let words: Vec<&str> = line.split(' ').collect();
         let id: RecordingId = words[1].parse().unwrap();
         let facts = catalog.facts(id).await.unwrap().unwrap_or_else(|| panic!("lost: {line}"));
+        if words[0] == "trashed" {
+            assert!(facts.recording.custody.is_trashed(), "lost: {line}");
+        }
         if words[0] == "recorded" {
             assert!(facts.recording.probe.is_some() && facts.done.len() == 1, "lost: {line}");
         }
@@ -78,6 +84,12 @@ async fn check(catalog: &Sqlite, path: &Path, acknowledged: &[String]) {
         assert_eq!(job.state == JobState::Done, facts.recording.probe.is_some(), "{job:?}");
         let audit = catalog.audit(Some(job.spec.recording), 9).await.unwrap();
         assert_eq!(job.state == JobState::Done, audit.iter().any(|e| e.what == "record"));
+    }
+    // Promise 8, here: of those that go together either all are in the trash or none is, each with its audit record.
+    let trashed = catalog.search(&"state:trashed".parse().unwrap(), 100_000, None).await.unwrap().hits;
+    assert_eq!(trashed.len() % GOING.len(), 0, "{trashed:?}");
+    for it in &trashed {
+        assert!(catalog.audit(Some(it.id), 1).await.unwrap()[0].what == "trash", "{it:?}");
     }
     let counts = catalog.counts().await.unwrap();
     let recordings: u64 = counts.recordings.values().sum();
@@ -118,6 +130,25 @@ fn the_child_that_is_killed() {
             for it in &new[..4] {
                 work(&catalog, it.id, &it.version).await;
                 println!("recorded {} .", it.id);
+            }
+            let trash = Trash {
+                at: T0,
+                until: T0,
+                rule: "old".into(),
+                reason: "it is old".into(),
+                by: "w".into(),
+                purging: None,
+            };
+            let items: Vec<_> = new[GOING]
+                .iter()
+                .map(|it| Trashing { id: it.id, revision: 1, trash: trash.clone() })
+                .collect();
+            let limit = DeletionLimit { permille: 1_000, floor: 0, bytes: None };
+            match catalog.trash(&items, &limit, T0).await.unwrap() {
+                Trashed::Done { trashed, drifted } if drifted.is_empty() => {
+                    trashed.iter().for_each(|id| println!("trashed {id} ."));
+                }
+                other => panic!("{other:?}"),
             }
         }
     });

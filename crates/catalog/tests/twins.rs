@@ -10,13 +10,15 @@ use std::{
 };
 
 use catalog::{
-    Accepted, Catalog, Claim, Known, Next, Postgres, Retry, Settle, Settled, Sqlite,
+    Accepted, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed, Claim, Eldest, Evicting,
+    Known, Next, Postgres, Purging, Retry, Settle, Settled, Sqlite, Trashed, Trashing,
     contract::{self, T0, recording},
     postgres::Options,
 };
 use domain::{
-    Action, Alert, Copy, Facts, Failure, JobSpec, Kind, Lane, NewRecording, Outcome, Progress, Recording,
-    RecordingId, Rendition, RenditionFile, Role, Severity, State, Timestamp, Track,
+    Action, Alert, Certificate, Copy, DeletionLimit, Facts, Failure, JobSpec, Kind, Lane, NewRecording,
+    Offer, Outcome, Place, Progress, Recording, RecordingId, Rendition, RenditionFile, Role, Severity, State,
+    Timestamp, Track, Trash, What,
 };
 use proptest::prelude::*;
 use support::{TTL, job_of};
@@ -31,7 +33,7 @@ type Step = (u8, u8, u8, u8);
 #[test]
 fn whatever_is_done_both_say_the_same() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut config = ProptestConfig::with_cases(50);
+    let mut config = ProptestConfig::with_cases(40);
     (config.failure_persistence, config.max_shrink_iters) = (None, 300);
     proptest!(config, |(steps in prop::collection::vec(any::<Step>(), 20..100))| {
         runtime.block_on(async {
@@ -72,7 +74,19 @@ enum Said {
     Number(u64),
     Yes(bool),
     Nothing,
+    Many(Vec<String>),
+    Trashed(Trashed),
+    Changed(Vec<Changed>),
+    Going(Going),
     Refused(catalog::Kind),
+}
+
+/// Whether bytes may go, and which.
+#[derive(Debug, PartialEq)]
+enum Going {
+    All(Box<Facts>),
+    One(Box<Copy>),
+    Not(String),
 }
 
 #[derive(Debug, PartialEq)]
@@ -86,6 +100,11 @@ struct Standing {
     waiting: BTreeMap<Lane, Timestamp>,
     alerts: BTreeSet<String>,
     known: Vec<Option<Known>>,
+    offers: Vec<(RecordingId, Offer)>,
+    certificates: Vec<Certificate>,
+    versions: Vec<Option<String>>,
+    eldest: Vec<Eldest>,
+    batches: Vec<BatchStatus>,
     found: Vec<BTreeSet<RecordingId>>,
 }
 
@@ -99,8 +118,9 @@ fn new(n: u8, how: u8, now: Timestamp) -> NewRecording {
     let id = id_of(n);
     let n = usize::from(n) % NAMES.len();
     let mut it = NewRecording { id, ..recording(NAMES[n]) };
-    it.version = format!("v{}", how % 3);
-    it.digest = domain::Digest { size: 100 * u64::from(how % 5), ..it.digest };
+    // Now and then the same bytes, written anew.
+    it.version = format!("v{}{}", how % 3, if how & 132 == 132 { "'" } else { "" });
+    it.digest = domain::Digest { size: 100 * u64::from(how % 3), ..it.digest };
     it.digest.sha256 = contract::sha256(&format!("{n}{}", how % 3));
     // Events may be late.
     it.accepted_at = if how & 8 == 0 { now } else { T0 };
@@ -131,10 +151,19 @@ fn jobs_of(it: &Recording, which: u8) -> Vec<JobSpec> {
         Action::Backup { store: "replica".into() },
         Action::Backup { store: "outputs".into() },
         Action::Tag { add: ["tag1".to_owned()].into() },
+        // Lanes have this one.
+        Action::Probe,
+        Action::Move { store: "second".into(), from: it.store.clone(), keep_ms: 5 },
+        Action::Evict { store: ["replica", "library"][usize::from(which) % 2].into(), made: T0 },
+        Action::Verify { store: ["replica", "library"][usize::from(which) % 2].into(), last: T0 },
+        Action::Archive { class: "GLACIER".into() },
     ];
-    let asked = actions.into_iter().enumerate().filter(|(bit, _)| which >> bit & 1 == 1);
+    let purge = it.custody.trash.iter().map(|_| Action::Purge { life: it.custody.lives });
+    let which = u16::from(which) | u16::from(which & 6 == 6) << 8;
+    let asked = actions.into_iter().enumerate().filter(|(bit, _)| *bit != 4 && which >> bit & 1 == 1);
+    let asked = asked.map(|(_, action)| action).chain(purge);
     let lane = if which & 16 == 0 { Lane::Bulk } else { Lane::Interactive };
-    asked.map(|(_, action)| JobSpec { lane, ..job_of(it.id, &it.version, action) }).collect()
+    asked.map(|action| JobSpec { lane, ..job_of(it.id, &it.version, action) }).collect()
 }
 
 fn alert(key: u8, at: Timestamp) -> Alert {
@@ -150,7 +179,22 @@ fn alert(key: u8, at: Timestamp) -> Alert {
     }
 }
 
-fn outcome_of(spec: &JobSpec, how: u8) -> Outcome {
+fn offers_of(how: u8) -> Vec<Offer> {
+    (0..how % 4)
+        .map(|n| Offer {
+            rule: format!("rule {n}"),
+            what: if n == 0 { What::Delete } else { What::Evict { store: "replica".into() } },
+            room: (n > 0).then(|| "library".into()),
+            bytes: u64::from(how),
+            archived: n == 2,
+            dated: T0,
+            trash: Duration::from_secs(3_600),
+            reason: "it is old".into(),
+        })
+        .collect()
+}
+
+fn outcome_of(spec: &JobSpec, how: u8, now: Timestamp) -> Outcome {
     let digest = domain::Digest { size: 10 + u64::from(how), ..recording("made").digest };
     match &spec.action {
         Action::Probe => support::probed(),
@@ -178,6 +222,51 @@ fn outcome_of(spec: &JobSpec, how: u8) -> Outcome {
                 made_at: T0,
             },
         },
+        Action::Archive { class } => Outcome::Placed {
+            place: Place {
+                class: Some(class.clone()),
+                version: (how & 1 == 0).then(|| "v1'".into()),
+                cold: (how & 2 == 0).then_some(domain::Cold { since: now, restore: None }),
+                ..Place::default()
+            },
+        },
+        Action::Move { store, .. } => Outcome::Moved {
+            to: Copy {
+                recording: spec.recording,
+                store: store.clone(),
+                key: "moved".into(),
+                version: spec.version.clone(),
+                digest,
+                verified_at: now,
+                bad: None,
+                until: None,
+            },
+            place: Place::default(),
+            keep_until: now,
+        },
+        Action::Evict { store, .. } => Outcome::Evicted { store: store.clone() },
+        Action::Verify { store, .. } => Outcome::Verified {
+            store: store.clone(),
+            at: now,
+            bad: (how & 3 == 0).then(|| "a byte differs".into()),
+        },
+        Action::Purge { .. } => Outcome::Purged {
+            certificate: Certificate {
+                recording: spec.recording,
+                name: String::new(),
+                title: String::new(),
+                version: spec.version.clone(),
+                digest,
+                accepted_at: T0,
+                recorded_at: None,
+                rule: "old".into(),
+                reason: "it is old".into(),
+                by: "user".into(),
+                trashed_at: T0,
+                purged_at: now,
+                objects: Vec::new(),
+            },
+        },
         _ => Outcome::Copied {
             copy: Copy {
                 recording: spec.recording,
@@ -198,6 +287,14 @@ fn without_revision(mut it: Recording) -> Recording {
     it
 }
 
+fn without_revisions(mut facts: Facts) -> Facts {
+    facts.recording = without_revision(facts.recording);
+    for track in &mut facts.tracks {
+        track.recording = track.recording.take().map(without_revision);
+    }
+    facts
+}
+
 impl<'a> Side<'a> {
     fn new(catalog: &'a dyn Catalog) -> Self {
         Self { catalog, claims: Vec::new() }
@@ -206,7 +303,7 @@ impl<'a> Side<'a> {
     async fn take(&mut self, (step, a, b, c): Step, now: Timestamp) -> Said {
         let catalog = self.catalog;
         let done = |result: catalog::Result<()>| result.map(|()| Said::Nothing);
-        let said = match step % 16 {
+        let said = match step % 27 {
             0..=3 => {
                 let batch: Vec<_> =
                     (0..=c % 4).map(|n| new(a.wrapping_add(n), b.wrapping_mul(n + 1), now)).collect();
@@ -228,7 +325,7 @@ impl<'a> Side<'a> {
                         state: State::ALL[usize::from(how) % State::ALL.len()],
                         reason: ["", "because"][usize::from(how & 1)].into(),
                         due_at: (how & 2 != 0).then_some(now + Duration::from_secs(u64::from(how))),
-                        offers: vec![],
+                        offers: offers_of(how / 4),
                     };
                     let revision = if how.is_multiple_of(13) { it.revision - 1 } else { it.revision };
                     let alert = (how.is_multiple_of(5)).then(|| alert(how, now));
@@ -249,14 +346,29 @@ impl<'a> Side<'a> {
                 let Some(claim) = self.claims.get(usize::from(a) % self.claims.len().max(1)).cloned() else {
                     return Said::Nothing;
                 };
-                match b % 8 {
-                    0..=3 => done(catalog.record(&claim, &outcome_of(&claim.job.spec, c), now).await),
+                match b % 11 {
+                    0..=3 => done(catalog.record(&claim, &outcome_of(&claim.job.spec, c, now), now).await),
                     4 => done(catalog.fail(&claim, &Failure::permanent("no"), Next::Park, now).await),
                     5 => {
                         let next = Next::Retry { at: now + Duration::from_secs(u64::from(c)) };
                         done(catalog.fail(&claim, &Failure::temporary("not yet"), next, now).await)
                     }
                     6 => done(catalog.release(&claim, now).await),
+                    7 | 8 => catalog.begin_purge(&claim, now).await.map(|purging| {
+                        Said::Going(match purging {
+                            Purging::Go(mut facts) => {
+                                *facts = without_revisions(*facts);
+                                Going::All(facts)
+                            }
+                            Purging::Refused(why) => Going::Not(why),
+                        })
+                    }),
+                    9 => catalog.begin_evict(&claim, u32::from(c % 3), now).await.map(|evicting| {
+                        Said::Going(match evicting {
+                            Evicting::Go(copy) => Going::One(copy),
+                            Evicting::Refused(why) => Going::Not(why),
+                        })
+                    }),
                     _ => {
                         let progress = (c & 1 == 0).then_some(Progress {
                             permille: 7,
@@ -277,6 +389,80 @@ impl<'a> Side<'a> {
                     },
                 };
                 catalog.retry(which, now).await.map(Said::Number)
+            }
+            16..=18 => {
+                let mut items = Vec::new();
+                for n in 0..=b % 4 {
+                    let id = id_of(a.wrapping_add(n * 3));
+                    let revision = catalog.get(id).await.unwrap().map_or(1, |it| it.revision);
+                    let trash = Trash {
+                        at: now,
+                        until: now + Duration::from_secs(u64::from(c % 2)),
+                        rule: "old".into(),
+                        reason: "it is old".into(),
+                        by: "user".into(),
+                        purging: None,
+                    };
+                    let revision = if c.is_multiple_of(13) { revision - 1 } else { revision };
+                    items.push(Trashing { id, revision, trash });
+                }
+                let bytes = (c & 32 != 0).then_some(u64::from(b));
+                let limit = DeletionLimit { permille: u32::from(a), floor: u64::from(c % 5), bytes };
+                catalog.trash(&items, &limit, now).await.map(Said::Trashed)
+            }
+            19..=21 => {
+                let ids: Vec<_> = (0..=b % 3).map(|n| id_of(a.wrapping_add(n * 3))).collect();
+                let name = ["case", "other"][usize::from(c) % 2].to_owned();
+                let change = match c / 2 % 4 {
+                    0 => Change::Hold { name, reason: format!("reason {}", c % 3) },
+                    1 => Change::Release { name: Some(name) },
+                    2 => Change::Release { name: None },
+                    _ => Change::Undelete { kept_until: now },
+                };
+                catalog.custody(&ids, &change, "user", now).await.map(Said::Changed)
+            }
+            // From the decision to the outcome, which single steps seldom get to.
+            22..=24 => {
+                let trashed = catalog.search(&"state:trashed".parse().unwrap(), 1, None).await.unwrap();
+                let id = trashed.hits.first().filter(|_| c & 128 != 0).map_or(id_of(a), |it| it.id);
+                let Some(it) = catalog.get(id).await.unwrap() else { return Said::Nothing };
+                let jobs = jobs_of(&it, b);
+                let settle = support::asking_for(jobs.clone(), it.id, it.revision);
+                catalog.settle(&[settle], "p", now).await.unwrap();
+                let mut said = Vec::new();
+                for job in jobs {
+                    let claim = catalog.claim(job.id, "w", now, TTL).await.unwrap();
+                    let Some(claim) = claim else { continue };
+                    if c & 64 == 0 {
+                        let purging = catalog.begin_purge(&claim, now).await.unwrap();
+                        said.push(matches!(purging, Purging::Go(_)).to_string());
+                        let evicting = catalog.begin_evict(&claim, 1, now).await.unwrap();
+                        said.push(matches!(evicting, Evicting::Go(_)).to_string());
+                    }
+                    let done = catalog.record(&claim, &outcome_of(&job, c, now), now).await;
+                    said.push(format!("{:?}", done.map_err(|e| e.kind())));
+                }
+                Ok(Said::Many(said))
+            }
+            25 => {
+                let batch = Batch {
+                    id: BatchId::derive(&[&[b % 3]]),
+                    verb: "verify".into(),
+                    by: "user".into(),
+                    what: "all".into(),
+                    created_at: now,
+                };
+                let mut jobs = Vec::new();
+                for n in 0..=b % 3 {
+                    let it = catalog.get(id_of(a.wrapping_add(n * 3))).await.unwrap();
+                    jobs.extend(it.iter().flat_map(|it| jobs_of(it, c)));
+                }
+                catalog.order(&batch, &jobs, now).await.map(Said::Number)
+            }
+            26 => {
+                let id = BatchId::derive(&[&[a % 4]]);
+                let state = BatchState::ALL[usize::from(b % 5) * 2 / 4];
+                catalog.set_batch(id, state, "user", now).await.map(Said::Yes)
             }
             14 => {
                 let lost = (b & 1 == 0).then_some(Timestamp(now.0 - i64::from(c) * 1_000));
@@ -303,16 +489,19 @@ impl<'a> Side<'a> {
         let mut known = Vec::new();
         for n in 0..2 * NAMES.len() as u8 {
             let found = catalog.facts(id_of(n)).await.unwrap();
-            facts.push(found.map(|mut facts| {
-                facts.recording = without_revision(facts.recording);
-                for track in &mut facts.tracks {
-                    track.recording = track.recording.take().map(without_revision);
-                }
-                facts
-            }));
+            facts.push(found.map(without_revisions));
             known.push(catalog.by_digest(&contract::sha256(&format!("{n}1"))).await.unwrap());
             known.push(catalog.by_digest(&contract::sha256(&format!("made 0{n}"))).await.unwrap());
         }
+        let each: BTreeMap<_, _> = facts.iter().flatten().map(|f| (f.recording.id, f.clone())).collect();
+        let page = catalog.facts_page(None, 99).await.unwrap();
+        assert_eq!(
+            page.into_iter().map(without_revisions).collect::<Vec<_>>(),
+            each.into_values().collect::<Vec<_>>()
+        );
+        let ids: Vec<_> = (0..2 * NAMES.len() as u8).map(id_of).collect();
+        let mut offers = catalog.offers(None, None, 99).await.unwrap();
+        offers.extend(catalog.offers(Some("library"), None, 99).await.unwrap());
         let audit = catalog.audit(None, 9_999).await.unwrap();
         let mut found = Vec::new();
         for query in
@@ -334,6 +523,11 @@ impl<'a> Side<'a> {
             waiting: catalog.waiting_since(now).await.unwrap(),
             alerts: catalog.unsent(99).await.unwrap().into_iter().map(|(_, a)| format!("{a:?}")).collect(),
             known,
+            offers,
+            certificates: catalog.certificates(None, 99).await.unwrap(),
+            versions: catalog.versions(&ids).await.unwrap(),
+            eldest: catalog.eldest(now, 99).await.unwrap(),
+            batches: catalog.batches(99).await.unwrap(),
             found,
         }
     }

@@ -69,7 +69,7 @@ fn sleep_through_the_lease(catalog: &Path, clock: &Arc<Hands>) -> Option<Claim> 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let catalog = Sqlite::open(&catalog).await.unwrap();
-            let filter = JobFilter { states: vec![JobState::Running], recording: None };
+            let filter = JobFilter { states: vec![JobState::Running], ..JobFilter::default() };
             let running = catalog.jobs(&filter, 10).await.unwrap();
             let backup = running.iter().find(|j| j.spec.action.verb() == "backup")?;
             clock.pass(Duration::from_secs(120));

@@ -164,7 +164,7 @@ fn task_object(task: &Task, protected: bool) -> serde_json::Value {
 
 async fn jobs(config: &Config) -> Result<()> {
     let view = wire::look(config).await?;
-    let filter = JobFilter { states: vec![JobState::Running], recording: None };
+    let filter = JobFilter { states: vec![JobState::Running], ..JobFilter::default() };
     let running = view.catalog.jobs(&filter, JOBS).await?;
     let now = clock::System.now();
     let mut rows = Vec::new();

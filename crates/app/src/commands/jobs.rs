@@ -17,7 +17,7 @@ pub async fn run(config: &Config, args: &Jobs) -> Result<Code> {
         Some(prefix) => Some(one(&view, prefix).await?),
         None => None,
     };
-    let filter = JobFilter { states: args.state.clone(), recording };
+    let filter = JobFilter { states: args.state.clone(), recording, ..JobFilter::default() };
     let jobs = view.catalog.jobs(&filter, args.limit).await?;
     if config.json {
         jobs.iter().for_each(ui::json);

@@ -39,7 +39,7 @@ pub async fn run(config: &Config, ids: &[String], all: bool) -> Result<Code> {
 
 /// A parked job's id, else a recording's.
 async fn which(view: &View, prefix: &str) -> Result<Retry> {
-    let filter = JobFilter { states: vec![JobState::Parked], recording: None };
+    let filter = JobFilter { states: vec![JobState::Parked], ..JobFilter::default() };
     let parked = view.catalog.jobs(&filter, u32::MAX >> 1).await?;
     let prefix = prefix.to_lowercase();
     let mut jobs = parked.iter().map(|j| j.spec.id).filter(|id| id.to_string().starts_with(&prefix));

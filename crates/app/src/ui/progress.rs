@@ -115,7 +115,7 @@ impl<'a> Follow<'a> {
         let counts = self.catalog.counts().await?;
         let open = [JobState::Pending, JobState::Running].iter().filter_map(|s| counts.jobs.get(s)).sum();
         if let Show::Bars(bars) = self.show {
-            let filter = JobFilter { states: vec![JobState::Running], recording: None };
+            let filter = JobFilter { states: vec![JobState::Running], ..JobFilter::default() };
             let running = self.catalog.jobs(&filter, BARS).await?;
             self.draw(bars.clone(), &running, open).await?;
         }

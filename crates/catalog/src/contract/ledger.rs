@@ -307,7 +307,7 @@ pub async fn jobs_are_listed_and_counted(f: &Fixture) {
     settle(c, it.id, processing(vec![probe.clone(), backup.clone()]), T0).await;
     claim(c, &probe, "w", T0).await;
     let list = async |states: &[JobState], recording, limit| -> Vec<_> {
-        let filter = JobFilter { states: states.to_vec(), recording };
+        let filter = JobFilter { states: states.to_vec(), recording, batch: None };
         c.jobs(&filter, limit).await.unwrap().into_iter().map(|j| j.spec.id).collect()
     };
     assert_eq!(list(&[], None, 99).await, [backup.id, other.id, probe.id], "newest first");

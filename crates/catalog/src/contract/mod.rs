@@ -8,9 +8,11 @@
 mod kit;
 
 pub mod accept;
+pub mod batches;
 pub mod custody;
 pub mod handles;
 pub mod ledger;
+pub mod pages;
 pub mod places;
 pub mod purge;
 pub mod record;
@@ -111,6 +113,14 @@ macro_rules! contract_suite {
                 a_certificate_is_what_is_left,
                 no_more_copies_are_given_up_than_may_be,
                 what_is_held_is_not_evicted;
+            batches:
+                what_is_ordered_is_done_whatever_is_decided,
+                a_paused_batch_rests_and_goes_on,
+                a_cancelled_batch_is_over,
+                nothing_is_ordered_of_what_goes_or_is_gone;
+            pages:
+                a_page_of_facts_is_the_facts_of_each,
+                the_eldest_are_verified_first;
             search:
                 queries_find_what_they_say,
                 every_page_once_and_newest_first,
@@ -146,9 +156,11 @@ mod tests {
         let list = include_str!("mod.rs");
         let areas = [
             include_str!("accept.rs"),
+            include_str!("batches.rs"),
             include_str!("custody.rs"),
             include_str!("handles.rs"),
             include_str!("ledger.rs"),
+            include_str!("pages.rs"),
             include_str!("places.rs"),
             include_str!("purge.rs"),
             include_str!("record.rs"),

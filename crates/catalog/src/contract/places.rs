@@ -222,7 +222,7 @@ pub async fn the_same_bytes_under_another_version_are_the_same(f: &Fixture) {
 pub async fn what_comes_again_meets_the_trash(f: &Fixture) {
     let c = &*f.catalog;
     let it = accept(c, &recording("a.mp4")).await;
-    trash_all(c, &[it.clone()], &ANY, T0).await;
+    trash_all(c, std::slice::from_ref(&it), &ANY, T0).await;
     let trashed = get(c, it.id).await;
     let same = &c.accept(&[recording("a.mp4")], later(1)).await.unwrap()[0];
     assert_eq!((same.new, &same.recording), (false, &trashed), "whoever brings it is told where it is");

@@ -119,8 +119,9 @@ pub async fn a_certificate_is_what_is_left(f: &Fixture) {
     let usage = c.usage().await.unwrap().bytes;
     assert_eq!(usage.values().sum::<u64>(), 1_000, "the other one's: {usage:?}");
     let Outcome::Purged { certificate } = outcome else { panic!() };
-    assert_eq!(c.certificates(Some(it.id), 9).await.unwrap(), [certificate.clone()]);
-    assert_eq!(c.certificates(None, 9).await.unwrap(), [certificate]);
+    for of in [Some(it.id), None] {
+        assert_eq!(c.certificates(of, 9).await.unwrap(), std::slice::from_ref(&certificate));
+    }
     let audit = c.audit(Some(it.id), 2).await.unwrap();
     assert_eq!(audit.iter().map(|e| e.what.as_str()).collect::<Vec<_>>(), ["record", "purge"]);
     assert_eq!(audit[0].details["fact"]["rule"], "old");

@@ -74,7 +74,7 @@ pub(super) async fn trash(
     .execute(&mut *conn)
     .await?;
     sqlx::query("DELETE FROM offer WHERE recording = ANY($1)").bind(&gone).execute(&mut *conn).await?;
-    cancel(conn, &gone, &["pending"], None, now).await?;
+    cancel(conn, &gone, &["pending", "paused"], None, now).await?;
     touch(conn, &locked.and_sessions(gone.iter().map(String::as_str))).await?;
     Ok(Trashed::Done { trashed: going.iter().map(|(_, it, _)| it.id).collect(), drifted })
 }
@@ -130,18 +130,15 @@ pub(super) async fn change(
     now: Timestamp,
 ) -> Result<Vec<Changed>> {
     let wanted: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let mut with_tracks = wanted.clone();
+    let mut with_tracks = and_tracks(conn, &wanted).await?;
     // Once more for a track that was given to one of the sessions while we waited for it.
     let locked = loop {
         let locked = lock::with_sessions(conn, &with_tracks).await?;
-        let tracks: Vec<String> = sqlx::query_scalar("SELECT id FROM recording WHERE session = ANY($1)")
-            .bind(&wanted)
-            .fetch_all(&mut *conn)
-            .await?;
-        if tracks.iter().all(|track| with_tracks.contains(track)) {
+        let now_with_tracks = and_tracks(conn, &wanted).await?;
+        if now_with_tracks.iter().all(|id| with_tracks.contains(id)) {
             break locked;
         }
-        with_tracks = wanted.iter().cloned().chain(tracks).collect();
+        with_tracks = now_with_tracks;
     };
     let mut there = all(conn, &with_tracks).await?;
     let mut tracks: BTreeMap<RecordingId, Vec<RecordingId>> = BTreeMap::new();
@@ -184,7 +181,13 @@ pub(super) async fn change(
             .execute(&mut *conn)
             .await?;
     }
-    touch(conn, &locked.and_sessions(changed.iter().map(String::as_str))).await.map(|()| answers)
+    touch(conn, &locked.and_sessions(changed.iter().map(String::as_str))).await?;
+    Ok(answers)
+}
+
+async fn and_tracks(conn: &mut PgConnection, ids: &[String]) -> Result<Vec<String>> {
+    let all = "SELECT unnest($1::text[]) UNION SELECT id FROM recording WHERE session = ANY($1)";
+    Ok(sqlx::query_scalar(all).bind(ids).fetch_all(conn).await?)
 }
 
 /// Where their bytes are, and who holds them. The caller raises the revisions, and has locked them.

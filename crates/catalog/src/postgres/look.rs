@@ -11,7 +11,7 @@ use super::{
     rows::{self, Columns as _},
     text,
 };
-use crate::{Counts, JobFilter, Known, codec};
+use crate::{Counts, JobFilter, Known, codec, plan::jobs_sql};
 
 pub(super) async fn get(conn: &mut PgConnection, id: RecordingId) -> Result<Option<Recording>> {
     let row =
@@ -139,36 +139,14 @@ pub(super) async fn job(conn: &mut PgConnection, id: JobId) -> Result<Option<Job
 
 pub(super) async fn jobs(conn: &mut PgConnection, filter: &JobFilter, limit: u32) -> Result<Vec<Job>> {
     // The statement is made of our own words only.
-    let found = sqlx::query(sqlx::AssertSqlSafe(jobs_sql(filter)))
-        .bind(i64::from(limit))
-        .bind(filter.recording.map(|id| id.to_string()))
-        .fetch_all(conn)
-        .await?;
+    let mut sql = sqlx::query(sqlx::AssertSqlSafe(jobs_sql(filter))).bind(i64::from(limit));
+    for id in
+        filter.recording.map(|id| id.to_string()).into_iter().chain(filter.batch.map(|id| id.to_string()))
+    {
+        sql = sql.bind(id);
+    }
+    let found = sql.fetch_all(conn).await?;
     Ok(found.iter().map(rows::job).collect::<crate::Result<_>>()?)
-}
-
-/// Each state is a walk along an index that ends at the limit; all states of everything is the table itself.
-pub(super) fn jobs_sql(filter: &JobFilter) -> String {
-    let states: BTreeSet<JobState> =
-        if filter.states.is_empty() { JobState::ALL.into() } else { filter.states.iter().copied().collect() };
-    let walks: Vec<String> = states
-        .iter()
-        .map(|state| {
-            let and = if filter.recording.is_some() { " AND recording = $2" } else { "" };
-            let state = state.as_str();
-            format!("(SELECT seq FROM job WHERE state = '{state}'{and} ORDER BY seq DESC LIMIT $1)")
-        })
-        .collect();
-    let which = if filter.states.is_empty() && filter.recording.is_none() {
-        "true".to_owned()
-    } else {
-        format!("seq IN ({})", walks.join(" UNION ALL "))
-    };
-    let columns = rows::job_columns!();
-    // The second is bound always, so that its type must be known always.
-    format!(
-        "SELECT {columns} FROM job WHERE {which} AND ($2::text IS NULL OR recording = $2) ORDER BY seq DESC LIMIT $1"
-    )
 }
 
 pub(super) async fn counts(conn: &mut PgConnection) -> Result<Counts> {
@@ -184,7 +162,7 @@ pub(super) async fn counts(conn: &mut PgConnection) -> Result<Counts> {
         counts.recordings.insert(codec::state(&state)?, codec::unsigned(n));
     }
     for (state, n) in jobs {
-        counts.jobs.insert(codec::job_state(&state)?, codec::unsigned(n));
+        *counts.jobs.entry(codec::job_state(&state)?).or_default() += codec::unsigned(n);
     }
     Ok(counts)
 }

@@ -3,6 +3,7 @@
 mod accept;
 mod alerts;
 mod audit;
+mod batches;
 mod connection;
 mod custody;
 mod failure;
@@ -10,6 +11,7 @@ mod leaving;
 mod ledger;
 mod lock;
 mod look;
+mod pages;
 mod record;
 mod remove;
 mod rid;
@@ -22,14 +24,15 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Alert, Certificate, Copy, DeletionLimit, Facts, Job, JobId, Lane, NewRecording, Offer, Outcome, Progress,
-    Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
+    Alert, Certificate, Copy, DeletionLimit, Facts, Job, JobId, JobSpec, Lane, NewRecording, Offer, Outcome,
+    Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
 };
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
-    Accepted, AuditEntry, Catalog, Change, Changed, Claim, Counts, Cursor, Evicting, JobFilter, Known, Next,
-    Page, Purging, Query, Result, Retry, Settle, Settled, Trashed, Trashing,
+    Accepted, AuditEntry, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed, Claim, Counts,
+    Cursor, Eldest, Evicting, JobFilter, Known, Next, Page, Purging, Query, Result, Retry, Settle, Settled,
+    Trashed, Trashing,
 };
 use connection::Held;
 use failure::Failure;
@@ -295,6 +298,26 @@ impl Catalog for Postgres {
 
     async fn certificates(&self, recording: Option<RecordingId>, limit: u32) -> Result<Vec<Certificate>> {
         look!(self, conn => remove::certificates(&mut conn, recording, limit))
+    }
+
+    async fn facts_page(&self, after: Option<RecordingId>, limit: u32) -> Result<Vec<Facts>> {
+        change!(self, BEGIN_READING, self.long_patience, tx => pages::facts_page(&mut tx, after, limit))
+    }
+
+    async fn eldest(&self, verified_before: Timestamp, limit: u32) -> Result<Vec<Eldest>> {
+        look!(self, conn => pages::eldest(&mut conn, verified_before, limit))
+    }
+
+    async fn order(&self, batch: &Batch, jobs: &[JobSpec], now: Timestamp) -> Result<u64> {
+        change!(self, tx => batches::order(&mut tx, batch, jobs, now))
+    }
+
+    async fn batches(&self, limit: u32) -> Result<Vec<BatchStatus>> {
+        change!(self, BEGIN_READING, self.long_patience, tx => batches::list(&mut tx, limit))
+    }
+
+    async fn set_batch(&self, id: BatchId, state: BatchState, by: &str, now: Timestamp) -> Result<bool> {
+        change!(self, tx => batches::set(&mut tx, id, state, by, now))
     }
 
     async fn raise(&self, alerts: &[Alert]) -> Result<()> {

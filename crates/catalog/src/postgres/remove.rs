@@ -34,7 +34,7 @@ pub(super) async fn begin_purge(conn: &mut PgConnection, claim: &Claim, now: Tim
     cancel(
         conn,
         std::slice::from_ref(&id),
-        &["pending", "running", "parked"],
+        &["pending", "paused", "running", "parked"],
         Some(&spec.id.to_string()),
         now,
     )
@@ -140,7 +140,7 @@ pub(super) async fn purged(
         sqlx::query(table).bind(&id).execute(&mut *conn).await?;
     }
     // Whatever was made is gone: should it come back, it is to be made again.
-    let all = ["pending", "running", "parked", "done"];
+    let all = ["pending", "paused", "running", "parked", "done"];
     cancel(conn, std::slice::from_ref(&id), &all, Some(&claim.job.spec.id.to_string()), now).await?;
     write(conn, &[gone]).await
 }

@@ -123,7 +123,8 @@ impl Changes<'_> {
              ORDER BY n.turn
              ON CONFLICT (id) DO UPDATE SET
                  state = 'pending', run_after = excluded.run_after, lane = excluded.lane, rule = excluded.rule,
-                 reason = excluded.reason, failures = 0, error = NULL, finished_at = NULL, offered_at = NULL
+                 reason = excluded.reason, failures = 0, error = NULL, finished_at = NULL, offered_at = NULL,
+                 batch = NULL
              WHERE job.state = 'cancelled'
              RETURNING id",
         )
@@ -144,7 +145,7 @@ impl Changes<'_> {
     async fn cancel_jobs(&self, conn: &mut PgConnection, now: Timestamp) -> Result<()> {
         sqlx::query(
             "UPDATE job SET state = 'cancelled', finished_at = $1, offered_at = NULL
-             WHERE recording = ANY($2) AND state = 'pending' AND id <> ALL($3)",
+             WHERE recording = ANY($2) AND state = 'pending' AND batch IS NULL AND id <> ALL($3)",
         )
         .bind(now.0)
         .bind(self.of.iter().copied().collect::<Vec<_>>())

@@ -6,6 +6,7 @@ use crate::{
     contract::{T0, recording},
     document::Document,
     intake,
+    plan::jobs_sql,
 };
 
 async fn fresh() -> Postgres {
@@ -58,8 +59,20 @@ async fn frequent_questions_are_answered_from_an_index() {
             })
             .collect();
         let new = catalog.accept(&batch, T0).await.unwrap();
-        let settle =
+        let mut settle =
             new.iter().map(|it| crate::contract::asking_for_a_probe(&it.recording)).collect::<Vec<_>>();
+        for it in &mut settle {
+            it.decision.offers = vec![domain::Offer {
+                rule: "old".into(),
+                what: domain::What::Delete,
+                room: None,
+                bytes: 1,
+                archived: false,
+                dated: T0,
+                trash: Duration::from_secs(3_600),
+                reason: String::new(),
+            }];
+        }
         catalog.settle(&settle, "p", T0).await.unwrap();
     }
     let offered = catalog.offer(Lane::Bulk, T0, 100, None).await.unwrap();
@@ -75,7 +88,8 @@ async fn frequent_questions_are_answered_from_an_index() {
         (statement.sql()[which].clone(), [vec![max.clone(), "51".into()], expressions].concat())
     };
     let id = format!("'{}'", rare.id);
-    let parked = JobFilter { states: vec![JobState::Parked], recording: None };
+    let parked = JobFilter { states: vec![JobState::Parked], ..JobFilter::default() };
+    let of_batch = JobFilter { batch: Some(crate::BatchId::derive(&[])), ..JobFilter::default() };
     type Case = ((String, Vec<String>), &'static [&'static str]);
     let cases: Vec<Case> = vec![
         (
@@ -85,7 +99,10 @@ async fn frequent_questions_are_answered_from_an_index() {
         ((settle::TO_DECIDE.into(), vec!["''".into(), t0.clone(), "50".into()]), &["attention_at"]),
         ((look::FACTS.into(), vec![id.clone()]), &["recording_id_key", "recording_session", "job_recording"]),
         ((lock::WITH_SESSIONS.into(), vec![format!("ARRAY[{id}]")]), &["recording_id_key"]),
-        ((look::jobs_sql(&parked), vec!["50".into(), "NULL".into()]), &["job_state"]),
+        ((jobs_sql(&parked), vec!["50".into()]), &["job_state"]),
+        ((jobs_sql(&of_batch), vec!["50".into(), "'x'".into()]), &["job_batch"]),
+        ((settle::OFFERS.into(), vec!["''".into(), "''".into(), "50".into()]), &["offer_"]),
+        ((pages::ELDEST.into(), vec![(T0.0 + 1).to_string(), "50".into()]), &["recording_verified"]),
         (search("", 0), &["recording_pkey"]),
         (search("state:failed,damaged", 0), &["recording_state"]),
         (search("call tag:x -y", 0), &["search_pkey", "recording_pkey"]),

@@ -55,7 +55,7 @@ pub(super) async fn trash(
             .execute(&mut *conn)
             .await?;
         sqlx::query("DELETE FROM offer WHERE recording = ?").bind(&id).execute(&mut *conn).await?;
-        cancel(conn, &id, &["pending"], None, now).await?;
+        cancel(conn, &id, &["pending", "paused"], None, now).await?;
         ledger::touch_with_session(conn, &id).await?;
         trashed.push(it.id);
     }

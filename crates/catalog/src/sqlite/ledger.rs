@@ -97,16 +97,34 @@ pub(super) async fn claim(
     let row = sqlx::query(concat!(
         "UPDATE job SET state = 'running', worker = ?, lease_until = ?, token = token + 1, attempts = attempts + 1,
                         progress = NULL, offered_at = NULL
-         WHERE id = ? AND ready_at <= ? RETURNING ",
+         WHERE id = ? AND ready_at <= ?
+           AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.id = job.batch AND b.state <> 'running') RETURNING ",
         rows::job_columns!()
     ))
     .bind(worker)
     .bind(lease_until.0)
     .bind(job.to_string())
     .bind(now.0)
-    .fetch_optional(conn)
+    .fetch_optional(&mut *conn)
     .await?;
-    row.map(|row| Ok(Claim { job: rows::job(&row)?, token: row.try_get("token")?, lease_until })).transpose()
+    let Some(row) = row else {
+        put_aside(conn, job, now).await?;
+        return Ok(None);
+    };
+    Ok(Some(Claim { job: rows::job(&row)?, token: row.try_get("token")?, lease_until }))
+}
+
+/// Given back by somebody after its batch was cancelled.
+async fn put_aside(conn: &mut SqliteConnection, job: JobId, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE job SET state = 'cancelled', finished_at = ?, offered_at = NULL
+         WHERE id = ? AND state = 'pending' AND batch IN (SELECT id FROM batch WHERE state = 'cancelled')",
+    )
+    .bind(now.0)
+    .bind(job.to_string())
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 pub(super) async fn renew(

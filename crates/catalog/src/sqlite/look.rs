@@ -7,7 +7,7 @@ use domain::{
 use sqlx::SqliteConnection;
 
 use super::rows;
-use crate::{Counts, JobFilter, Known, Result, codec};
+use crate::{Counts, JobFilter, Known, Result, codec, plan::jobs_sql};
 
 pub(super) async fn get(conn: &mut SqliteConnection, id: RecordingId) -> Result<Option<Recording>> {
     let row = sqlx::query(concat!("SELECT ", rows::recording_columns!(), " FROM recording r WHERE r.id = ?"))
@@ -110,48 +110,14 @@ pub(super) async fn job(conn: &mut SqliteConnection, id: JobId) -> Result<Option
 }
 
 pub(super) async fn jobs(conn: &mut SqliteConnection, filter: &JobFilter, limit: u32) -> Result<Vec<Job>> {
-    // Each state is a walk along an index that ends at the limit; all states of everything is the table itself.
-    let states = if filter.states.is_empty() && filter.recording.is_some() {
-        JobState::ALL.to_vec()
-    } else {
-        filter.states.clone()
-    };
-    let mut found = Vec::new();
-    if states.is_empty() {
-        let every = concat!("SELECT seq, ", rows::job_columns!(), " FROM job ORDER BY seq DESC LIMIT ?");
-        found = sqlx::query(every).bind(limit).fetch_all(&mut *conn).await?;
+    // The statement is made of our own words only.
+    let mut sql = sqlx::query(sqlx::AssertSqlSafe(jobs_sql(filter))).bind(limit);
+    for id in
+        filter.recording.map(|id| id.to_string()).into_iter().chain(filter.batch.map(|id| id.to_string()))
+    {
+        sql = sql.bind(id);
     }
-    for state in states.into_iter().collect::<BTreeSet<_>>() {
-        let rows = match filter.recording {
-            Some(id) => {
-                sqlx::query(concat!(
-                    "SELECT seq, ",
-                    rows::job_columns!(),
-                    " FROM job WHERE state = ? AND recording = ? ORDER BY seq DESC LIMIT ?"
-                ))
-                .bind(state.as_str())
-                .bind(id.to_string())
-                .bind(limit)
-                .fetch_all(&mut *conn)
-                .await?
-            }
-            None => {
-                sqlx::query(concat!(
-                    "SELECT seq, ",
-                    rows::job_columns!(),
-                    " FROM job WHERE state = ? ORDER BY seq DESC LIMIT ?"
-                ))
-                .bind(state.as_str())
-                .bind(limit)
-                .fetch_all(&mut *conn)
-                .await?
-            }
-        };
-        found.extend(rows);
-    }
-    use sqlx::Row as _;
-    found.sort_by_key(|row| std::cmp::Reverse(row.get::<i64, _>("seq")));
-    found.iter().take(limit as usize).map(rows::job).collect()
+    sql.fetch_all(conn).await?.iter().map(rows::job).collect()
 }
 
 pub(super) async fn counts(conn: &mut SqliteConnection) -> Result<Counts> {
@@ -167,7 +133,7 @@ pub(super) async fn counts(conn: &mut SqliteConnection) -> Result<Counts> {
         counts.recordings.insert(codec::state(&state)?, codec::unsigned(n));
     }
     for (state, n) in jobs {
-        counts.jobs.insert(codec::job_state(&state)?, codec::unsigned(n));
+        *counts.jobs.entry(codec::job_state(&state)?).or_default() += codec::unsigned(n);
     }
     Ok(counts)
 }

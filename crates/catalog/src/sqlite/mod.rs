@@ -3,11 +3,13 @@
 mod accept;
 mod alerts;
 mod audit;
+mod batches;
 mod custody;
 mod failure;
 mod leaving;
 mod ledger;
 mod look;
+mod pages;
 mod record;
 mod remove;
 mod rows;
@@ -20,8 +22,8 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Alert, Certificate, Copy, DeletionLimit, Facts, Failure, Job, JobId, Lane, NewRecording, Offer, Outcome,
-    Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
+    Alert, Certificate, Copy, DeletionLimit, Facts, Failure, Job, JobId, JobSpec, Lane, NewRecording, Offer,
+    Outcome, Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
 };
 use sqlx::{
     Connection as _, SqliteConnection, SqlitePool,
@@ -29,8 +31,9 @@ use sqlx::{
 };
 
 use crate::{
-    Accepted, AuditEntry, Catalog, Change, Changed, Claim, Counts, Cursor, Evicting, JobFilter, Known, Next,
-    Page, Purging, Query, Result, Retry, Settle, Settled, Trashed, Trashing,
+    Accepted, AuditEntry, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed, Claim, Counts,
+    Cursor, Eldest, Evicting, JobFilter, Known, Next, Page, Purging, Query, Result, Retry, Settle, Settled,
+    Trashed, Trashing,
 };
 use transaction::Transaction;
 
@@ -260,6 +263,34 @@ impl Catalog for Sqlite {
 
     async fn certificates(&self, recording: Option<RecordingId>, limit: u32) -> Result<Vec<Certificate>> {
         remove::certificates(&mut *self.readers.acquire().await?, recording, limit).await
+    }
+
+    async fn facts_page(&self, after: Option<RecordingId>, limit: u32) -> Result<Vec<Facts>> {
+        let mut tx = self.read().await?;
+        let found = pages::facts_page(&mut tx, after, limit).await;
+        tx.end(found).await
+    }
+
+    async fn eldest(&self, verified_before: Timestamp, limit: u32) -> Result<Vec<Eldest>> {
+        pages::eldest(&mut *self.readers.acquire().await?, verified_before, limit).await
+    }
+
+    async fn order(&self, batch: &Batch, jobs: &[JobSpec], now: Timestamp) -> Result<u64> {
+        let mut tx = self.write().await?;
+        let entered = batches::order(&mut tx, batch, jobs, now).await;
+        tx.end(entered).await
+    }
+
+    async fn batches(&self, limit: u32) -> Result<Vec<BatchStatus>> {
+        let mut tx = self.read().await?;
+        let found = batches::list(&mut tx, limit).await;
+        tx.end(found).await
+    }
+
+    async fn set_batch(&self, id: BatchId, state: BatchState, by: &str, now: Timestamp) -> Result<bool> {
+        let mut tx = self.write().await?;
+        let changed = batches::set(&mut tx, id, state, by, now).await;
+        tx.end(changed).await
     }
 
     async fn raise(&self, alerts: &[Alert]) -> Result<()> {

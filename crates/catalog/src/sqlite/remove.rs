@@ -30,7 +30,7 @@ pub(super) async fn begin_purge(
         ledger::touch_with_session(conn, &id).await?;
     }
     // Whoever let its lease expire writes nothing more.
-    cancel(conn, &id, &["pending", "running", "parked"], Some(&spec.id.to_string()), now).await?;
+    cancel(conn, &id, &["pending", "paused", "running", "parked"], Some(&spec.id.to_string()), now).await?;
     let mut facts = look::facts(conn, spec.recording).await?.expect("found in this transaction");
     facts.copies = look::every_copy(conn, spec.recording).await?;
     Ok(Purging::Go(Box::new(facts)))
@@ -124,7 +124,7 @@ pub(super) async fn purged(
         sqlx::query(table).bind(&id).execute(&mut *conn).await?;
     }
     // Whatever was made is gone: should it come back, it is to be made again.
-    let all = ["pending", "running", "parked", "done"];
+    let all = ["pending", "paused", "running", "parked", "done"];
     cancel(conn, &id, &all, Some(&claim.job.spec.id.to_string()), now).await?;
     write(conn, &gone).await
 }

@@ -41,7 +41,7 @@ async fn settle_one(conn: &mut SqliteConnection, it: &Settle, now: Timestamp) ->
     let wanted: Vec<_> = decision.jobs.iter().map(|j| j.id).collect();
     sqlx::query(
         "UPDATE job SET state = 'cancelled', finished_at = ?, offered_at = NULL
-         WHERE recording = ? AND state = 'pending' AND id NOT IN (SELECT value FROM json_each(?))",
+         WHERE recording = ? AND state = 'pending' AND batch IS NULL AND id NOT IN (SELECT value FROM json_each(?))",
     )
     .bind(now.0)
     .bind(&id)
@@ -135,7 +135,7 @@ async fn ask(conn: &mut SqliteConnection, spec: &JobSpec, now: Timestamp) -> Res
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', ?8, ?8)
          ON CONFLICT (id) DO UPDATE SET state = 'pending', run_after = ?8, lane = ?5, rule = ?6, reason = ?7,
                                         failures = 0, error = NULL, finished_at = NULL,
-                                        offered_at = NULL
+                                        offered_at = NULL, batch = NULL
          WHERE state = 'cancelled'",
     )
     .bind(spec.id.to_string())
