@@ -39,6 +39,35 @@ impl<'t> Check<'t> {
         let problem = self.positioned(at, message.into());
         self.problems.push(problem);
     }
+    /// A problem at a character of a value that has a language of its own.
+    pub(crate) fn problem_within(&mut self, node: &Node, offset: usize, message: impl Into<String>) {
+        let at = self.place_within(node, offset).unwrap_or(node.at);
+        self.problem(at, message);
+    }
+
+    /// Where a character of a value is in the file: on its line, or in a block after `|`; nothing where YAML folds lines.
+    fn place_within(&self, node: &Node, offset: usize) -> Option<At> {
+        let Value::Scalar(text) = &node.value else { return None };
+        let line = self.lines.get(node.at.line - 1)?;
+        let quote = line.chars().nth(node.at.column - 1)?;
+        let before = || text.chars().take(offset);
+        let below = before().filter(|c| *c == '\n').count();
+        if below > 0 && !matches!(quote, '\'' | '"') {
+            // A block's place is that of its first character: all its lines begin there.
+            let within = before().collect::<String>().rsplit('\n').next().map_or(0, |l| l.chars().count());
+            return Some(At { line: node.at.line + below, column: node.at.column + within });
+        }
+        let mut column = node.at.column + usize::from(matches!(quote, '\'' | '"'));
+        for c in before() {
+            // A quote within quotes is written as two characters.
+            column += match (quote, c) {
+                ('\'', '\'') | ('"', '"' | '\\' | '\n' | '\t') => 2,
+                _ => 1,
+            };
+        }
+        (column <= line.chars().count() + 1).then_some(At { line: node.at.line, column })
+    }
+
     pub(crate) fn warning(&mut self, at: At, message: impl Into<String>) {
         let warning = self.positioned(at, message.into());
         self.warnings.push(warning);

@@ -203,7 +203,9 @@ fn target(ask: &Ask) -> Option<(&str, bool)> {
 }
 
 fn match_the_same(one: &Rule, other: &Rule) -> bool {
+    let when = |rule: &'_ Rule| rule.when.as_ref().map(|w| w.written.clone());
     one.conditions.iter().map(|c| &c.test).eq(other.conditions.iter().map(|c| &c.test))
+        && when(one) == when(other)
 }
 
 /// Whether no recording can match both, as far as it can be seen.

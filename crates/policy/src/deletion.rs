@@ -37,7 +37,7 @@ impl<'p> Deletion<'p> {
         }
         match held.lasting {
             Truth::No => {}
-            Truth::Unknown => self.unsure = self.unsure.max(Some(from)),
+            Truth::Unknown | Truth::Broken => self.unsure = self.unsure.max(Some(from)),
             // Rules come by name: of two with one date the first stays.
             Truth::Yes if self.date.is_none_or(|(date, _)| date < from) => {
                 self.date = Some((from, rule));

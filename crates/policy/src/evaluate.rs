@@ -11,6 +11,7 @@ use crate::{
     placing::{self, Placing},
     shield::Shield,
     source::{self, Source},
+    when::Answer,
 };
 
 /// Holds a policy against a recording: what `decide` acts on and `explain` tells, computed in one place so
@@ -50,6 +51,7 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
             }
             let standing = match (ask, held.truth) {
                 (_, Truth::No) => continue,
+                (ask, Truth::Broken) => unanswered(policy, rule, ask, facts, now),
                 (_, Truth::Unknown) => probing.hinders().unwrap_or_else(|| Standing::Waits("probing".into())),
                 (Ask::Hold { .. }, Truth::Yes) => Standing::InForce(String::new()),
                 (Ask::Keep { for_ms }, Truth::Yes) => kept(facts, *for_ms, now),
@@ -79,6 +81,22 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
     custody::leftovers(&mut found, policy, facts, now);
     deletion.offer(&mut found, policy, facts, now);
     found
+}
+
+/// How a step stands whose rule's `when` has no answer: what destroys keeps, what protects bars (see `Shield`), and the
+/// rest says so.
+fn unanswered(policy: &Policy, rule: &Rule, ask: &Ask, facts: &Facts, now: Timestamp) -> Standing {
+    let why = match rule.when.as_ref().map(|when| when.answer(policy, facts, now)) {
+        Some(Answer::Broken(why)) => why,
+        _ => "it has no answer",
+    };
+    match ask {
+        Ask::Delete { .. } | Ask::Evict { .. } | Ask::Hold { .. } | Ask::Keep { .. } => {
+            Standing::Barred(format!("an answer to the `when` of rule `{}`: {why}", rule.name))
+        }
+        _ if rule.watermark.is_some() => Standing::NotApplicable(format!("its `when` has no answer: {why}")),
+        _ => Standing::Impossible(format!("the `when` of rule `{}` has no answer: {why}", rule.name)),
+    }
 }
 
 /// The firing that a rule waits for, if its schedule was not due since it began to match. Level-triggered: a firing that

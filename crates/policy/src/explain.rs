@@ -78,6 +78,11 @@ pub fn explain(policy: &Policy, facts: &Facts, _usage: &Usage, now: Timestamp) -
                     saw: c.test.saw(policy, facts, now),
                     holds: c.test.holds(policy, facts, now).into(),
                 })
+                .chain(rule.when.iter().map(|when| ConditionExplained {
+                    condition: format!("when {}", when.written),
+                    saw: when.saw(policy, facts, now),
+                    holds: when.holds(policy, facts, now).into(),
+                }))
                 .collect(),
             steps,
         }
@@ -112,6 +117,8 @@ pub enum Applies {
     No,
     /// Not to be said before the recording is probed.
     Unknown,
+    /// Not to be said: its `when` has no answer.
+    Broken,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -163,6 +170,7 @@ impl From<Truth> for Applies {
             Truth::Yes => Self::Yes,
             Truth::No => Self::No,
             Truth::Unknown => Self::Unknown,
+            Truth::Broken => Self::Broken,
         }
     }
 }
@@ -186,13 +194,14 @@ impl fmt::Display for RuleExplained {
             Applies::Yes => "applies",
             Applies::No => "does not apply",
             Applies::Unknown => "not to be said before probing",
+            Applies::Broken => "not to be said",
         };
         write!(f, "\nrule `{}`: {verdict}", self.rule)?;
         for condition in &self.conditions {
             let mark = match condition.holds {
                 Applies::Yes => "yes",
                 Applies::No => "no",
-                Applies::Unknown => "?",
+                Applies::Unknown | Applies::Broken => "?",
             };
             write!(f, "\n  {mark:>3}  {}: {}", condition.condition, condition.saw)?;
         }

@@ -30,6 +30,7 @@ mod stores;
 mod units;
 mod verbs;
 mod watermark;
+mod when;
 mod yaml;
 
 pub use decide::{Deed, decide, objection};

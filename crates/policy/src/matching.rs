@@ -34,11 +34,19 @@ pub(crate) fn matches(
             },
         }
     }
+    let in_time = found.from <= now && now < found.until;
+    // A deletion's date counts before it is reached; for all others the expression may wait.
+    if let Some(when) = &rule.when
+        && (in_time || rule.deletes())
+    {
+        found.lasting = found.lasting.and(when.holds(policy, facts, now));
+        *due = earlier(*due, when.changes_at(now));
+    }
     if found.from >= found.until {
         // A window that holds nothing: `age` and `accepted` may contradict one another for this recording.
         return Match { truth: Truth::No, lasting: Truth::No, ..found };
     }
-    found.truth = if found.from <= now && now < found.until { found.lasting } else { Truth::No };
+    found.truth = if in_time { found.lasting } else { Truth::No };
     *due = earlier(*due, [found.from, found.until].into_iter().find(|t| now < *t && *t < NEVER));
     found
 }
@@ -64,6 +72,8 @@ pub(crate) enum Truth {
     No,
     /// Needs media facts that there are not yet.
     Unknown,
+    /// The rule's `when` has no answer.
+    Broken,
 }
 
 impl Test {
@@ -183,6 +193,7 @@ impl Truth {
         match (self, other) {
             (Self::No, _) | (_, Self::No) => Self::No,
             (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::Broken, _) | (_, Self::Broken) => Self::Broken,
             _ => Self::Yes,
         }
     }
@@ -215,12 +226,12 @@ fn found(verdict: &Verdict) -> Found {
     }
 }
 
-fn height(media: &MediaFacts) -> Option<u32> {
+pub(crate) fn height(media: &MediaFacts) -> Option<u32> {
     Some(media.video()?.video.as_ref()?.display_size().1)
 }
 
 /// The codecs of what one sees and hears; cover art and data are not that.
-fn played(media: &MediaFacts) -> impl Iterator<Item = &str> {
+pub(crate) fn played(media: &MediaFacts) -> impl Iterator<Item = &str> {
     let played = |kind| matches!(kind, StreamKind::Video | StreamKind::Audio);
     media.streams.iter().filter(move |s| played(s.kind)).map(|s| s.codec.as_str())
 }

@@ -3,7 +3,9 @@ use std::{collections::BTreeMap, time::Duration};
 use domain::{Action, Layout, Preset, Tenths};
 use serde::Serialize;
 
-use crate::{Problem, Protect, Watermark, condition::Condition, schedule::Schedule, units::show_duration};
+use crate::{
+    Problem, Protect, Watermark, condition::Condition, schedule::Schedule, units::show_duration, when::When,
+};
 
 /// A policy that was read and found right: what should be true of every recording.
 #[derive(Debug, Clone)]
@@ -50,6 +52,8 @@ pub struct Rule {
     pub name: String,
     /// All must hold; none at all is `match: all`.
     pub(crate) conditions: Vec<Condition>,
+    /// What the conditions cannot say.
+    pub(crate) when: Option<When>,
     pub(crate) asks: Vec<Ask>,
     /// It asks from the first firing after it began to match.
     pub(crate) schedule: Option<Schedule>,
@@ -158,10 +162,14 @@ impl Policy {
 impl Rule {
     /// What it looks for, as written: `type video/*, size >=1MB`; `all` when it looks for nothing.
     pub fn looks_for(&self) -> String {
-        match self.conditions.as_slice() {
-            [] => "all".into(),
-            some => some.iter().map(|c| c.written.as_str()).collect::<Vec<_>>().join(", "),
-        }
+        let when = self.when.as_ref().map(|w| format!("when {}", w.written));
+        let written: Vec<&str> =
+            self.conditions.iter().map(|c| c.written.as_str()).chain(when.as_deref()).collect();
+        if written.is_empty() { "all".into() } else { written.join(", ") }
+    }
+    /// Whether it deletes by date, and not for room.
+    pub(crate) fn deletes(&self) -> bool {
+        self.watermark.is_none() && self.asks.iter().any(|ask| matches!(ask, Ask::Delete { .. }))
     }
     /// What it asks for: `convert mp4-720p`, `backup replica`.
     pub fn asks_for(&self) -> impl Iterator<Item = String> {

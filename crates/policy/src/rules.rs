@@ -10,6 +10,7 @@ use crate::{
     problem::{clip, nearest},
     schedule::Schedule,
     verbs, watermark,
+    when::When,
     yaml::{self, Node, Value},
 };
 
@@ -65,7 +66,7 @@ impl Known<'_> {
     }
 }
 
-const LATER: &[&str] = &["export", "script", "when"];
+const LATER: &[&str] = &["export", "script"];
 
 type Name<'n> = Option<(&'n str, &'n Node)>;
 
@@ -121,10 +122,12 @@ fn read_rule<'n>(
         check.choice(field.value.at, word, "`cold`", COLD)
     });
     let schedule = part("schedule").map(|field| check.value(field.value, "`schedule`", Schedule::new));
+    let when = part("when").map(|field| When::read(check, field.value));
     let conditions = conditions?;
     let rule = Rule {
         name: rule_name.to_owned(),
         conditions,
+        when: when.flatten(),
         asks,
         schedule: schedule.flatten(),
         cold: cold.flatten().unwrap_or_default(),
@@ -152,6 +155,7 @@ const RULE_FIELDS: &[&str] = &[
     "tag",
     "unsafe_all",
     "watermark",
+    "when",
 ];
 const COLD: &[(&str, WhenCold)] =
     &[("refuse", WhenCold::Refuse), ("restore", WhenCold::Restore), ("skip", WhenCold::Skip)];

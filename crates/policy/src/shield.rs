@@ -26,7 +26,7 @@ impl<'p> Shield<'p> {
     ) {
         match (ask, truth) {
             (_, Truth::No) => {}
-            (_, Truth::Unknown) => self.unsure = self.unsure.or(Some(rule)),
+            (_, Truth::Unknown | Truth::Broken) => self.unsure = self.unsure.or(Some(rule)),
             (Ask::Hold { reason }, Truth::Yes) => self.hold = self.hold.or(Some((rule, reason))),
             (Ask::Keep { for_ms }, Truth::Yes) => {
                 let until = kept_until(facts, *for_ms);
@@ -51,9 +51,8 @@ impl<'p> Shield<'p> {
 
     /// A rule that might protect, and of which that cannot be said.
     pub(crate) fn unsure(&self) -> Option<String> {
-        self.unsure.map(|rule| {
-            format!("a word on whether rule `{}` protects it, which probing would tell", rule.name)
-        })
+        self.unsure
+            .map(|rule| format!("a word on whether rule `{}` protects it, which cannot be said", rule.name))
     }
 
     /// Until when a rule keeps it, and what that waits for.

@@ -10,3 +10,4 @@ mod properties;
 mod rate;
 mod room;
 mod support;
+mod when;
