@@ -67,7 +67,7 @@ pub(crate) fn jobs_sql(filter: &JobFilter) -> String {
     let words: BTreeSet<&str> = states.iter().flat_map(|state| codec::job_states(*state)).copied().collect();
     let walks = words.iter().map(|word| {
         format!(
-            "SELECT seq FROM (SELECT seq FROM job WHERE state = '{word}'{and} ORDER BY seq DESC LIMIT $1) AS {word}_jobs"
+            "SELECT seq FROM (SELECT seq FROM job WHERE state = '{word}'{and} ORDER BY seq DESC LIMIT $1) AS walk_{word}"
         )
     });
     let which = if filter.states.is_empty() && and.is_empty() {
