@@ -117,9 +117,18 @@ impl Action {
 
     /// The job's id: a function of its cause and of nothing else.
     pub fn job_id(&self, recording: RecordingId, version: &str) -> JobId {
-        // serde_json writes struct fields in declaration order and the sets are sorted: a canonical text.
-        let parameters = serde_json::to_vec(self).expect("an action is plain data");
-        JobId::derive(&[recording.to_string().as_bytes(), version.as_bytes(), &parameters])
+        Self::job_id_by(&self.parameters(), recording, version)
+    }
+
+    /// All that its result depends on besides the source, as a canonical text: the same for a million recordings.
+    pub fn parameters(&self) -> Vec<u8> {
+        // serde_json writes struct fields in declaration order and the sets are sorted.
+        serde_json::to_vec(self).expect("an action is plain data")
+    }
+
+    /// [`job_id`](Self::job_id) by parameters that were written down once.
+    pub fn job_id_by(parameters: &[u8], recording: RecordingId, version: &str) -> JobId {
+        JobId::derive(&[recording.to_string().as_bytes(), version.as_bytes(), parameters])
     }
 }
 
