@@ -37,7 +37,7 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
     for rule in &policy.rules {
         let held = matching::matches(policy, rule, facts, now, &mut found.due_at);
         let scheduled = scheduled(rule, held, facts, now);
-        for ask in &rule.asks {
+        for (ask, parameters) in rule.asks.iter().zip(&rule.parameters) {
             match (ask, held.truth) {
                 // A date counts from before it is reached: the latest of several wins.
                 (Ask::Delete { .. }, _) if rule.watermark.is_none() => {
@@ -68,7 +68,7 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
                 _ => {
                     let step = match rival(&found.steps, ask) {
                         Some(why) => Step::without_job(rule, ask, Standing::NotApplicable(why)),
-                        None => step(rule, ask, facts, now, &probing, &mut found.due_at),
+                        None => step(rule, ask, parameters, facts, now, &probing, &mut found.due_at),
                     };
                     source.read_by(&mut found, rule, step, scheduled, facts);
                     continue;
@@ -241,6 +241,7 @@ impl Probing {
 fn step<'p>(
     rule: &'p Rule,
     ask: &'p Ask,
+    parameters: &[u8],
     facts: &Facts,
     now: Timestamp,
     probing: &Probing,
@@ -256,21 +257,24 @@ fn step<'p>(
             Action::Convert { preset } => match (probing.hinders(), unfit(facts, preset)) {
                 (Some(standing), _) => Step::without_job(rule, ask, standing),
                 (None, Some(why)) => not(&why),
-                (None, None) => asked(rule, ask, Cow::Borrowed(action), facts, Vec::new()),
+                (None, None) => asked(rule, ask, action, parameters, facts),
             },
             Action::Backup { store } if *store == r.store => not("the recording itself lives in that store"),
             Action::Backup { store } => match facts.copies.iter().find(|c| c.store == *store) {
                 Some(copy) if copy.bad.is_some() => not("the copy there is bad, and its repair comes first"),
                 Some(copy) if copy.version == r.version => Step::without_job(rule, ask, Standing::Done),
-                _ => asked(rule, ask, Cow::Borrowed(action), facts, Vec::new()),
+                _ => asked(rule, ask, action, parameters, facts),
             },
             Action::Tag { add } if add.is_subset(&r.tags) => Step::without_job(rule, ask, Standing::Done),
-            _ => asked(rule, ask, Cow::Borrowed(action), facts, Vec::new()),
+            _ => asked(rule, ask, action, parameters, facts),
         },
         Ask::Mix { .. } if r.kind != Kind::Session => not("only sessions are mixed"),
         Ask::Mix { preset, layout, loudness } => match mix(preset, *layout, *loudness, facts, now) {
             Mixing::Mix(spec, without) => {
-                let mut step = asked(rule, ask, Cow::Owned(Action::Mix(spec)), facts, without);
+                let action = Action::Mix(spec);
+                let (id, standing) = job(&action, facts);
+                let job = Some((id, Cow::Owned(action)));
+                let mut step = Step { rule: &rule.name, ask: Some(ask), job, standing, without };
                 if step.standing == Standing::ToDo
                     && let Some(hinders) = source::of_tracks(rule.cold, facts, now, due)
                 {
@@ -290,26 +294,24 @@ fn step<'p>(
 }
 
 /// A step that is a job: done or parked only when its outcome is recorded, and else to do.
-fn asked<'p>(
-    rule: &'p Rule,
-    ask: &'p Ask,
-    action: Cow<'p, Action>,
-    facts: &Facts,
-    without: Vec<String>,
-) -> Step<'p> {
-    let (id, standing) = job(&action, facts);
-    Step { rule: &rule.name, ask: Some(ask), job: Some((id, action)), standing, without }
+fn asked<'p>(rule: &'p Rule, ask: &'p Ask, action: &'p Action, parameters: &[u8], facts: &Facts) -> Step<'p> {
+    let id = Action::job_id_by(parameters, facts.recording.id, &facts.recording.version);
+    let job = Some((id, Cow::Borrowed(action)));
+    Step { rule: &rule.name, ask: Some(ask), job, standing: standing(id, facts), without: Vec::new() }
 }
 
 /// The job that an action is, and where it stands.
 pub(crate) fn job(action: &Action, facts: &Facts) -> (JobId, Standing) {
     let id = action.job_id(facts.recording.id, &facts.recording.version);
-    let standing = match facts.parked.get(&id) {
+    (id, standing(id, facts))
+}
+
+fn standing(id: JobId, facts: &Facts) -> Standing {
+    match facts.parked.get(&id) {
         _ if facts.done.contains(&id) => Standing::Done,
         Some(reason) => Standing::Parked(reason.clone()),
         None => Standing::ToDo,
-    };
-    (id, standing)
+    }
 }
 
 /// Why a preset makes nothing of what probing found.

@@ -55,6 +55,9 @@ pub struct Rule {
     /// What the conditions cannot say.
     pub(crate) when: Option<When>,
     pub(crate) asks: Vec<Ask>,
+    /// What job ids are made of, for the asks that are complete: written down once and not for each recording.
+    #[serde(skip)]
+    pub(crate) parameters: Vec<Vec<u8>>,
     /// It asks from the first firing after it began to match.
     pub(crate) schedule: Option<Schedule>,
     pub(crate) cold: WhenCold,

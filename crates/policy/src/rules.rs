@@ -124,7 +124,12 @@ fn read_rule<'n>(
     let schedule = part("schedule").map(|field| check.value(field.value, "`schedule`", Schedule::new));
     let when = part("when").map(|field| When::read(check, field.value));
     let conditions = conditions?;
+    let parameters = asks.iter().map(|ask| match ask {
+        Ask::Action(action) => action.parameters(),
+        _ => Vec::new(),
+    });
     let rule = Rule {
+        parameters: parameters.collect(),
         name: rule_name.to_owned(),
         conditions,
         when: when.flatten(),
