@@ -13,6 +13,7 @@ pub(crate) trait Columns {
     fn number(&self, column: &str) -> Result<i64>;
     fn number_or_none(&self, column: &str) -> Result<Option<i64>>;
     fn bytes(&self, column: &str) -> Result<&[u8]>;
+    fn bytes_or_none(&self, column: &str) -> Result<Option<&[u8]>>;
 }
 
 macro_rules! columns_of {
@@ -31,6 +32,9 @@ macro_rules! columns_of {
                 sqlx::Row::try_get(self, column).map_err(unreadable)
             }
             fn bytes(&self, column: &str) -> Result<&[u8]> {
+                sqlx::Row::try_get(self, column).map_err(unreadable)
+            }
+            fn bytes_or_none(&self, column: &str) -> Result<Option<&[u8]>> {
                 sqlx::Row::try_get(self, column).map_err(unreadable)
             }
         }

@@ -116,6 +116,10 @@ async fn eight_processes_work_on_the_same_recordings() {
     }
     assert_eq!(catalog.usage().await.unwrap().bytes, bytes);
     assert_eq!(bytes.len(), 3);
+    // No writer has taken another's place in the log.
+    let audit = catalog.audit_verify().await.unwrap();
+    assert_eq!((audit.first_bad, audit.unchained), (None, 0));
+    assert_eq!(audit.entries, catalog.audit(None, u32::MAX).await.unwrap().len() as u64);
     assert_eq!(deadlocks(&url, all).await, 0);
 }
 

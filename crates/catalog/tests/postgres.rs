@@ -221,3 +221,41 @@ async fn a_connection_is_encrypted_when_the_url_says_so() {
     let error = Postgres::connect(&format!("{url}?sslmode=verify-full"), &quick).await.unwrap_err();
     assert!(error.kind() == Kind::Access && error.to_string().contains("sslrootcert"), "{error:?}");
 }
+
+/// Whoever owns the database can take the triggers away. What he does then is seen.
+#[tokio::test]
+async fn an_audit_log_that_was_tampered_with_is_found_out() {
+    let url = Server::shared().database();
+    let (one, two) = (open(&url).await, open(&url).await);
+    let batch: Vec<_> = (0..20).map(|n| recording(&format!("\"é\" {n}.mp4"))).collect();
+    one.accept(&batch[..10], T0).await.unwrap();
+    two.accept(&batch[10..], T0).await.unwrap();
+    let before = one.audit_verify().await.unwrap();
+    assert_eq!((before.entries, before.unchained, before.first_bad), (20, 0, None));
+    let mut conn = raw(&url).await;
+    sqlx::raw_sql("ALTER TABLE audit DISABLE TRIGGER ALL").execute(&mut conn).await.unwrap();
+    for (tampering, first_bad) in [
+        ("UPDATE audit SET details = '{}' WHERE seq = 7", Some(7)),
+        ("UPDATE audit SET recording = NULL WHERE seq = 1", Some(1)),
+        ("UPDATE audit SET at = at + 1 WHERE seq = 20", Some(20)),
+        ("DELETE FROM audit WHERE seq BETWEEN 4 AND 5", Some(6)),
+        ("UPDATE audit SET hash = NULL WHERE seq > 9", Some(10)),
+        ("UPDATE audit SET chain = NULL WHERE seq > 9", Some(10)),
+        ("UPDATE audit SET chain = 77 WHERE seq > 9", Some(10)),
+        ("INSERT INTO audit (at, actor, what, details) VALUES (0, 'x', 'x', '{}')", Some(21)),
+        ("DELETE FROM audit WHERE seq > 18", None),
+    ] {
+        // Together with what it finds, and undone.
+        sqlx::raw_sql("CREATE TABLE IF NOT EXISTS kept AS SELECT * FROM audit")
+            .execute(&mut conn)
+            .await
+            .unwrap();
+        sqlx::raw_sql(tampering).execute(&mut conn).await.unwrap();
+        let after = one.audit_verify().await.unwrap();
+        assert_eq!(after.first_bad, first_bad, "{tampering}");
+        assert!(after.first_bad.is_some() || after.head != before.head, "{tampering}");
+        let undo = "DELETE FROM audit; INSERT INTO audit OVERRIDING SYSTEM VALUE SELECT * FROM kept";
+        sqlx::raw_sql(undo).execute(&mut conn).await.unwrap();
+    }
+    assert_eq!(one.audit_verify().await.unwrap(), before);
+}

@@ -38,9 +38,10 @@ async fn the_audit_log_is_append_only() {
     for attempt in [
         "UPDATE audit SET what = 'nothing'",
         "DELETE FROM audit",
-        "REPLACE INTO audit SELECT seq, at, actor, 'nothing', recording, details FROM audit",
-        "INSERT INTO audit SELECT seq, at, actor, 'x', recording, details FROM audit WHERE true
+        "REPLACE INTO audit SELECT seq, at, actor, 'nothing', recording, details, hash FROM audit",
+        "INSERT INTO audit SELECT seq, at, actor, 'x', recording, details, hash FROM audit WHERE true
              ON CONFLICT (seq) DO UPDATE SET what = 'nothing'",
+        "INSERT INTO audit (at, actor, what, details) VALUES (0, 'x', 'x', '{}')",
     ] {
         let refused = sqlx::query(attempt).execute(&mut conn).await.expect_err(attempt).to_string();
         assert!(refused.contains("append-only"), "{attempt}: {refused}");
@@ -112,4 +113,42 @@ async fn a_held_lock_is_waited_for() {
     assert!(!waiting.is_finished());
     sqlx::query("COMMIT").execute(&mut other).await.unwrap();
     assert_eq!(waiting.await.unwrap().unwrap(), 1);
+}
+
+/// Whoever owns the database can take the triggers away. What he does then is seen.
+#[tokio::test]
+async fn an_audit_log_that_was_tampered_with_is_found_out() {
+    for (n, (tampering, first_bad)) in [
+        ("UPDATE audit SET details = '{}' WHERE seq = 7", Some(7)),
+        ("UPDATE audit SET recording = NULL WHERE seq = 1", Some(1)),
+        ("UPDATE audit SET at = at + 1 WHERE seq = 20", Some(20)),
+        ("UPDATE audit SET actor = 'inta', what = 'keaccept' WHERE seq = 3", Some(3)),
+        ("DELETE FROM audit WHERE seq BETWEEN 4 AND 5", Some(6)),
+        ("DELETE FROM audit WHERE seq = 1", Some(2)),
+        ("UPDATE audit SET hash = NULL WHERE seq > 9", Some(10)),
+        ("UPDATE audit SET hash = randomblob(32) WHERE seq = 20", Some(20)),
+        ("INSERT INTO audit SELECT 21, at, actor, what, recording, details, hash FROM audit WHERE seq = 20", Some(21)),
+        // The end is missing: only a head that was kept elsewhere tells.
+        ("DELETE FROM audit WHERE seq > 18", None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let catalog = Sqlite::open(&path).await.unwrap();
+        let batch: Vec<_> = (0..20).map(|n| recording(&format!("{n}.mp4"))).collect();
+        catalog.accept(&batch, T0).await.unwrap();
+        let before = catalog.audit_verify().await.unwrap();
+        assert_eq!((before.entries, before.unchained, before.first_bad), (20, 0, None));
+        let mut conn = raw(&path).await;
+        for trigger in ["no_update", "no_delete", "no_replace", "no_loose_end"] {
+            let sql = format!("DROP TRIGGER audit_{trigger}");
+            sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await.unwrap();
+        }
+        sqlx::query(tampering).execute(&mut conn).await.unwrap();
+        let after = catalog.audit_verify().await.unwrap();
+        assert_eq!(after.first_bad, first_bad, "{n}: {tampering}");
+        assert!(after.head != before.head || n < 6, "{tampering}");
+    }
 }

@@ -90,7 +90,8 @@ macro_rules! contract_suite {
                 a_rendition_made_again_replaces_the_former,
                 a_copy_is_kept_per_store,
                 tags_are_added,
-                the_audit_tells_the_story;
+                the_audit_tells_the_story,
+                the_audit_log_is_a_chain;
             places:
                 an_archived_recording_is_cold,
                 another_store_holds_the_source,

@@ -135,3 +135,23 @@ pub async fn the_audit_tells_the_story(f: &Fixture) {
     assert_eq!(c.audit(None, 99).await.unwrap().len(), 5);
     assert_eq!(c.audit(None, 2).await.unwrap().len(), 2);
 }
+
+/// Each entry is hashed with the one before it; who has kept a head can tell whether what was there still is.
+pub async fn the_audit_log_is_a_chain(f: &Fixture) {
+    let c = &*f.catalog;
+    let nothing = c.audit_verify().await.unwrap();
+    assert_eq!((nothing.entries, nothing.unchained, nothing.first_bad), (0, 0, None));
+    let (it, spec) = with_probe(c, "\"é\" 日\n.mp4").await;
+    let held = claim(c, &spec, "w:1", T0).await;
+    c.record(&held, &probed("x"), later(1)).await.unwrap();
+    c.note(it.id, "", "", serde_json::json!({ "odd": "\u{0}\u{1F600}" }), later(2)).await.unwrap();
+    c.policy_in_force("p", later(3)).await.unwrap();
+    let one = c.audit_verify().await.unwrap();
+    assert_eq!((one.entries, one.first_bad), (5, None));
+    assert_eq!((f.again)().await.audit_verify().await.unwrap(), one, "it is the same for everybody");
+    let batch: Vec<_> = (0..200).map(|n| recording(&format!("{n}.mp4"))).collect();
+    c.accept(&batch, T0).await.unwrap();
+    let two = c.audit_verify().await.unwrap();
+    assert_eq!((two.entries, two.first_bad), (205, None));
+    assert!(nothing.head != one.head && one.head != two.head);
+}

@@ -2,8 +2,15 @@ use domain::{RecordingId, Timestamp};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{failure::Result, rows, text};
-use crate::AuditEntry;
+use super::{
+    failure::Result,
+    rows::{self, Columns as _},
+    text,
+};
+use crate::{
+    AuditEntry, AuditVerdict,
+    chain::{Check, PAGE},
+};
 
 /// What happened to a recording.
 pub(super) struct Entry {
@@ -76,4 +83,49 @@ pub(super) async fn read(
         }
     };
     Ok(found.iter().map(rows::audit).collect::<crate::Result<_>>()?)
+}
+
+/// Within one transaction, page by page: what has no place in a chain, then one chain after the other.
+pub(super) async fn verify(conn: &mut PgConnection) -> Result<AuditVerdict> {
+    let start: String = sqlx::query_scalar("SELECT value FROM setting WHERE name = 'audit_start'")
+        .fetch_one(&mut *conn)
+        .await?;
+    let mut check = Check::new(start.parse().unwrap_or(0));
+    let mut after = 0;
+    loop {
+        let page = sqlx::query(
+            "SELECT seq, hash FROM audit WHERE seq > $1 AND (hash IS NULL OR chain IS NULL OR link IS NULL)
+             ORDER BY seq LIMIT $2",
+        )
+        .bind(after)
+        .bind(PAGE)
+        .fetch_all(&mut *conn)
+        .await?;
+        for row in &page {
+            check.loose(row)?;
+            after = row.number("seq")?;
+        }
+        if page.len() < PAGE as usize {
+            break;
+        }
+    }
+    let mut after = (-1, 0);
+    loop {
+        let page = sqlx::query(
+            "SELECT seq, at, actor, what, recording, details, chain, link, hash FROM audit
+             WHERE (chain, link) > ($1, $2) AND chain IS NOT NULL AND hash IS NOT NULL ORDER BY chain, link LIMIT $3",
+        )
+        .bind(after.0)
+        .bind(after.1)
+        .bind(PAGE)
+        .fetch_all(&mut *conn)
+        .await?;
+        for row in &page {
+            check.entry(row)?;
+            after = (row.number("chain")?, row.number("link")?);
+        }
+        if page.len() < PAGE as usize {
+            return Ok(check.verdict());
+        }
+    }
 }

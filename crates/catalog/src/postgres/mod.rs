@@ -30,9 +30,9 @@ use domain::{
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
-    Accepted, AuditEntry, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed, Claim, Counts,
-    Cursor, Eldest, Evicting, JobFilter, Known, Next, Page, Purging, Query, Result, Retry, Settle, Settled,
-    Trashed, Trashing,
+    Accepted, AuditEntry, AuditVerdict, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed,
+    Claim, Counts, Cursor, Eldest, Evicting, JobFilter, Known, Next, Page, Purging, Query, Result, Retry,
+    Settle, Settled, Trashed, Trashing,
 };
 use connection::Held;
 use failure::Failure;
@@ -396,6 +396,10 @@ impl Catalog for Postgres {
 
     async fn audit(&self, recording: Option<RecordingId>, limit: u32) -> Result<Vec<AuditEntry>> {
         look!(self, conn => audit::read(&mut conn, recording, limit))
+    }
+
+    async fn audit_verify(&self) -> Result<AuditVerdict> {
+        change!(self, BEGIN_READING, LONGEST_PATIENCE, tx => audit::verify(&mut tx))
     }
 
     async fn by_digest(&self, sha256: &Sha256) -> Result<Option<Known>> {

@@ -31,9 +31,9 @@ use sqlx::{
 };
 
 use crate::{
-    Accepted, AuditEntry, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed, Claim, Counts,
-    Cursor, Eldest, Evicting, JobFilter, Known, Next, Page, Purging, Query, Result, Retry, Settle, Settled,
-    Trashed, Trashing,
+    Accepted, AuditEntry, AuditVerdict, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed,
+    Claim, Counts, Cursor, Eldest, Evicting, JobFilter, Known, Next, Page, Purging, Query, Result, Retry,
+    Settle, Settled, Trashed, Trashing,
 };
 use transaction::Transaction;
 
@@ -387,6 +387,12 @@ impl Catalog for Sqlite {
 
     async fn audit(&self, recording: Option<RecordingId>, limit: u32) -> Result<Vec<AuditEntry>> {
         audit::read(&mut *self.readers.acquire().await?, recording, limit).await
+    }
+
+    async fn audit_verify(&self) -> Result<AuditVerdict> {
+        let mut tx = self.read().await?;
+        let verdict = audit::verify(&mut tx).await;
+        tx.end(verdict).await
     }
 
     async fn by_digest(&self, sha256: &Sha256) -> Result<Option<Known>> {
