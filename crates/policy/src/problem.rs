@@ -92,7 +92,7 @@ fn window(line: &str, column: usize) -> (String, usize) {
 /// ` (did you mean `duration`?)` when something known is near, else the choices when they are few.
 pub(crate) fn nearest(word: &str, known: &[&str]) -> String {
     let word = word.to_lowercase();
-    let near = known.iter().map(|k| (strsim::damerau_levenshtein(&word, k), *k)).min();
+    let near = known.iter().map(|k| (strsim::damerau_levenshtein(&word, &k.to_lowercase()), *k)).min();
     match near {
         Some((distance, name)) if distance <= 1 + name.len().min(word.len()) / 4 => {
             format!("; did you mean `{name}`?")

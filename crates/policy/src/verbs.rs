@@ -75,7 +75,7 @@ fn archive(check: &mut Check<'_>, verb: &Field<'_>, known: &Known<'_>) -> Option
         [field] if field.name == "class" => {
             let class = check.text(field.value, "`class`")?;
             if !CLASSES.contains(&class) {
-                let hint = nearest(&class.to_uppercase(), CLASSES);
+                let hint = nearest(class, CLASSES);
                 check.problem(field.value.at, format!("unknown storage class `{}`{hint}", clip(class)));
                 return None;
             }

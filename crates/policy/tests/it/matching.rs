@@ -10,6 +10,8 @@ fn every_condition_holds_where_it_should_and_only_there() {
     let mut facts = probed("cam/front/1.mp4", good(video_and_sound()));
     facts.recording.recorded_at = Some(Timestamp(ACCEPTED.0 - 10 * DAY));
     facts.recording.tags = BTreeSet::from(["call".into(), "spain".into()]);
+    facts.recording.custody.last_access = Some(Timestamp(ACCEPTED.0 - DAY));
+    facts.copies.push(copy_in(&facts, "replica"));
     let now = Timestamp(ACCEPTED.0 + 2 * DAY);
     for (holds, fails) in [
         ("kind: [recording, track]", "kind: session"),
@@ -29,6 +31,10 @@ fn every_condition_holds_where_it_should_and_only_there() {
         ("tags: [call, spain]", "tags: [call, france]"),
         ("tags: { any: [spain, france] }", "tags: { any: [france, italy] }"),
         ("tags: { has: call, none: private }", "tags: { has: call, none: [private, spain] }"),
+        ("last_access: '>=3d'", "last_access: '>3d'"),
+        ("copies: 2", "copies: '<2'"),
+        ("tier: hot", "tier: cold"),
+        ("tier: [STANDARD, GLACIER]", "tier: [GLACIER, cold]"),
         ("state: good", "state: [damaged, unsupported]"),
     ] {
         for (condition, expected) in [(holds, 1), (fails, 0)] {
@@ -52,4 +58,30 @@ fn a_file_that_claims_to_be_old_is_as_young_as_we_know_it() {
     facts.recording.recorded_at = Some(Timestamp(ACCEPTED.0 + DAY));
     let decision = decide(&policy, &facts, ACCEPTED);
     assert_eq!((decision.jobs.len(), decision.due_at), (0, Some(Timestamp(ACCEPTED.0 + 2 * DAY))));
+}
+
+/// What nobody knows is not old: only a last access that was seen is eligible.
+#[test]
+fn an_access_that_nobody_saw_is_none() {
+    let policy = policy(
+        "\n  - { name: idle, match: { last_access: '>=1d' }, tag: x }\n  - { name: busy, match: { last_access: '<1d' }, tag: y }",
+    );
+    let mut facts = probed("a.mp3", good(sound()));
+    let decision = decide(&policy, &facts, Timestamp(ACCEPTED.0 + 400 * DAY));
+    assert_eq!((decision.jobs.len(), decision.due_at), (0, None));
+    facts.recording.custody.last_access = Some(ACCEPTED);
+    assert_eq!(labels(&decide(&policy, &facts, ACCEPTED)), ["tag y"]);
+    assert_eq!(labels(&decide(&policy, &facts, Timestamp(ACCEPTED.0 + DAY))), ["tag x"]);
+}
+
+#[test]
+fn what_has_to_be_restored_is_cold_also_while_it_is_restored() {
+    let policy = policy(
+        "\n  - { name: a, match: { tier: cold }, tag: cold }\n  - { name: b, match: { tier: DEEP_ARCHIVE }, tag: deep }",
+    );
+    let mut facts = probed("a.mp3", good(sound()));
+    let place = &mut facts.recording.custody.place;
+    place.class = Some("DEEP_ARCHIVE".into());
+    place.cold = Some(domain::Cold { since: ACCEPTED, restore: None });
+    assert_eq!(labels(&decide(&policy, &facts, ACCEPTED)), ["tag cold", "tag deep"]);
 }

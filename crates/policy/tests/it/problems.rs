@@ -93,6 +93,86 @@ rules:
     script: x.py
     export: {}
 ";
+    protections_that_protect_nothing: "version: 1
+protect:
+  copies: { min: 1, regions: 2 }
+  trash: 0s
+  deletion: { max_percent: 500, floor: many, max_bytes: 2, at_most: 3 }
+  verify: 1
+rules:
+  - { name: a, match: { age: '>=1y' }, delete: { trash: 30m } }
+  - { name: b, match: { age: '>=1y' }, delete: }
+  - { name: c, match: { age: '>=1y' }, delete: { trsh: 1d } }
+  - { name: d, match: all, hold: {} }
+  - { name: e, match: all, keep: {} }
+  - { name: f, match: all, keep: 7 years }
+  - { name: g, match: all, hold: '' }
+";
+    deletions_of_everything: "version: 1
+rules:
+  - { name: a, match: all, delete: {} }
+  - { name: b, match: { age: '>=0d', size: '>=0B' }, delete: {}, unsafe_all: false }
+  - { name: c, match: { name: '**', kind: [recording, track, session] }, delete: {}, unsafe_all: yes }
+  - { name: d, match: all, tag: x, unsafe_all: true }
+";
+    rules_that_contradict_themselves: "version: 1
+stores: { attic: { url: /mnt/attic } }
+rules:
+  - { name: a, match: { tags: x }, hold: h, delete: {} }
+  - { name: b, match: { tags: x }, archive: attic, delete: {} }
+  - { name: c, match: { tags: x }, archive: attic, move: attic }
+  - { name: d, match: { tags: x }, hold: h, move: attic }
+  - { name: e, match: { tags: x }, hold: h, schedule: '0 2 * * * UTC' }
+  - { name: f, match: { tags: x }, keep: 1d, schedule: '0 2 * * * UTC' }
+  - { name: g, match: { tags: x }, tag: y, cold: restore }
+  - { name: h, match: { tags: x }, convert: mp4-720p, cold: thaw }
+  - { name: i, match: { age: '>=1d' }, archive: attic }
+  - { name: j, match: { age: '>=24h' }, archive: DEEP_ARCHIVE }
+  - { name: custody, match: all, tag: y }
+";
+    places_that_are_none: "version: 1
+stores: { attic: { url: /mnt/attic } }
+rules:
+  - { name: a, match: all, archive: attik }
+  - { name: b, match: all, archive: { class: deep_archive } }
+  - { name: c, match: all, archive: { to: nowhere } }
+  - { name: d, match: all, archive: { class: GLACIER, to: attic } }
+  - { name: e, match: all, archive: {} }
+  - { name: f, match: all, move: atic }
+  - { name: g, match: all, move: { keep: 7d } }
+  - { name: h, match: all, move: { to: attic, keep: 7 } }
+  - { name: i, match: all, evict: attic }
+  - { name: j, match: all, evict: {} }
+  - { name: k, match: all, notify: loud }
+  - { name: l, match: all, notify: { severity: warn, text: \"two\\nlines\" } }
+  - { name: m, match: { tier: frozen, copies: two, last_access: 20d }, tag: x }
+";
+    watermarks_upside_down: "version: 1
+stores:
+  recordings: { capacity: 1TB }
+  attic: { url: /mnt/attic }
+rules:
+  - { name: a, match: { tags: x }, delete: {}, watermark: { store: recordings, high: 75%, low: 85% } }
+  - { name: b, match: { tags: x }, delete: {}, watermark: { store: recordings, high: 85%, low: 75%, emergency: 80% } }
+  - { name: c, match: { tags: x }, delete: {}, watermark: { store: attic, high: 85%, low: 75% } }
+  - { name: d, match: { tags: x }, delete: {}, watermark: { store: recording, high: 850%, low: 75, order: [newest] } }
+  - { name: e, match: { tags: x }, delete: {}, tag: y, watermark: { store: recordings, high: 85%, low: 75% } }
+  - { name: f, match: { tags: x }, move: attic, watermark: { store: recordings, high: 85%, low: 75% } }
+  - { name: g, match: { tags: x }, evict: attic, watermark: { store: recordings, high: 85%, low: 75%, for: 10 } }
+  - { name: h, match: { tags: x }, evict: attic, watermark: { store: recordings, high: 85%, low: 75% } }
+  - { name: i, match: { tags: x }, archive: recordings, watermark: { store: recordings, high: 85%, low: 75% } }
+  - { name: j, match: { tags: x }, delete: {}, schedule: '0 2 * * * UTC', watermark: { store: recordings, high: 85%, low: 75% } }
+  - { name: k, match: all, delete: {}, watermark: { store: recordings, high: 85%, low: 75% } }
+  - { name: l, match: { tags: x }, delete: {}, watermark: { hihg: 85% } }
+";
+    schedules_that_never_come: "version: 1
+rules:
+  - { name: a, match: all, tag: x, schedule: '0 2 * * *' }
+  - { name: b, match: all, tag: x, schedule: '0 0 30 2 * UTC' }
+  - { name: c, match: all, tag: x, schedule: '0 25 * * * UTC' }
+  - { name: d, match: all, tag: x, schedule: '0 2 * * * Europe/Madird' }
+  - { name: e, match: all, tag: x, schedule: nightly }
+";
     states_that_would_undo_themselves: "version: 1
 rules:
   - { name: a, match: { state: [ready, bad] }, tag: x }
@@ -174,6 +254,38 @@ rules:
         format!("version: 1\nrules: [{{ name: {}, match: all, tga: x, tag: y }}]\n", "n".repeat(300)).into_boxed_str()
     );
     control_characters: "version: 1\nrules: [{ name: \"\\e[31mred\", match: all, \"t\\nag\": \"\\a\" }]\n";
+}
+
+/// What is surely not meant and harms nobody is a warning.
+#[test]
+fn warnings() {
+    let text = "version: 1
+stores: { attic: { url: /mnt/attic } }
+protect: { copies: { min: 3 } }
+rules:
+  - { name: cold, match: { age: '>=30d' }, archive: GLACIER }
+  - { name: colder, match: { age: '>=180d' }, archive: DEEP_ARCHIVE }
+  - { name: up, match: { age: 20d..30d, tags: x }, archive: attic }
+  - { name: mark, match: { tags: { none: marked } }, tag: [marked, seen] }
+";
+    let warnings = |text: &str| {
+        let policy = policy::parse(text).unwrap_or_else(|problems| panic!("{problems}"));
+        policy.warnings().iter().map(|w| w.in_file("policy.yaml").to_string()).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(warnings(text));
+    let regions = "version: 1\nstores: { attic: { url: /mnt/a, region: x }, recordings: { region: x } }\nprotect: { copies: { min: 2, regions: 2 } }\nrules: [{ name: a, match: all, tag: x }]";
+    insta::assert_snapshot!("warnings_of_regions", warnings(regions));
+    // Kept longer or shorter than it is deleted, and matches that exclude one another, are no contradictions.
+    let sound = "version: 1
+stores: { attic: { url: /mnt/attic } }
+rules:
+  - { name: a, match: { age: '>=1y', tags: x }, keep: 7y, delete: {} }
+  - { name: b, match: { age: 30d..180d }, archive: GLACIER }
+  - { name: c, match: { age: '>=180d', tags: { none: y } }, archive: DEEP_ARCHIVE }
+  - { name: d, match: { tags: { has: y }, age: '>=180d' }, archive: attic }
+  - { name: e, match: { tags: y }, move: attic }
+";
+    assert_eq!(warnings(sound), "");
 }
 
 /// A bomb of aliases, depth or plain size costs a message and not the machine.
