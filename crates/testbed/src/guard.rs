@@ -17,7 +17,8 @@ pub struct Guarded {
     pipe: Option<ChildStdin>,
 }
 
-/// PostgreSQL's processes each lead a group of their own, hence the children one by one.
+/// PostgreSQL's processes each lead a group of their own, hence the children one by one; sshd's have children in theirs that
+/// go on serving without them.
 const PARENT: &str = "\
 import os, shutil, signal, subprocess, sys, threading, time
 # Ctrl-C and `timeout` mean everybody in the group: this one stays until the pipe closes.
@@ -38,7 +39,7 @@ def watch():
     orphaned = not said
     kill(server.pid, signal.SIGSTOP)
     family = [int(pid) for pid in os.listdir('/proc') if pid.isdigit() and look(pid) == server.pid]
-    for pid in [-server.pid, server.pid, *family]: kill(pid, signal.SIGKILL)
+    for pid in [-server.pid, server.pid, *family, *(-pid for pid in family)]: kill(pid, signal.SIGKILL)
     while any(look(pid) is not None for pid in family): time.sleep(0.005)
 watcher = threading.Thread(target=watch, daemon=True)
 watcher.start()

@@ -16,13 +16,15 @@ mod postgres;
 mod proxy;
 mod setup;
 mod smtp;
+mod sshd;
 
 pub use certificates::Certificates;
 pub use ministack::Ministack;
 pub use postgres::Postgres;
 pub use proxy::{Fault, Proxy};
-pub use setup::{ensure_boto3, ensure_ministack, ensure_postgres, python_with, run_python};
+pub use setup::{ensure_boto3, ensure_ministack, ensure_postgres, ensure_sshd, python_with, run_python};
 pub use smtp::{Smtp, SmtpTls};
+pub use sshd::{Sshd, SshdSettings};
 
 use std::{
     net::{Ipv4Addr, TcpListener},

@@ -111,6 +111,26 @@ fn postgres_bin() -> Option<PathBuf> {
     found.pop()
 }
 
+/// OpenSSH's server, `/usr/sbin/sshd` and `sftp-server`. Where its package starts one by itself, that one stays out of our way: ours
+/// has a port and a configuration of its own.
+pub fn ensure_sshd() {
+    let there = || ["/usr/sbin/sshd", "/usr/lib/openssh/sftp-server"].iter().all(|p| Path::new(p).exists());
+    if there() {
+        return;
+    }
+    locked("sshd", || {
+        if !there() {
+            let how = "OpenSSH's server is missing: install the package `openssh-server` and run this again";
+            assert!(Path::new("/usr/bin/apt-get").exists(), "{how}");
+            eprintln!("installing openssh-server with apt-get");
+            let _ = quiet(&mut apt(&["update", "-qq"])).status();
+            let packages = ["openssh-server", "openssh-sftp-server"];
+            run(apt(&["install", "-y", "-qq", "--no-install-recommends"]).args(packages));
+        }
+        assert!(there(), "the package brings sshd");
+    });
+}
+
 fn apt(arguments: &[&str]) -> Command {
     let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.trim_ascii() == b"0");
     let mut command = Command::new(if root { "apt-get" } else { "sudo" });

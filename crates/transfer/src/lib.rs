@@ -47,6 +47,8 @@ mod put;
 #[cfg(feature = "s3")]
 mod s3;
 mod secret;
+#[cfg(feature = "sftp")]
+pub mod sftp;
 mod source;
 
 pub use body::{CHUNK, collect, digest_of};
@@ -58,8 +60,10 @@ pub use faulty::{Fault, Faulty, Op};
 pub use folder::{Folder, Presence};
 pub use limited::{Limited, Pace};
 pub use name::{BadName, Name};
-pub use put::{Files, put_by_renaming};
+pub use put::{Files, put_by_renaming, put_in_place};
 #[cfg(feature = "s3")]
 pub use s3::S3;
 pub use secret::Secret;
+#[cfg(feature = "sftp")]
+pub use sftp::Sftp;
 pub use source::{FileSource, Source, Stored};

@@ -63,25 +63,63 @@ async fn attempt<D: Files + ?Sized>(
         // All of it had arrived, and only the answer got lost.
         0
     } else {
-        let sent = match to.append(partial, from, source).await {
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                if let Some(folder) = name.folder() {
-                    to.mkdirs(&folder).await?;
-                }
-                (0, to.append(partial, 0, source).await?)
-            }
-            sent => (from, sent?),
-        };
-        if sent.0 + sent.1 != size {
-            return Err(short_source(name, sent.0 + sent.1, size));
-        }
-        sent.1
+        append(to, name, partial, from, source).await?.1
     };
     let (checked, modified) = check(to, partial, source, put).await?;
     to.settle(partial, name, put).await?;
     let modified = if to.limits().keeps_times { put.modified.or(modified) } else { modified };
     let meta = Meta { name: name.clone(), size, modified, hash: None };
     Ok(Sent { meta, bytes, resumed_from: from, checked })
+}
+
+/// [`Destination::put`] where a server refuses to rename: under the file's own name from its first byte on. What is not whole is
+/// removed again as far as the server can still be reached; nothing is resumed.
+pub async fn put_in_place<D: Files + ?Sized>(
+    to: &D,
+    name: &Name,
+    source: &dyn Source,
+    put: &Put,
+) -> Result<Sent, Error> {
+    check_source(to.name(), name, source, put)?;
+    if !put.replace && to.stat(name).await?.is_some() {
+        return Err(Error::exists(to.name(), name));
+    }
+    let write = async {
+        let bytes = append(to, name, name, 0, source).await?.1;
+        let (checked, modified) = check(to, name, source, put).await?;
+        let meta = Meta { name: name.clone(), size: source.size(), modified, hash: None };
+        Ok(Sent { meta, bytes, resumed_from: 0, checked })
+    };
+    let done = write.await;
+    if done.is_err()
+        && let Err(left) = to.remove(name).await
+    {
+        tracing::warn!(destination = to.name(), name = %name, error = %left, "an incomplete file stays");
+    }
+    done
+}
+
+/// Where the bytes that were sent begin, and how many they are; the folder is made where it is missing.
+async fn append<D: Files + ?Sized>(
+    to: &D,
+    name: &Name,
+    partial: &Name,
+    from: u64,
+    source: &dyn Source,
+) -> Result<(u64, u64), Error> {
+    let (from, sent) = match to.append(partial, from, source).await {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            if let Some(folder) = name.folder() {
+                to.mkdirs(&folder).await?;
+            }
+            (0, to.append(partial, 0, source).await?)
+        }
+        sent => (from, sent?),
+    };
+    if from + sent != source.size() {
+        return Err(short_source(name, from + sent, source.size()));
+    }
+    Ok((from, sent))
 }
 
 /// How many bytes of an earlier attempt are there and can be trusted.
@@ -188,7 +226,7 @@ fn short_source(name: &Name, found: u64, expected: u64) -> Error {
     )
 }
 
-fn changed_source(name: &Name, put: &Put, found: &str) -> Error {
+pub(crate) fn changed_source(name: &Name, put: &Put, found: &str) -> Error {
     Error::new(
         ErrorKind::Source,
         format!(
@@ -198,7 +236,7 @@ fn changed_source(name: &Name, put: &Put, found: &str) -> Error {
     )
 }
 
-fn wrong_size(destination: &str, name: &Name, found: u64, expected: u64) -> Error {
+pub(crate) fn wrong_size(destination: &str, name: &Name, found: u64, expected: u64) -> Error {
     Error::new(
         ErrorKind::Corrupt,
         format!(
@@ -216,7 +254,7 @@ fn wrong_bytes(destination: &str, name: &Name, found: &str, expected: &str) -> E
     )
 }
 
-fn vanished(destination: &str, name: &Name) -> Error {
+pub(crate) fn vanished(destination: &str, name: &Name) -> Error {
     Error::new(
         ErrorKind::Unavailable,
         format!(
