@@ -2,6 +2,16 @@ use domain::State;
 
 use crate::support::*;
 
+/// A new library deletes nothing, gives up nothing and moves nothing.
+#[test]
+fn the_default_policy_deletes_nothing() {
+    let policy = default_policy();
+    assert!(!policy.deletes());
+    assert_eq!(policy.watermarks().count(), 0);
+    let harmless = |asks: String| asks.starts_with("convert") || asks.starts_with("mix");
+    assert!(policy.rules().iter().all(|r| r.asks_for().all(harmless)));
+}
+
 #[test]
 fn the_default_policy_is_right_and_warns_of_nothing() {
     let policy = default_policy();
@@ -16,14 +26,40 @@ fn the_commented_examples_are_right_too() {
     let text = without_comments(policy::DEFAULT);
     let policy = policy::parse(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
     assert_eq!(policy.warnings(), []);
-    assert_eq!(policy.rules().len(), 7);
-    assert_eq!(policy.stores().len(), 3);
+    assert_eq!(policy.rules().len(), 19);
+    assert_eq!(policy.stores().len(), 4);
     assert_eq!(policy.presets().len(), 9 + 4);
-    for word in
-        ["kind", "age", "recorded", "accepted", "size", "duration", "type", "codec", "height", "prefix"]
-    {
+    for word in [
+        "kind",
+        "age",
+        "recorded",
+        "accepted",
+        "size",
+        "duration",
+        "type",
+        "codec",
+        "height",
+        "prefix",
+        "name",
+        "tags",
+        "state",
+        "copies",
+        "tier",
+        "last_access",
+        "when",
+    ] {
         assert!(policy.rules().iter().any(|r| r.looks_for().contains(word)), "{word} is not shown");
     }
+    for verb in
+        ["convert", "mix", "backup", "archive", "move", "delete", "evict", "tag", "notify", "hold", "keep"]
+    {
+        let shown = |asks: String| asks.split(' ').next() == Some(verb);
+        assert!(policy.rules().iter().any(|r| r.asks_for().any(shown)), "{verb} is not shown");
+    }
+    assert_eq!(policy.watermarks().count(), 2);
+    // What the comments say holds where nothing is said.
+    let (said, unsaid) = (policy.protect(), default_policy().protect().clone());
+    assert_eq!(policy::Protect { copies_min: 1, regions_min: 1, ..said.clone() }, unsaid);
     // Sized, dated, tagged and named as the comments say: the reference cannot drift from what is read.
     insta::assert_snapshot!(describe(&policy));
 }
