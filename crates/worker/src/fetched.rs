@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    io::Write as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -13,7 +14,7 @@ use std::{
 use domain::{Digest, Hasher};
 use futures::StreamExt as _;
 use storage::{Body, Error, ErrorKind, Key, Store};
-use tokio::{io::AsyncWriteExt as _, sync::OnceCell};
+use tokio::sync::OnceCell;
 
 /// What was fetched, by where it lies and which version it is.
 #[derive(Debug)]
@@ -144,23 +145,21 @@ async fn write(mut body: Body, path: PathBuf) -> Result<(File, Digest), Error> {
         )
         .temporary(true)
     };
-    let mut out = tokio::fs::File::create(&path).await.map_err(disk)?;
+    let mut out = std::fs::File::create(&path).map_err(disk)?;
     let file = File { path };
     let mut hasher = Hasher::new();
     while let Some(chunk) = body.next().await {
         let chunk = chunk?;
-        // A megabyte takes about a millisecond: too long for a thread that others wait for.
-        let hashed = tokio::task::spawn_blocking({
-            let chunk = chunk.clone();
-            move || {
-                hasher.update(&chunk);
-                hasher
-            }
+        // A megabyte takes about two milliseconds: too long for a thread that others wait for.
+        let written = tokio::task::spawn_blocking(move || {
+            hasher.update(&chunk);
+            out.write_all(&chunk).map(|()| (out, hasher))
         });
-        out.write_all(&chunk).await.map_err(disk)?;
-        hasher = hashed.await.map_err(|e| Error::new(ErrorKind::Other, format!("hashing stopped: {e}")))?;
+        let written = written.await;
+        let written =
+            written.map_err(|e| Error::new(ErrorKind::Other, format!("fetching stopped: {e}; try again")))?;
+        (out, hasher) = written.map_err(disk)?;
     }
-    out.flush().await.map_err(disk)?;
     Ok((file, hasher.finish()))
 }
 
