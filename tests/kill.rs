@@ -49,7 +49,9 @@ fn every_point_is_in_the_table() {
     let source = include_str!("../crates/worker/src/points.rs");
     let names: BTreeSet<&str> =
         source.lines().filter_map(|l| l.split_once("=> \"")?.1.strip_suffix("\",")).collect();
-    assert_eq!(names, POINTS.into_iter().map(|(name, _)| name).collect());
+    // What removes bytes comes days later: `custody.rs` kills there.
+    let purges = ["purge-begun", "purge-removed"];
+    assert_eq!(names, POINTS.into_iter().map(|(name, _)| name).chain(purges).collect());
 }
 
 /// `kill -9` between any two steps, then starting again: every recording comes to its terminal state, nothing

@@ -102,6 +102,10 @@ impl Config {
                 allow_missing.push(layer(name.trim())?);
             }
         }
+        if let Some(seconds) = text_of("VIDEOREC_CLOCK_AHEAD") {
+            let wrong = |_| Coded::error(Code::Usage, "VIDEOREC_CLOCK_AHEAD: a number of seconds, for tests");
+            crate::clock::live_ahead(seconds.parse().map_err(wrong)?);
+        }
         Ok(Self {
             layout: root.map(|root| Layout { root }),
             policy: global.policy.clone(),

@@ -202,6 +202,12 @@ impl Relay {
         let mut told = Vec::new();
         for (seq, alert) in library.catalog.unsent(ALERTS).await? {
             if let Err(e) = library.alerts.tell(&alert).await {
+                // What is wrong with the way itself does not pass: it must not stand before everything that follows.
+                if !e.is_temporary() {
+                    error!(error = %e, alert.key, "an alert cannot be delivered; mend the channel");
+                    told.push(seq);
+                    continue;
+                }
                 warn!(error = %e, alert.key, "an alert is not delivered; trying again");
                 self.quiet_until = Some(now + ALERT_TROUBLE);
                 continue;

@@ -18,8 +18,10 @@ use crate::{LIBRARY_STORE, Library, by_hand::batch};
 
 /// Between two deletion rounds, and between two looks at a store's fill.
 const EVERY: Duration = Duration::from_secs(60);
-/// After a round that was refused: the next one will most likely be, too.
-const REFUSED: Duration = Duration::from_secs(15 * 60);
+/// After a round that was over the limit: the next one will most likely be, too.
+const OVER: Duration = Duration::from_secs(15 * 60);
+/// After trouble.
+const TROUBLE: Duration = Duration::from_secs(30);
 /// Between two rounds of reading back.
 const VERIFY_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Between two looks whether a store is nearly full.
@@ -44,11 +46,14 @@ impl Rounds {
     /// What is due of all this.
     pub(crate) async fn turn(&mut self, library: &Library) -> Result<()> {
         let now = library.now();
+        // After trouble none is tried again at once.
         if is_due(self.delete_after, now) {
-            let refused = delete(library, now).await.context("the deletion round")?;
-            self.delete_after = Some(now + if refused { REFUSED } else { EVERY });
+            self.delete_after = Some(now + TROUBLE);
+            let over = delete(library, now).await.context("the deletion round")?;
+            self.delete_after = Some(now + if over { OVER } else { EVERY });
         }
         if is_due(self.room_after, now) {
+            self.room_after = Some(now + TROUBLE);
             for watermark in library.policy.watermarks() {
                 make_room(library, watermark, now)
                     .await
@@ -57,6 +62,7 @@ impl Rounds {
             self.room_after = Some(now + EVERY);
         }
         if is_due(self.verify_after, now) {
+            self.verify_after = Some(now + TROUBLE);
             verify(library, now).await.context("choosing what to read back")?;
             self.verify_after = Some(now + VERIFY_EVERY);
         }
@@ -89,7 +95,7 @@ fn is_due(after: Option<Timestamp>, now: Timestamp) -> bool {
     after.is_none_or(|after| now >= after)
 }
 
-/// Puts into the trash what is due, all of it or nothing. True when it was refused.
+/// Puts into the trash what is due, all of it or nothing. True when it was over the limit.
 async fn delete(library: &Library, now: Timestamp) -> Result<bool> {
     let due = offers(library, None).await?;
     if due.is_empty() {
@@ -111,7 +117,7 @@ async fn delete(library: &Library, now: Timestamp) -> Result<bool> {
             at: now,
         };
         library.catalog.raise(&[alert]).await?;
-        return Ok(true);
+        return Ok(false);
     }
     let ids: Vec<RecordingId> = due.into_iter().map(|(id, _)| id).collect();
     let mut items = Vec::new();
@@ -124,7 +130,7 @@ async fn delete(library: &Library, now: Timestamp) -> Result<bool> {
     trash(library, items, now).await
 }
 
-/// The way into the trash: within the limit, all or nothing. True when it was refused.
+/// The way into the trash: within the limit, all or nothing. True when it was over it.
 async fn trash(library: &Library, items: Vec<Trashing>, now: Timestamp) -> Result<bool> {
     if items.is_empty() {
         return Ok(false);

@@ -21,6 +21,8 @@ use tracing::{info, warn};
 use crate::Library;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
+/// After trouble.
+const TROUBLE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How far back what an hour is compared with may lie.
 const WEEKS: Duration = Duration::from_secs(9 * 7 * 24 * 60 * 60);
@@ -48,6 +50,7 @@ impl Watch {
         if self.after.is_some_and(|after| now < after) {
             return Ok(());
         }
+        self.after = Some(now + TROUBLE);
         // Whoever leads next has done it already when it is done within this hour.
         if library.catalog.sample(now).await.context("noting how full stores are")? {
             let wrong = wrong(library, now).await?;

@@ -9,7 +9,7 @@ use domain::Speed;
 #[derive(Args)]
 pub struct Which {
     /// Recordings: an id (or its first 6 characters and more), or a query: 'tag:legal recorded:2025'
-    #[arg(required_unless_present = "everything", allow_hyphen_values = true)]
+    #[arg(required_unless_present = "everything")]
     pub which: Vec<String>,
     /// All recordings of the library
     #[arg(long, conflicts_with = "which")]

@@ -38,16 +38,25 @@ const POLICY: &str = "version: 1\nstores: { replica: { url: /replica } }\nrules:
                       - { name: second, match: all, backup: replica }\n";
 
 pub async fn library(home: &Path, clock: Arc<Hands>, replica: Arc<dyn Store>, steps: Steps) -> Arc<Library> {
+    library_of(home, clock, POLICY, vec![Arc::new(Memory::new(LIBRARY_STORE)), replica], steps).await
+}
+
+pub async fn library_of(
+    home: &Path,
+    clock: Arc<Hands>,
+    policy: &str,
+    of: Vec<Arc<dyn Store>>,
+    steps: Steps,
+) -> Arc<Library> {
     let mut stores = Stores::default();
-    stores.add(Arc::new(Memory::new(LIBRARY_STORE)));
-    stores.add(replica);
+    of.into_iter().for_each(|store| stores.add(store));
     let queue = Arc::new(queue::Embedded::new(queue::Config::default()));
     Arc::new(Library {
         catalog: Arc::new(Sqlite::open(&home.join("catalog.db")).await.unwrap()),
         queue: queue.clone(),
         letters: queue,
         stores,
-        policy: Arc::new(policy::parse(POLICY).unwrap()),
+        policy: Arc::new(policy::parse(policy).unwrap()),
         media: tools(),
         clock,
         scratch: home.join("work"),
@@ -71,10 +80,15 @@ pub fn runner(library: &Arc<Library>, drain: Duration) -> Runner {
 
 /// Brings in a file that is no recording: quickly probed, and copied like any other.
 pub async fn ingest(library: &Arc<Library>, home: &Path) -> RecordingId {
-    let path = home.join("note.txt");
+    ingest_as(library, home, "note.txt").await
+}
+
+/// The same under another name.
+pub async fn ingest_as(library: &Arc<Library>, home: &Path, name: &str) -> RecordingId {
+    let path = home.join(name);
     std::fs::write(&path, "no recording at all").unwrap();
     let mut id = None;
-    let found = Found { path, name: "note.txt".into() };
+    let found = Found { path, name: name.into() };
     Intake::new(library.clone(), Options::default())
         .take(futures::stream::iter([found]), |_, taken| match taken {
             Taken::New { id: new, .. } => id = Some(*new),

@@ -1,0 +1,363 @@
+//! What goes, what stays, and where it lies: the whole flow under a clock that the test holds in its hands.
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use catalog::{Change, Changed};
+use domain::{Clock as _, Recording, RecordingId, State};
+use storage::{ErrorKind, Fault, Faulty, Key, Memory, Op, Put, Store, put_bytes};
+use support::{Hands, ingest_as, library_of, runner, until};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use worker::{LIBRARY_STORE, Library, SEEN_POLICY, Steps};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Gone after ten days, by way of the trash, and two verified copies until then.
+const GONE: &str = "
+version: 1
+stores: { replica: { url: /replica } }
+protect: { copies: { min: 2 }, trash: 2d, deletion: { max_percent: 50, floor: 3 } }
+rules:
+  - { name: second, match: all, backup: replica }
+  - { name: court, match: { tags: [court] }, hold: { reason: litigation } }
+  - { name: gone, match: { age: \">=10d\" }, delete: {} }
+";
+
+type Stored = Arc<Faulty<Memory>>;
+
+struct Scene {
+    home: tempfile::TempDir,
+    clock: Arc<Hands>,
+    own: Stored,
+    replica: Stored,
+    library: Arc<Library>,
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+impl Scene {
+    async fn set(policy: &str) -> Self {
+        Self::with(policy, Steps::default()).await
+    }
+
+    async fn with(policy: &str, steps: Steps) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let clock = Hands::new();
+        let own: Stored = Arc::new(Faulty::new(Memory::new(LIBRARY_STORE)));
+        let replica: Stored = Arc::new(Faulty::new(Memory::new("replica")));
+        let stores: Vec<Arc<dyn Store>> = vec![own.clone(), replica.clone()];
+        let library = library_of(home.path(), clock.clone(), policy, stores, steps).await;
+        let (stop, running) = start(&library).await;
+        Self { home, clock, own, replica, library, stop, running }
+    }
+
+    async fn take(&self, name: &str) -> RecordingId {
+        let id = ingest_as(&self.library, self.home.path(), name).await;
+        self.until(id, |r| r.state == State::Unsupported).await;
+        id
+    }
+
+    async fn until(&self, id: RecordingId, what: impl Fn(&Recording) -> bool) -> Recording {
+        until(&self.library, &self.clock, id, what).await
+    }
+
+    async fn get(&self, id: RecordingId) -> Recording {
+        self.library.catalog.get(id).await.unwrap().unwrap()
+    }
+
+    /// What was done to it, oldest first.
+    async fn story(&self, id: RecordingId) -> Vec<String> {
+        let mut entries = self.library.catalog.audit(Some(id), 100).await.unwrap();
+        entries.reverse();
+        entries.into_iter().map(|e| e.what).collect()
+    }
+
+    async fn alerts(&self) -> Vec<String> {
+        let told = self.library.catalog.alerts(100).await.unwrap();
+        told.into_iter().map(|told| told.alert.key).collect()
+    }
+
+    /// Somebody has looked at the plan.
+    async fn see(&self) {
+        self.library.catalog.set_bookmark(SEEN_POLICY, Some(self.library.policy.hash())).await.unwrap();
+    }
+
+    async fn change(&self, id: RecordingId, change: Change) -> Changed {
+        let now = self.clock.now();
+        self.library.catalog.custody(&[id], &change, "ana", now).await.unwrap().remove(0)
+    }
+
+    /// Time goes by, a bit at a time, with the work that it brings.
+    async fn pass(&self, time: Duration) {
+        for _ in 0..8 {
+            self.clock.pass(time / 8);
+            tokio::time::sleep(Duration::from_millis(120)).await;
+        }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.running.await.unwrap();
+    }
+}
+
+async fn start(library: &Arc<Library>) -> (CancellationToken, JoinHandle<()>) {
+    let stop = CancellationToken::new();
+    let runner = runner(library, Duration::from_secs(5));
+    runner.recover().await.unwrap();
+    let running = tokio::spawn({
+        let stop = stop.clone();
+        async move { runner.run(stop).await }
+    });
+    (stop, running)
+}
+
+async fn held_by(store: &Stored) -> usize {
+    store.inner().list("", None, 100).await.unwrap().len()
+}
+
+fn hold(name: &str) -> Change {
+    Change::Hold { name: name.into(), reason: "case 12".into() }
+}
+
+/// Promise 8: plan -> limit -> trash -> purge. Nothing goes before somebody has seen the plan of the policy; every byte
+/// stays until the trash's time is over; then every byte goes, with its proof.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_due_goes_by_way_of_the_trash_once_its_plan_was_seen() {
+    let s = Scene::set(GONE).await;
+    let id = s.take("a.txt").await;
+    s.pass(11 * DAY).await;
+    assert_eq!(s.get(id).await.state, State::Unsupported, "nobody has seen what this policy deletes");
+    assert!(s.alerts().await.iter().any(|key| key.starts_with("policy-unseen/")));
+    s.see().await;
+    s.pass(Duration::from_secs(20 * 60)).await;
+    let trashed = s.until(id, |r| r.state == State::Trashed).await;
+    assert!(trashed.reason.contains("undelete"), "{}", trashed.reason);
+    assert_eq!((held_by(&s.own).await, held_by(&s.replica).await), (1, 1), "the trash keeps every byte");
+    s.pass(DAY).await;
+    assert_eq!(s.get(id).await.state, State::Trashed);
+    s.pass(DAY + DAY / 2).await;
+    s.until(id, |r| r.state == State::Deleted).await;
+    assert_eq!((held_by(&s.own).await, held_by(&s.replica).await), (0, 0));
+
+    let proof = s.library.catalog.certificates(Some(id), 10).await.unwrap().remove(0);
+    assert_eq!((proof.rule.as_str(), proof.digest), ("gone", trashed.digest));
+    let removed: Vec<_> = proof.objects.iter().map(|o| (o.store.as_str(), o.what.as_str())).collect();
+    assert_eq!(removed, [(LIBRARY_STORE, "source"), ("replica", "copy")]);
+    // Promise 11: the record of it was written before.
+    let story = s.story(id).await;
+    let at =
+        |what: &str| story.iter().position(|w| w == what).unwrap_or_else(|| panic!("no {what}: {story:?}"));
+    assert!(at("trash") < at("purge") && at("purge") < at("purged"), "{story:?}");
+    s.end().await;
+}
+
+/// Promise 2: a hold is absolute, also one that comes when everything else is decided.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_while_it_is_in_the_trash_is_not_purged() {
+    let s = Scene::set(GONE).await;
+    s.see().await;
+    let id = s.take("a.txt").await;
+    s.pass(11 * DAY).await;
+    s.until(id, |r| r.state == State::Trashed).await;
+    assert_eq!(s.change(id, hold("court")).await, Changed::Yes);
+    s.pass(10 * DAY).await;
+    assert_eq!(s.get(id).await.state, State::Trashed);
+    assert_eq!((held_by(&s.own).await, held_by(&s.replica).await), (1, 1));
+    assert_eq!(s.change(id, Change::Release { name: None }).await, Changed::Yes);
+    s.until(id, |r| r.state == State::Deleted).await;
+    assert!(matches!(s.change(id, hold("late")).await, Changed::Refused(_)));
+    s.end().await;
+}
+
+/// A recording that a person brings back stays for as long as was said, and can be deleted again afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_brought_back_is_left_alone_for_a_while() {
+    let s = Scene::set(GONE).await;
+    s.see().await;
+    let id = s.take("a.txt").await;
+    s.pass(11 * DAY).await;
+    s.until(id, |r| r.state == State::Trashed).await;
+    let kept_until = s.clock.now() + 5 * DAY;
+    assert_eq!(s.change(id, Change::Undelete { kept_until }).await, Changed::Yes);
+    s.until(id, |r| r.state == State::Unsupported).await;
+    s.pass(4 * DAY).await;
+    assert_eq!(s.get(id).await.state, State::Unsupported);
+    s.pass(2 * DAY).await;
+    s.until(id, |r| r.state == State::Trashed).await;
+    s.pass(3 * DAY).await;
+    s.until(id, |r| r.state == State::Deleted).await;
+    s.end().await;
+}
+
+/// Promise 8: over the limit nothing at all is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_over_the_limit_stays_whole() {
+    let s = Scene::set(GONE).await;
+    s.see().await;
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(s.take(&format!("{n}.txt")).await);
+    }
+    // Five are due, three may go (half of five, and at least three).
+    s.pass(12 * DAY).await;
+    for id in &ids {
+        assert_eq!(s.get(*id).await.state, State::Unsupported);
+    }
+    assert!(s.alerts().await.contains(&"deletion-limit".to_owned()));
+    // Two are held: the others are within it.
+    for id in &ids[..2] {
+        assert_eq!(s.change(*id, hold("x")).await, Changed::Yes);
+    }
+    s.pass(DAY).await;
+    for id in &ids[2..] {
+        s.until(*id, |r| r.state == State::Trashed).await;
+    }
+    for id in &ids[..2] {
+        assert_eq!(s.get(*id).await.state, State::Unsupported);
+    }
+    s.end().await;
+}
+
+/// A read error means that nothing is deleted: the purge is cut short, and completed when the store is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_that_is_cut_short_is_completed_and_its_certificate_is_whole() {
+    let s = Scene::set(GONE).await;
+    s.see().await;
+    let id = s.take("a.txt").await;
+    // The copy goes first, then the source: that fails twice.
+    let away = Fault::Fail { kind: ErrorKind::Unavailable, temporary: true };
+    s.own.on(Op::Delete, 1, away).on(Op::Delete, 2, away);
+    s.pass(11 * DAY).await;
+    s.until(id, |r| r.state == State::Trashed).await;
+    s.pass(3 * DAY).await;
+    s.until(id, |r| r.state == State::Deleted).await;
+    assert_eq!((held_by(&s.own).await, held_by(&s.replica).await), (0, 0));
+    let proof = s.library.catalog.certificates(Some(id), 10).await.unwrap().remove(0);
+    let removed: Vec<_> = proof.objects.iter().map(|o| o.store.as_str()).collect();
+    assert_eq!(removed, [LIBRARY_STORE, "replica"], "what an earlier try removed is named all the same");
+    s.end().await;
+}
+
+const SAFE: &str = "
+version: 1
+stores: { replica: { url: /replica } }
+protect: { copies: { min: 2 }, verify: 100% }
+rules:
+  - { name: second, match: all, backup: replica }
+";
+
+async fn damage(store: &Stored, text: &'static str) {
+    let meta = store.inner().list("", None, 10).await.unwrap().remove(0);
+    put_bytes(store.inner(), &meta.key, text, Put::default()).await.unwrap();
+}
+
+async fn text_in(store: &Stored, key: &str) -> String {
+    let bytes = storage::read_all(store.inner(), &Key::foreign(key).unwrap(), 1 << 20).await.unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Bytes rot; they are read back before anybody needs them, and replaced by a good copy's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_or_a_source_that_went_bad_is_found_and_repaired() {
+    let s = Scene::set(SAFE).await;
+    let id = s.take("a.txt").await;
+    for (n, store) in [&s.replica, &s.own].into_iter().enumerate() {
+        damage(store, "no recording at ALL").await;
+        let bad = |key: &String| key.starts_with("bad:");
+        for _ in 0..60 {
+            s.pass(Duration::from_secs(4 * 60 * 60)).await;
+            if text_in(store, &s.get(id).await.key).await == "no recording at all" {
+                break;
+            }
+        }
+        assert_eq!(text_in(store, &s.get(id).await.key).await, "no recording at all", "store {n}");
+        assert!(s.alerts().await.iter().any(bad));
+    }
+    s.until(id, |r| r.custody.place.bad.is_none()).await;
+    let copies = s.library.catalog.copies(id).await.unwrap();
+    assert_eq!(copies.iter().map(|c| c.bad.clone()).collect::<Vec<_>>(), [None]);
+    s.end().await;
+}
+
+const MOVES: &str = "
+version: 1
+stores: { replica: { url: /replica } }
+rules:
+  - { name: cold, match: { age: \">=10d\" }, move: { to: replica, keep: 5d } }
+";
+
+/// Promise 1 over a migration: copied, verified, switched, and only then removed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_keeps_the_way_back_open_and_then_removes_what_was_left() {
+    let s = Scene::set(MOVES).await;
+    let id = s.take("a.txt").await;
+    assert_eq!((held_by(&s.own).await, held_by(&s.replica).await), (1, 0));
+    s.pass(11 * DAY).await;
+    let moved = s.until(id, |r| r.store == "replica").await;
+    assert_eq!((held_by(&s.own).await, held_by(&s.replica).await), (1, 1));
+    assert_eq!(text_in(&s.replica, &moved.key).await, "no recording at all");
+    // A hold keeps what was left, too.
+    s.change(id, hold("x")).await;
+    s.pass(6 * DAY).await;
+    assert_eq!(held_by(&s.own).await, 1);
+    s.change(id, Change::Release { name: None }).await;
+    for _ in 0..20 {
+        s.pass(Duration::from_secs(60 * 60)).await;
+        if held_by(&s.own).await == 0 {
+            break;
+        }
+    }
+    assert_eq!((held_by(&s.own).await, held_by(&s.replica).await), (0, 1));
+    assert!(s.library.catalog.copies(id).await.unwrap().is_empty());
+    s.end().await;
+}
+
+/// 19 bytes a file: the store holds five of them, and room is made from four on, down to two.
+const ROOM: &str = "
+version: 1
+stores: { replica: { url: /replica }, recordings: { capacity: 100B } }
+protect: { copies: { min: 1 }, trash: 1d, deletion: { floor: 100 } }
+rules:
+  - { name: second, match: all, backup: replica }
+  - name: room
+    match: { prefix: cam }
+    watermark: { store: recordings, high: 70%, low: 40%, for: 10m, order: [oldest] }
+    delete: { trash: 1d }
+";
+
+/// ZoneMinder #1597: reclaiming is asynchronous, and whoever forgets what is on its way out deletes too much.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn room_is_made_once_and_no_more_than_is_needed() {
+    let s = Scene::set(ROOM).await;
+    s.see().await;
+    let keep = s.take("keep.txt").await;
+    let mut cams = Vec::new();
+    for n in 0..3 {
+        s.pass(Duration::from_secs(60)).await;
+        cams.push(s.take(&format!("cam{n}.txt")).await);
+    }
+    // 76 of 100 bytes; the oldest two bring it to 38.
+    for _ in 0..10 {
+        s.pass(Duration::from_secs(20 * 60)).await;
+    }
+    let mut states = Vec::new();
+    for id in &cams {
+        states.push(s.get(*id).await.state);
+    }
+    assert_eq!(states, [State::Trashed, State::Trashed, State::Unsupported]);
+    assert_eq!(s.get(keep).await.state, State::Unsupported);
+    s.pass(2 * DAY).await;
+    s.until(cams[1], |r| r.state == State::Deleted).await;
+    assert_eq!(s.get(cams[2]).await.state, State::Unsupported, "what is left is below the mark");
+    s.end().await;
+}
+
+#[test]
+fn the_policies_of_these_tests_check() {
+    for text in [GONE, SAFE, MOVES, ROOM] {
+        policy::parse(text).unwrap_or_else(|e| panic!("{text}\n{}", e.in_file("policy")));
+    }
+}
