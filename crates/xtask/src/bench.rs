@@ -6,6 +6,7 @@ mod ingest;
 mod ledger;
 mod load;
 mod memory;
+mod plan;
 mod transcode;
 mod wire;
 mod work;
@@ -27,6 +28,11 @@ const BENCHES: &[Bench] = &[
     ("remux", "the copy path against encoding the same file", |_| transcode::remux()),
     ("ingest", "10,000 small files up to the catalog", |_| ingest::many()),
     ("memory", "resident memory: idle, and while a 2 GiB file comes in", |_| memory::all()),
+    (
+        "plan",
+        "a plan over 1,000,000 recordings and 20 rules, against a Python script and Cloud Custodian",
+        plan::run,
+    ),
     ("fleet-dispatch", "a worker's messages a second against boto3 loops and Celery", fleet::dispatch::run),
     ("fleet-copy", "verified copies on one server against s5cmd and rclone", fleet::copy::run),
     ("fleet-idle", "an idle worker's memory, and how soon it asks for work", fleet::idle::run),
