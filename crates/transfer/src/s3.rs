@@ -17,6 +17,9 @@ use crate::{
     names::Rules, put,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// A bucket as a destination; see the module.
 #[derive(Debug, Clone)]
 pub struct S3 {
