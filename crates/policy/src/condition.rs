@@ -125,7 +125,7 @@ pub(crate) fn read(check: &mut Check<'_>, node: &Node) -> Option<Vec<Condition>>
     (known > 0 && conditions.len() == known).then_some(conditions)
 }
 
-const FIELDS: &[&str] = &[
+pub(crate) const FIELDS: &[&str] = &[
     "accepted",
     "age",
     "codec",
@@ -145,10 +145,10 @@ const FIELDS: &[&str] = &[
 ];
 const LATER: &[&str] = &["fields"];
 
-const KINDS: &[(&str, Kind)] =
-    &[("recording", Kind::Recording), ("track", Kind::Track), ("session", Kind::Session)];
-const FOUND: &[(&str, Found)] =
-    &[("good", Found::Good), ("damaged", Found::Damaged), ("unsupported", Found::Unsupported)];
+pub(crate) const KINDS: [(&str, Kind); 3] =
+    [("recording", Kind::Recording), ("track", Kind::Track), ("session", Kind::Session)];
+pub(crate) const FOUND: [(&str, Found); 3] =
+    [("good", Found::Good), ("damaged", Found::Damaged), ("unsupported", Found::Unsupported)];
 
 /// What people write and what ffprobe calls it.
 const CODEC_ALIASES: &[(&str, &str)] = &[
@@ -206,7 +206,7 @@ fn test(check: &mut Check<'_>, name: &str, node: &Node) -> Option<Test> {
         "prefix" => Test::Prefix(all(check, node, "`prefix`", |_, text| relative(text).map(str::to_owned))?),
         "tags" => tags(check, node)?,
         "kind" => Test::Kind(choices(check, node, "`kind`", |check, node, text| {
-            check.choice(node.at, text, "kind", KINDS)
+            check.choice(node.at, text, "kind", &KINDS)
         })?),
         "state" => Test::Found(choices(check, node, "`state`", |check, node, text| {
             if domain::State::ALL.iter().any(|s| s.as_str() == text)
@@ -219,7 +219,7 @@ fn test(check: &mut Check<'_>, name: &str, node: &Node) -> Option<Test> {
                 check.problem(node.at, message);
                 return None;
             }
-            check.choice(node.at, text, "state", FOUND)
+            check.choice(node.at, text, "state", &FOUND)
         })?),
         _ => unreachable!("`fields` lets only known ones through"),
     })

@@ -24,6 +24,7 @@ mod protect;
 mod room;
 mod rules;
 mod schedule;
+mod schema;
 mod shield;
 mod source;
 mod stores;
@@ -44,6 +45,7 @@ pub use parse::parse;
 pub use problem::{Problem, Problems};
 pub use protect::Protect;
 pub use room::{Chosen, Room, choose, room};
+pub use schema::schema;
 pub use watermark::{Order, Watermark};
 
 /// A time as a policy writes it: `30d`, `1h 30m`.

@@ -89,7 +89,7 @@ fn output(check: &mut Check<'_>, preset: &Field<'_>) -> Option<Output> {
     let container = |check: &mut Check<'_>| -> Option<Container> {
         let field = part("container")?;
         let text = check.text(field.value, "`container`")?;
-        let choices: &[_] = if word == "video" { VIDEO_CONTAINERS } else { AUDIO_CONTAINERS };
+        let choices: &[_] = if word == "video" { &VIDEO_CONTAINERS } else { &AUDIO_CONTAINERS };
         check.choice(field.value.at, text, "container", choices)
     };
     let video = |check: &mut Check<'_>| target::<VideoTarget>(check, part("video")?, VIDEO);
@@ -135,15 +135,15 @@ fn output(check: &mut Check<'_>, preset: &Field<'_>) -> Option<Output> {
     })
 }
 
-const KINDS: &[(&str, &[&str])] = &[
+pub(crate) const KINDS: &[(&str, &[&str])] = &[
     ("video", &["audio", "container", "kind", "video"]),
     ("audio", &["audio", "container", "kind"]),
     ("thumbnails", &["kind", "poster_width", "sprite"]),
     ("waveform", &["height", "kind", "width"]),
 ];
-const VIDEO_CONTAINERS: &[(&str, Container)] =
-    &[("mp4", Container::Mp4), ("webm", Container::Webm), ("mkv", Container::Mkv)];
-const AUDIO_CONTAINERS: &[(&str, Container)] = &[
+pub(crate) const VIDEO_CONTAINERS: [(&str, Container); 3] =
+    [("mp4", Container::Mp4), ("webm", Container::Webm), ("mkv", Container::Mkv)];
+pub(crate) const AUDIO_CONTAINERS: [(&str, Container); 5] = [
     ("m4a", Container::M4a),
     ("mp3", Container::Mp3),
     ("wav", Container::Wav),
@@ -152,8 +152,8 @@ const AUDIO_CONTAINERS: &[(&str, Container)] = &[
 ];
 
 /// A part's fields: the name, and the numbers it may have (none: a word).
-type Fields = &'static [(&'static str, Option<(u64, u64)>)];
-const VIDEO: Fields = &[
+pub(crate) type Fields = &'static [(&'static str, Option<(u64, u64)>)];
+pub(crate) const VIDEO: Fields = &[
     ("codec", None),
     ("short_side", Some((16, 4320))),
     ("max_fps", Some((1, 120))),
@@ -163,8 +163,8 @@ const VIDEO: Fields = &[
     ("keyframe_seconds", Some((1, 20))),
     ("max_kbps", Some((50, 200_000))),
 ];
-const AUDIO: Fields = &[("codec", None), ("kbps", Some((8, 512))), ("max_channels", Some((1, 8)))];
-const SPRITE: Fields = &[
+pub(crate) const AUDIO: Fields = &[("codec", None), ("kbps", Some((8, 512))), ("max_channels", Some((1, 8)))];
+pub(crate) const SPRITE: Fields = &[
     ("tile_width", Some((16, 640))),
     ("columns", Some((1, 100))),
     ("max_tiles", Some((1, 2000))),

@@ -142,7 +142,7 @@ fn read_rule<'n>(
     Some((name, name.map(|_| rule)))
 }
 
-const RULE_FIELDS: &[&str] = &[
+pub(crate) const RULE_FIELDS: &[&str] = &[
     "archive",
     "backup",
     "cold",
@@ -162,5 +162,5 @@ const RULE_FIELDS: &[&str] = &[
     "watermark",
     "when",
 ];
-const COLD: &[(&str, WhenCold)] =
+pub(crate) const COLD: &[(&str, WhenCold)] =
     &[("refuse", WhenCold::Refuse), ("restore", WhenCold::Restore), ("skip", WhenCold::Skip)];

@@ -37,8 +37,8 @@ pub enum Order {
     Largest,
 }
 
-const ORDERS: &[(&str, Order)] =
-    &[("archived", Order::Archived), ("oldest", Order::Oldest), ("largest", Order::Largest)];
+pub(crate) const ORDERS: [(&str, Order); 3] =
+    [("archived", Order::Archived), ("oldest", Order::Oldest), ("largest", Order::Largest)];
 
 /// Reads a rule's `watermark`.
 pub(crate) fn read(
@@ -70,7 +70,7 @@ pub(crate) fn read(
     let patience = part("for").map(|node| check.value(node, "`for`", units::duration));
     let order = part("order").map_or(Some(vec![Order::Archived, Order::Oldest]), |node| {
         let words = check.values(node, "`order`");
-        words.into_iter().map(|(node, word)| check.choice(node.at, word, "order", ORDERS)).collect()
+        words.into_iter().map(|(node, word)| check.choice(node.at, word, "order", &ORDERS)).collect()
     });
     let ((high_at, high), (_, low)) = (high?, low?);
     if low >= high {

@@ -82,33 +82,6 @@ fn a_camera_file_a_song_and_a_call_become_what_the_default_says() {
     assert_eq!(at(&track), ["probe"]);
 }
 
-/// Takes in every example: a block whose first line has its `#` right before a word or a dash.
-fn without_comments(text: &str) -> String {
-    let mut out = String::new();
-    let mut example = false;
-    for line in text.lines() {
-        let body = line.trim_start();
-        match body.strip_prefix('#') {
-            Some(rest) => {
-                example |= rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '-');
-                let indent = &line[..line.len() - body.len()];
-                if example {
-                    out.push_str(indent);
-                    out.push_str(rest);
-                } else {
-                    out.push_str(line);
-                }
-            }
-            None => {
-                example = false;
-                out.push_str(line);
-            }
-        }
-        out.push('\n');
-    }
-    out
-}
-
 fn describe(policy: &policy::Policy) -> String {
     let mut text = String::new();
     for rule in policy.rules() {

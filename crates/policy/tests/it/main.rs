@@ -9,5 +9,6 @@ mod problems;
 mod properties;
 mod rate;
 mod room;
+mod schema;
 mod support;
 mod when;

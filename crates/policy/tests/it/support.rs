@@ -202,3 +202,30 @@ fn stream(index: u32, kind: StreamKind, codec: &str) -> StreamFacts {
         audio: None,
     }
 }
+
+/// Takes in every example: a block whose first line has its `#` right before a word or a dash.
+pub fn without_comments(text: &str) -> String {
+    let mut out = String::new();
+    let mut example = false;
+    for line in text.lines() {
+        let body = line.trim_start();
+        match body.strip_prefix('#') {
+            Some(rest) => {
+                example |= rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '-');
+                let indent = &line[..line.len() - body.len()];
+                if example {
+                    out.push_str(indent);
+                    out.push_str(rest);
+                } else {
+                    out.push_str(line);
+                }
+            }
+            None => {
+                example = false;
+                out.push_str(line);
+            }
+        }
+        out.push('\n');
+    }
+    out
+}
