@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use domain::{Copy, Outcome, Place};
+use domain::{Copy, Failure, Outcome, Place};
+use policy::Deed;
 
 use super::Context;
 use crate::{
@@ -14,6 +15,9 @@ use crate::{
 ///
 /// Triggered by: a rule's `move` or `archive` to a store, or a person. Reads: the source, then the copy. Writes: one object.
 /// Safe to repeat: see `backup`.
+///
+/// Promise 2: what is held stays where it is. It may have been ordered before the hold, or copied while it was placed: that is
+/// asked before the first byte, and again before the switch.
 pub(crate) async fn perform(context: &Context<'_>, to: &str, keep: Duration) -> Result<Outcome, Stop> {
     let recording = &context.recording;
     let stores = &context.library.stores;
@@ -23,10 +27,12 @@ pub(crate) async fn perform(context: &Context<'_>, to: &str, keep: Duration) -> 
         Some(_) => keys::copy(recording.id, &recording.name, &recording.digest),
         None => key.clone(),
     };
+    not_held(context).await?;
     context.still_ours().await?;
     let verified = storage::verified_copy(from, &key, pinned(recording), to, &to_key, &recording.digest)
         .await
         .map_err(|e| storage_failure(&e))?;
+    not_held(context).await?;
     let now = context.library.now();
     // The key is one of ours, which is never written twice: the bytes name it.
     let version = Some(recording.digest.sha256.to_string());
@@ -44,4 +50,18 @@ pub(crate) async fn perform(context: &Context<'_>, to: &str, keep: Duration) -> 
         place: Place { version, verified_at: Some(now), ..Place::default() },
         keep_until: now + keep,
     })
+}
+
+async fn not_held(context: &Context<'_>) -> Result<(), Failure> {
+    let library = context.library;
+    let facts = library.catalog.facts(context.recording.id).await;
+    let facts = facts.map_err(|e| Failure::temporary(e.to_string()))?;
+    let Some(facts) = facts else { return Err(Failure::permanent("the recording is unknown by now")) };
+    match policy::objection(&library.policy, &facts, Deed::Move, library.now()) {
+        None => Ok(()),
+        // It may be released in a moment; and what a rule asked for, it asks for again then.
+        Some(objection) => {
+            Err(Failure::temporary(format!("not moved: that waits for {}", objection.waits_for)))
+        }
+    }
 }
