@@ -5,7 +5,7 @@ use std::{fmt::Display, str::FromStr, time::Duration};
 use domain::{JobState, Kind, Lane, State};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{BatchState, Error, Result, error};
+use crate::{BatchState, Error, Happening, Result, error};
 
 pub(crate) fn kind(text: &str) -> Result<Kind> {
     one_of(text, Kind::ALL, Kind::as_str)
@@ -29,6 +29,10 @@ pub(crate) fn job_states(state: JobState) -> &'static [&'static str] {
         JobState::Parked => &["parked"],
         JobState::Cancelled => &["cancelled"],
     }
+}
+
+pub(crate) fn happening(text: &str) -> Result<Happening> {
+    one_of(text, Happening::ALL, Happening::as_str)
 }
 
 pub(crate) fn batch_state(text: &str) -> Result<BatchState> {

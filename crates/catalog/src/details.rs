@@ -83,6 +83,10 @@ pub(crate) fn batch(id: BatchId) -> Value {
     json!({ "batch": id })
 }
 
+pub(crate) fn acked(key: &str) -> Value {
+    json!({ "alert": key })
+}
+
 pub(crate) fn parked(spec: &JobSpec, failure: &Failure) -> Value {
     json!({ "job": spec.id, "action": spec.action.label(), "error": failure })
 }

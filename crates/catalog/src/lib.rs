@@ -212,29 +212,17 @@ pub trait Catalog: Send + Sync {
     // ---- history
 
     /// Writes down how much each store holds, once an hour. False when that was done within this hour.
-    async fn sample(&self, now: Timestamp) -> Result<bool> {
-        let _ = now;
-        Err(not_yet())
-    }
+    async fn sample(&self, now: Timestamp) -> Result<bool>;
 
     /// In the order of time, and of stores.
-    async fn samples(&self, since: Timestamp) -> Result<Vec<Sample>> {
-        let _ = since;
-        Err(not_yet())
-    }
+    async fn samples(&self, since: Timestamp) -> Result<Vec<Sample>>;
 
     /// Hours in which something happened, in the order of time.
-    async fn hourly(&self, since: Timestamp) -> Result<Vec<Hour>> {
-        let _ = since;
-        Err(not_yet())
-    }
+    async fn hourly(&self, since: Timestamp) -> Result<Vec<Hour>>;
 
     /// When something came last from each source that anything came from since: a source is the first folder of
     /// recordings' names, or empty.
-    async fn last_by_source(&self, since: Timestamp) -> Result<BTreeMap<String, Timestamp>> {
-        let _ = since;
-        Err(not_yet())
-    }
+    async fn last_by_source(&self, since: Timestamp) -> Result<BTreeMap<String, Timestamp>>;
 
     /// Reads the whole audit log and computes its hashes again. Memory does not grow with it.
     async fn audit_verify(&self) -> Result<AuditVerdict>;
@@ -242,22 +230,13 @@ pub trait Catalog: Send + Sync {
     // ---- alerts
 
     /// Newest first, told or not.
-    async fn alerts(&self, limit: u32) -> Result<Vec<Told>> {
-        let _ = limit;
-        Err(not_yet())
-    }
+    async fn alerts(&self, limit: u32) -> Result<Vec<Told>>;
 
     /// Somebody takes up whatever was raised under this key. False when there is nothing that nobody has taken up.
-    async fn ack(&self, key: &str, by: &str, now: Timestamp) -> Result<bool> {
-        let _ = (key, by, now);
-        Err(not_yet())
-    }
+    async fn ack(&self, key: &str, by: &str, now: Timestamp) -> Result<bool>;
 
     /// Others were told of these because nobody had taken them up.
-    async fn escalated(&self, seqs: &[i64], now: Timestamp) -> Result<()> {
-        let _ = (seqs, now);
-        Err(not_yet())
-    }
+    async fn escalated(&self, seqs: &[i64], now: Timestamp) -> Result<()>;
 
     /// Notes what people are to be told. An alert whose key was raised within [`Alert::COOL_DOWN`] is not noted
     /// again.
@@ -322,8 +301,4 @@ pub trait Catalog: Send + Sync {
     /// Whether these bytes are a source that we hold or something that we made: what we made must not come in
     /// again as a recording (promise 7). Outputs are remembered here also after they were replaced.
     async fn by_digest(&self, sha256: &Sha256) -> Result<Option<Known>>;
-}
-
-fn not_yet() -> Error {
-    Error::new(Kind::Internal, "this is being built")
 }

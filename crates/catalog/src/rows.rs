@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{Crc64, Digest, Job, JobSpec, Offer, Recording, RecordingId, Sha256, Timestamp};
 
-use crate::{AuditEntry, Batch, BatchState, Eldest, Error, Kind, Result, codec, intake::Former};
+use crate::{AuditEntry, Batch, BatchState, Eldest, Error, Kind, Result, Told, codec, intake::Former};
 
 /// A row, as the few types that we store.
 pub(crate) trait Columns {
@@ -172,6 +172,19 @@ pub(crate) fn eldest(row: &impl Columns) -> Result<Eldest> {
         recording: codec::parsed(row.text("recording")?)?,
         store: row.text("store")?.to_owned(),
         verified_at: Timestamp(row.number("verified_at")?),
+    })
+}
+
+pub(crate) fn told(row: &impl Columns) -> Result<Told> {
+    let time = |column| -> Result<Option<Timestamp>> { Ok(row.number_or_none(column)?.map(Timestamp)) };
+    Ok(Told {
+        seq: row.number("seq")?,
+        alert: codec::json(row.text("body")?)?,
+        sent_at: time("sent_at")?,
+        acked_at: time("acked_at")?,
+        acked_by: row.text_or_none("acked_by")?.map(str::to_owned),
+        escalations: u32::try_from(row.number("escalations")?).unwrap_or(u32::MAX),
+        escalated_at: time("escalated_at")?,
     })
 }
 

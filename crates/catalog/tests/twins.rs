@@ -11,7 +11,7 @@ use std::{
 
 use catalog::{
     Accepted, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed, Claim, Eldest, Evicting,
-    Known, Next, Postgres, Purging, Retry, Settle, Settled, Sqlite, Trashed, Trashing,
+    Hour, Known, Next, Postgres, Purging, Retry, Sample, Settle, Settled, Sqlite, Trashed, Trashing,
     contract::{self, T0, recording},
     postgres::Options,
 };
@@ -105,6 +105,11 @@ struct Standing {
     versions: Vec<Option<String>>,
     eldest: Vec<Eldest>,
     batches: Vec<BatchStatus>,
+    samples: Vec<Sample>,
+    hourly: Vec<Hour>,
+    sources: BTreeMap<String, Timestamp>,
+    /// What is raised together is in no order.
+    told: BTreeSet<(String, Timestamp, Option<Timestamp>, u32)>,
     found: Vec<BTreeSet<RecordingId>>,
 }
 
@@ -471,12 +476,20 @@ impl<'a> Side<'a> {
                     .await
                     .map(Said::Jobs)
             }
-            _ => match a % 6 {
+            _ => match a % 9 {
                 0 => catalog.recover(Some("up-"), now).await.map(Said::Number),
                 1 => catalog.recover(None, now).await.map(Said::Number),
                 2 => catalog.policy_in_force(["p", "another"][usize::from(b) % 2], now).await.map(Said::Yes),
                 3 => catalog.lead("sweep", WORKERS[usize::from(b) % 2], now, TTL).await.map(Said::Yes),
-                4 => done(catalog.raise(&[alert(b, now), alert(c, now)]).await),
+                4 => catalog.sample(now).await.map(Said::Yes),
+                5 => catalog.ack(&format!("news {}", b % 3), "user", now).await.map(Said::Yes),
+                6 => {
+                    let told = catalog.alerts(99).await.unwrap();
+                    let key = format!("news {}", b % 3);
+                    let seqs: Vec<_> = told.iter().filter(|t| t.alert.key == key).map(|t| t.seq).collect();
+                    done(catalog.escalated(&seqs, now).await)
+                }
+                7 => done(catalog.raise(&[alert(b, now), alert(c, now)]).await),
                 _ => done(catalog.note(id_of(b), "w", "seen", serde_json::json!({ "n": c }), now).await),
             },
         };
@@ -502,6 +515,9 @@ impl<'a> Side<'a> {
         let ids: Vec<_> = (0..2 * NAMES.len() as u8).map(id_of).collect();
         let mut offers = catalog.offers(None, None, 99).await.unwrap();
         offers.extend(catalog.offers(Some("library"), None, 99).await.unwrap());
+        let told = catalog.alerts(99).await.unwrap();
+        let verdict = catalog.audit_verify().await.unwrap();
+        assert_eq!((verdict.first_bad, verdict.unchained), (None, 0));
         let audit = catalog.audit(None, 9_999).await.unwrap();
         let mut found = Vec::new();
         for query in
@@ -528,6 +544,10 @@ impl<'a> Side<'a> {
             versions: catalog.versions(&ids).await.unwrap(),
             eldest: catalog.eldest(now, 99).await.unwrap(),
             batches: catalog.batches(99).await.unwrap(),
+            samples: catalog.samples(T0).await.unwrap(),
+            hourly: catalog.hourly(Timestamp(0)).await.unwrap(),
+            sources: catalog.last_by_source(T0).await.unwrap(),
+            told: told.into_iter().map(|t| (t.alert.key, t.alert.at, t.acked_at, t.escalations)).collect(),
             found,
         }
     }

@@ -11,6 +11,7 @@ pub mod accept;
 pub mod batches;
 pub mod custody;
 pub mod handles;
+pub mod history;
 pub mod ledger;
 pub mod pages;
 pub mod places;
@@ -128,9 +129,14 @@ macro_rules! contract_suite {
                 what_changes_is_found_as_it_is_now,
                 words_are_found_in_many_scripts,
                 no_text_is_too_odd_to_be_accepted;
+            history:
+                what_is_stored_is_sampled_once_an_hour,
+                what_happens_is_counted_by_the_hour,
+                a_source_is_known_by_what_came_last;
             tell:
                 an_alert_is_told_once_until_it_has_cooled_down,
                 an_alert_comes_with_its_decision_or_not_at_all,
+                alerts_are_listed_and_taken_up,
                 a_bookmark_is_kept,
                 versions_are_known_in_the_order_asked,
                 a_note_is_in_the_audit_and_has_the_recording_looked_at;
@@ -160,6 +166,7 @@ mod tests {
             include_str!("batches.rs"),
             include_str!("custody.rs"),
             include_str!("handles.rs"),
+            include_str!("history.rs"),
             include_str!("ledger.rs"),
             include_str!("pages.rs"),
             include_str!("places.rs"),

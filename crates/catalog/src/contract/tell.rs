@@ -54,6 +54,45 @@ pub async fn an_alert_comes_with_its_decision_or_not_at_all(f: &Fixture) {
     assert_eq!(c.unsent(9).await.unwrap().len(), 1);
 }
 
+pub async fn alerts_are_listed_and_taken_up(f: &Fixture) {
+    let c = &*f.catalog;
+    let hour = Alert::COOL_DOWN.as_secs();
+    c.raise(&[alert("a", 0), alert("b \0", 1)]).await.unwrap();
+    c.raise(&[alert("a", hour)]).await.unwrap();
+    let listed = c.alerts(9).await.unwrap();
+    let keys: Vec<_> = listed.iter().map(|t| t.alert.clone()).collect();
+    assert_eq!(keys, [alert("a", hour), alert("b \0", 1), alert("a", 0)], "newest first");
+    assert_eq!(c.alerts(1).await.unwrap(), listed[..1]);
+    let seq = |n: usize| listed[n].seq;
+    assert_eq!(c.unsent(9).await.unwrap()[0].0, seq(2), "the same numbers");
+    c.sent(&[seq(1), seq(2)], later(5)).await.unwrap();
+    c.escalated(&[seq(1), seq(2)], later(6)).await.unwrap();
+    c.escalated(&[seq(1)], later(7)).await.unwrap();
+    assert!(c.ack("a", "ana", later(8)).await.unwrap());
+    assert!(!c.ack("a", "bo", later(9)).await.unwrap(), "somebody has");
+    assert!(!c.ack("c", "bo", later(9)).await.unwrap());
+    c.escalated(&[seq(1), seq(2)], later(10)).await.unwrap();
+    let told: Vec<_> = c.alerts(9).await.unwrap();
+    let state: Vec<_> = told
+        .iter()
+        .map(|t| (t.sent_at, t.acked_at, t.acked_by.as_deref(), t.escalations, t.escalated_at))
+        .collect();
+    let expected = [
+        (None, Some(later(8)), Some("ana"), 0, None),
+        (Some(later(5)), None, None, 3, Some(later(10))),
+        (Some(later(5)), Some(later(8)), Some("ana"), 1, Some(later(6))),
+    ];
+    assert_eq!(state, expected);
+    let audit = &c.audit(None, 1).await.unwrap()[0];
+    assert_eq!(
+        (audit.what.as_str(), audit.actor.as_str(), &audit.details),
+        ("ack", "ana", &json!({ "alert": "a" }))
+    );
+    // The same again is news again.
+    c.raise(&[alert("a", 2 * hour)]).await.unwrap();
+    assert_eq!(c.alerts(1).await.unwrap()[0].acked_at, None);
+}
+
 pub async fn a_bookmark_is_kept(f: &Fixture) {
     let c = &*f.catalog;
     assert_eq!(c.bookmark("walk").await.unwrap(), None);

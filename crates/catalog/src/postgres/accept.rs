@@ -10,13 +10,14 @@ use super::{
     add_usage, audit,
     custody::write as write_custody,
     failure::Result,
-    look, rid,
+    history, look, rid,
     rows::{self, Columns as _},
     search, text, touch,
 };
 use crate::{
-    Accepted, codec, custody, details,
+    Accepted, Happening, codec, custody, details,
     document::Document,
+    history::sources,
     intake::{self, Coming, Former, Session},
 };
 
@@ -82,6 +83,9 @@ pub(super) async fn accept(
     }
     insert(conn, &plain, now).await?;
     add_usage(conn, &usage).await?;
+    let came = || batch.iter().zip(&new).filter(|(_, new)| **new).map(|(it, _)| it);
+    history::tally(conn, Happening::Accepted, came().count() as u64, now).await?;
+    history::came(conn, &sources(came())).await?;
     // Read back at the end: a session may have bound a track further up.
     let there = all(conn, batch).await?;
     let recording =

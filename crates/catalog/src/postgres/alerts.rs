@@ -1,8 +1,8 @@
 use domain::{Alert, Timestamp};
 use sqlx::PgConnection;
 
-use super::{failure::Result, text};
-use crate::codec;
+use super::{audit, failure::Result, rows, text};
+use crate::{Told, codec, details};
 
 /// Sorted, so that two transactions that raise the same ones do not wait for one another.
 pub(super) async fn raise(conn: &mut PgConnection, alerts: &[&Alert]) -> Result<()> {
@@ -42,5 +42,38 @@ pub(super) async fn sent(conn: &mut PgConnection, seqs: &[i64], now: Timestamp) 
         .bind(seqs)
         .execute(conn)
         .await?;
+    Ok(())
+}
+
+pub(super) async fn list(conn: &mut PgConnection, limit: u32) -> Result<Vec<Told>> {
+    let found = sqlx::query("SELECT * FROM alert ORDER BY seq DESC LIMIT $1")
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?;
+    Ok(found.iter().map(rows::told).collect::<crate::Result<_>>()?)
+}
+
+pub(super) async fn ack(conn: &mut PgConnection, key: &str, by: &str, now: Timestamp) -> Result<bool> {
+    let done =
+        sqlx::query("UPDATE alert SET acked_at = $1, acked_by = $2 WHERE key = $3 AND acked_at IS NULL")
+            .bind(now.0)
+            .bind(text(by))
+            .bind(text(key))
+            .execute(&mut *conn)
+            .await?;
+    if done.rows_affected() > 0 {
+        audit::write(conn, now, by, "ack", None, details::acked(key)).await?;
+    }
+    Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn escalated(conn: &mut PgConnection, seqs: &[i64], now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE alert SET escalations = escalations + 1, escalated_at = $1 WHERE seq = ANY($2) AND acked_at IS NULL",
+    )
+    .bind(now.0)
+    .bind(seqs)
+    .execute(conn)
+    .await?;
     Ok(())
 }

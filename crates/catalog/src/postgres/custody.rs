@@ -8,11 +8,11 @@ use sqlx::PgConnection;
 use super::{
     audit,
     failure::Result,
-    lock,
+    history, lock,
     rows::{self, Columns as _},
     text, touch,
 };
-use crate::{Change, Changed, Trashed, Trashing, codec, custody, details};
+use crate::{Change, Changed, Happening, Trashed, Trashing, codec, custody, details};
 
 /// Begins a transaction that no other deletion is beside: each has to know how much the others took.
 pub(super) const BEGIN_TRASH: &str = "BEGIN; SELECT pg_advisory_xact_lock(1448232260)";
@@ -76,6 +76,7 @@ pub(super) async fn trash(
     sqlx::query("DELETE FROM offer WHERE recording = ANY($1)").bind(&gone).execute(&mut *conn).await?;
     cancel(conn, &gone, &["pending", "paused"], None, now).await?;
     touch(conn, &locked.and_sessions(gone.iter().map(String::as_str))).await?;
+    history::tally(conn, Happening::Trashed, gone.len() as u64, now).await?;
     Ok(Trashed::Done { trashed: going.iter().map(|(_, it, _)| it.id).collect(), drifted })
 }
 

@@ -6,11 +6,12 @@ use sqlx::PgConnection;
 use super::{
     audit,
     failure::Result,
+    history,
     lock::{self, Locked},
     rows::{self, Columns as _},
     text, touch,
 };
-use crate::{Claim, Error, Next, Retry, codec, details};
+use crate::{Claim, Error, Happening, Next, Retry, codec, details};
 
 /// Whom another caller is handing over at this moment is not waited for: it has him already.
 pub(super) async fn offer(
@@ -194,6 +195,7 @@ pub(super) async fn fail(
         let worker = claim.job.worker.as_deref().unwrap_or("worker");
         audit::write(conn, now, worker, "park", Some(&recording), details).await?;
         touch(conn, &concerned.and_sessions([recording.as_str()])).await?;
+        history::tally(conn, Happening::Parked, 1, now).await?;
     }
     Ok(())
 }

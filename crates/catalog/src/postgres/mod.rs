@@ -7,6 +7,7 @@ mod batches;
 mod connection;
 mod custody;
 mod failure;
+mod history;
 mod leaving;
 mod ledger;
 mod lock;
@@ -31,8 +32,8 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::{
     Accepted, AuditEntry, AuditVerdict, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed,
-    Claim, Counts, Cursor, Eldest, Evicting, JobFilter, Known, Next, Page, Purging, Query, Result, Retry,
-    Settle, Settled, Trashed, Trashing,
+    Claim, Counts, Cursor, Eldest, Evicting, Hour, JobFilter, Known, Next, Page, Purging, Query, Result,
+    Retry, Sample, Settle, Settled, Told, Trashed, Trashing,
 };
 use connection::Held;
 use failure::Failure;
@@ -323,6 +324,34 @@ impl Catalog for Postgres {
     async fn raise(&self, alerts: &[Alert]) -> Result<()> {
         let alerts: Vec<&Alert> = alerts.iter().collect();
         change!(self, tx => alerts::raise(&mut tx, &alerts))
+    }
+
+    async fn sample(&self, now: Timestamp) -> Result<bool> {
+        change!(self, tx => history::sample(&mut tx, now))
+    }
+
+    async fn samples(&self, since: Timestamp) -> Result<Vec<Sample>> {
+        look!(self, conn => history::samples(&mut conn, since))
+    }
+
+    async fn hourly(&self, since: Timestamp) -> Result<Vec<Hour>> {
+        look!(self, conn => history::hourly(&mut conn, since))
+    }
+
+    async fn last_by_source(&self, since: Timestamp) -> Result<BTreeMap<String, Timestamp>> {
+        look!(self, conn => history::last_by_source(&mut conn, since))
+    }
+
+    async fn alerts(&self, limit: u32) -> Result<Vec<Told>> {
+        look!(self, conn => alerts::list(&mut conn, limit))
+    }
+
+    async fn ack(&self, key: &str, by: &str, now: Timestamp) -> Result<bool> {
+        change!(self, tx => alerts::ack(&mut tx, key, by, now))
+    }
+
+    async fn escalated(&self, seqs: &[i64], now: Timestamp) -> Result<()> {
+        change!(self, tx => alerts::escalated(&mut tx, seqs, now))
     }
 
     async fn unsent(&self, limit: u32) -> Result<Vec<(i64, Alert)>> {

@@ -3,9 +3,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{Kind, NewRecording, Recording, RecordingId, State, Timestamp};
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{add_usage, audit, custody::write, look, rows, search, touch, touch_session_of};
+use super::{add_usage, audit, custody::write, history, look, rows, search, touch, touch_session_of};
 use crate::{
-    Accepted, Result, codec, custody, details,
+    Accepted, Happening, Result, codec, custody, details,
+    history::sources,
     intake::{self, Coming, Former, Session},
 };
 
@@ -45,6 +46,9 @@ pub(super) async fn accept(
     for (store, bytes) in usage {
         add_usage(conn, store, bytes).await?;
     }
+    let came = || batch.iter().zip(&accepted).filter(|(_, a)| a.new).map(|(it, _)| it);
+    history::tally(conn, Happening::Accepted, came().count() as u64, now).await?;
+    history::came(conn, &sources(came())).await?;
     if bound {
         for it in &mut accepted {
             it.recording = there(conn, it.recording.id).await?;

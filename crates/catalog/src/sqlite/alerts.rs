@@ -1,7 +1,8 @@
 use domain::{Alert, Timestamp};
 use sqlx::SqliteConnection;
 
-use crate::{Result, codec};
+use super::{audit, rows};
+use crate::{Result, Told, codec, details};
 
 pub(super) async fn raise(conn: &mut SqliteConnection, alert: &Alert) -> Result<()> {
     sqlx::query(
@@ -32,5 +33,36 @@ pub(super) async fn sent(conn: &mut SqliteConnection, seqs: &[i64], now: Timesta
         .bind(codec::to_json(&seqs))
         .execute(conn)
         .await?;
+    Ok(())
+}
+
+pub(super) async fn list(conn: &mut SqliteConnection, limit: u32) -> Result<Vec<Told>> {
+    let found =
+        sqlx::query("SELECT * FROM alert ORDER BY seq DESC LIMIT ?").bind(limit).fetch_all(conn).await?;
+    found.iter().map(rows::told).collect()
+}
+
+pub(super) async fn ack(conn: &mut SqliteConnection, key: &str, by: &str, now: Timestamp) -> Result<bool> {
+    let done = sqlx::query("UPDATE alert SET acked_at = ?, acked_by = ? WHERE key = ? AND acked_at IS NULL")
+        .bind(now.0)
+        .bind(by)
+        .bind(key)
+        .execute(&mut *conn)
+        .await?;
+    if done.rows_affected() > 0 {
+        audit::write(conn, now, by, "ack", None, details::acked(key)).await?;
+    }
+    Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn escalated(conn: &mut SqliteConnection, seqs: &[i64], now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE alert SET escalations = escalations + 1, escalated_at = ?
+         WHERE seq IN (SELECT value FROM json_each(?)) AND acked_at IS NULL",
+    )
+    .bind(now.0)
+    .bind(codec::to_json(&seqs))
+    .execute(conn)
+    .await?;
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use domain::{DeletionLimit, Recording, RecordingId, Timestamp};
 use sqlx::SqliteConnection;
 
-use super::{audit, ledger, look};
-use crate::{Change, Changed, Result, Trashed, Trashing, codec, custody, details};
+use super::{audit, history, ledger, look};
+use crate::{Change, Changed, Happening, Result, Trashed, Trashing, codec, custody, details};
 
 pub(super) async fn trash(
     conn: &mut SqliteConnection,
@@ -59,6 +59,7 @@ pub(super) async fn trash(
         ledger::touch_with_session(conn, &id).await?;
         trashed.push(it.id);
     }
+    history::tally(conn, Happening::Trashed, trashed.len() as u64, now).await?;
     Ok(Trashed::Done { trashed, drifted })
 }
 

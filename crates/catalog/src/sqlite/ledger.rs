@@ -6,8 +6,8 @@ use std::{
 use domain::{Failure, JobId, Lane, Progress, Timestamp};
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{audit, rows, touch, touch_session_of};
-use crate::{Claim, Error, Next, Result, Retry, codec, details};
+use super::{audit, history, rows, touch, touch_session_of};
+use crate::{Claim, Error, Happening, Next, Result, Retry, codec, details};
 
 /// What there is to hand over. Looked at apart from marking it, because mostly there is nothing and then nothing is
 /// written.
@@ -190,6 +190,7 @@ pub(super) async fn fail(
         let worker = claim.job.worker.as_deref().unwrap_or("worker");
         audit::write(conn, now, worker, "park", Some(&recording), details).await?;
         touch_with_session(conn, &recording).await?;
+        history::tally(conn, Happening::Parked, 1, now).await?;
     }
     Ok(())
 }

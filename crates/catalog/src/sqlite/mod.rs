@@ -6,6 +6,7 @@ mod audit;
 mod batches;
 mod custody;
 mod failure;
+mod history;
 mod leaving;
 mod ledger;
 mod look;
@@ -32,8 +33,8 @@ use sqlx::{
 
 use crate::{
     Accepted, AuditEntry, AuditVerdict, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed,
-    Claim, Counts, Cursor, Eldest, Evicting, JobFilter, Known, Next, Page, Purging, Query, Result, Retry,
-    Settle, Settled, Trashed, Trashing,
+    Claim, Counts, Cursor, Eldest, Evicting, Hour, JobFilter, Known, Next, Page, Purging, Query, Result,
+    Retry, Sample, Settle, Settled, Told, Trashed, Trashing,
 };
 use transaction::Transaction;
 
@@ -302,6 +303,40 @@ impl Catalog for Sqlite {
                 break;
             }
         }
+        tx.end(done).await
+    }
+
+    async fn sample(&self, now: Timestamp) -> Result<bool> {
+        let mut tx = self.write().await?;
+        let done = history::sample(&mut tx, now).await;
+        tx.end(done).await
+    }
+
+    async fn samples(&self, since: Timestamp) -> Result<Vec<Sample>> {
+        history::samples(&mut *self.readers.acquire().await?, since).await
+    }
+
+    async fn hourly(&self, since: Timestamp) -> Result<Vec<Hour>> {
+        history::hourly(&mut *self.readers.acquire().await?, since).await
+    }
+
+    async fn last_by_source(&self, since: Timestamp) -> Result<BTreeMap<String, Timestamp>> {
+        history::last_by_source(&mut *self.readers.acquire().await?, since).await
+    }
+
+    async fn alerts(&self, limit: u32) -> Result<Vec<Told>> {
+        alerts::list(&mut *self.readers.acquire().await?, limit).await
+    }
+
+    async fn ack(&self, key: &str, by: &str, now: Timestamp) -> Result<bool> {
+        let mut tx = self.write().await?;
+        let done = alerts::ack(&mut tx, key, by, now).await;
+        tx.end(done).await
+    }
+
+    async fn escalated(&self, seqs: &[i64], now: Timestamp) -> Result<()> {
+        let mut tx = self.write().await?;
+        let done = alerts::escalated(&mut tx, seqs, now).await;
         tx.end(done).await
     }
 
