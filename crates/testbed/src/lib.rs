@@ -1,6 +1,6 @@
-//! The real servers that tests talk to: the AWS emulator `ministack`, PostgreSQL, a mail server, and a TCP proxy that
-//! breaks connections on cue. Each is started on a free loopback port or a private socket, by whoever needs it, and ends
-//! with the process that started it, however that ends. What is missing is installed first.
+//! The real servers that tests talk to: the AWS emulator `ministack`, PostgreSQL, servers of mail, SSH, FTP, WebDAV and HTTP,
+//! and a TCP proxy that breaks connections on cue. Each is started on a free loopback port or a private socket, by whoever
+//! needs it, and ends with the process that started it, however that ends. What is missing is installed first.
 //!
 //! Architecture invariant: knows none of the product's rooms, and only tests, `xtask demo` and benches know it. Only std,
 //! so that `xtask` builds in a moment.
@@ -10,21 +10,30 @@
 )]
 
 mod certificates;
+mod ftp;
+mod ftp_script;
 mod guard;
 mod ministack;
+mod nginx;
 mod postgres;
 mod proxy;
 mod setup;
 mod smtp;
 mod sshd;
+mod unpacked;
+mod webdav;
 
 pub use certificates::Certificates;
+pub use ftp::{Ftp, FtpTls};
+pub use ftp_script::{FtpScript, FtpTricks};
 pub use ministack::Ministack;
+pub use nginx::Nginx;
 pub use postgres::Postgres;
 pub use proxy::{Fault, Proxy};
 pub use setup::{ensure_boto3, ensure_ministack, ensure_postgres, ensure_sshd, python_with, run_python};
 pub use smtp::{Smtp, SmtpTls};
 pub use sshd::{Sshd, SshdSettings};
+pub use webdav::WebDav;
 
 use std::{
     net::{Ipv4Addr, TcpListener},

@@ -81,7 +81,7 @@ pub fn ensure_postgres() -> PathBuf {
                 let _ = fs::create_dir_all("/etc/postgresql-common");
                 let _ = fs::write(config, "create_main_cluster = false\n");
             }
-            let _ = quiet(&mut apt(&["update", "-qq"])).status();
+            update_lists();
             run(&mut apt(&[
                 "install",
                 "-y",
@@ -109,6 +109,11 @@ fn postgres_bin() -> Option<PathBuf> {
         .collect();
     found.sort();
     found.pop()
+}
+
+/// What packages there are; without the network what was known stays.
+pub(crate) fn update_lists() {
+    let _ = quiet(&mut apt(&["update", "-qq"])).status();
 }
 
 /// OpenSSH's server, `/usr/sbin/sshd` and `sftp-server`. Where its package starts one by itself, that one stays out of our way: ours
