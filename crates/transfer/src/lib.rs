@@ -39,17 +39,23 @@ mod destination;
 mod error;
 mod faulty;
 mod folder;
+#[cfg(feature = "ftp")]
+pub mod ftp;
 mod limited;
 mod name;
 pub mod names;
 pub mod partial;
 mod put;
+#[cfg(any(feature = "ftp", feature = "http"))]
+mod reach;
 #[cfg(feature = "s3")]
 mod s3;
 mod secret;
 #[cfg(feature = "sftp")]
 pub mod sftp;
 mod source;
+#[cfg(any(feature = "ftp", feature = "http"))]
+mod tls;
 
 pub use body::{CHUNK, collect, digest_of};
 pub use checksum::{Algorithm, Checksum};
@@ -58,6 +64,8 @@ pub use destination::{Body, Checked, Destination, Health, Limits, Listing, Meta,
 pub use error::{Error, ErrorKind, inert};
 pub use faulty::{Fault, Faulty, Op};
 pub use folder::{Folder, Presence};
+#[cfg(feature = "ftp")]
+pub use ftp::Ftp;
 pub use limited::{Limited, Pace};
 pub use name::{BadName, Name};
 pub use put::{Files, put_by_renaming, put_in_place};

@@ -1,0 +1,100 @@
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use tokio::{io::AsyncReadExt as _, time::timeout};
+
+use super::{
+    Ftp,
+    pool::Lease,
+    refused::{Blame, Refused},
+    session::Data,
+};
+use crate::{Body, CHUNK, Destination as _, Error, Name, body};
+
+struct Download {
+    session: Lease,
+    data: Data,
+    blame: Blame,
+    name: Name,
+    at: u64,
+    /// Where we stop.
+    to: u64,
+    /// Where the file does.
+    size: u64,
+}
+
+/// See [`crate::Destination::get`].
+pub(super) async fn get(from: &Ftp, name: &Name, range: Option<Range<u64>>) -> Result<Body, Error> {
+    let mut session = from.session().await?;
+    let path = session.path(name);
+    let failed = |e| from.blame.error("read", name, e);
+    let Some((size, _)) = session.file(&path).await.map_err(failed)? else {
+        session.release();
+        return Err(Error::not_found(from.name(), name));
+    };
+    let (at, to) = body::clamp(range, size);
+    if at >= to {
+        session.release();
+        return Ok(futures::stream::empty().boxed());
+    }
+    let data = session.open(&format!("RETR {path}"), at).await.map_err(failed)?;
+    let download = Download { session, data, blame: from.blame.clone(), name: name.clone(), at, to, size };
+    let chunks = futures::stream::try_unfold(Some(download), |download| async {
+        match download {
+            Some(download) => download.next().await,
+            None => Ok(None),
+        }
+    });
+    Ok(chunks.boxed())
+}
+
+impl Download {
+    async fn next(mut self) -> Result<Option<(Bytes, Option<Self>)>, Error> {
+        let length = usize::try_from(self.to - self.at).unwrap_or(CHUNK).min(CHUNK);
+        let mut chunk = BytesMut::with_capacity(length);
+        while chunk.len() < length {
+            let patience = self.blame.options.patience;
+            let mut rest = (&mut self.data).take((length - chunk.len()) as u64);
+            match timeout(patience, rest.read_buf(&mut chunk)).await {
+                Ok(Ok(0)) => return Err(self.short(chunk.len()).await),
+                Ok(Ok(_)) => {}
+                Ok(Err(e)) => return Err(self.failed(Refused::Broken(e.to_string()))),
+                Err(_) => return Err(self.failed(Refused::Late)),
+            }
+        }
+        self.at += chunk.len() as u64;
+        let chunk = chunk.freeze();
+        if self.at < self.to {
+            return Ok(Some((chunk, Some(self))));
+        }
+        if self.to == self.size {
+            self.end().await;
+        }
+        // Dropped in the middle of the file, which closes the connection: cheaper than reading what nobody wants.
+        Ok(Some((chunk, None)))
+    }
+
+    /// All bytes are here. What the server thinks of it does not matter any more, only whether it can be asked again.
+    async fn end(self) {
+        let patience = self.blame.options.patience;
+        if !matches!(self.session.finish(self.data, patience).await, Err(Refused::Broken(_) | Refused::Late))
+        {
+            self.session.release();
+        }
+    }
+
+    async fn short(self, read: usize) -> Error {
+        let lacks = self.to - self.at - read as u64;
+        let patience = self.blame.options.patience;
+        let why = match self.session.finish(self.data, patience).await {
+            Err(said @ Refused::Said { .. }) => said,
+            _ => Refused::Broken(format!("{lacks} bytes before the end")),
+        };
+        self.blame.error("send", &self.name, why)
+    }
+
+    fn failed(&self, how: Refused) -> Error {
+        self.blame.error("read", &self.name, how)
+    }
+}
