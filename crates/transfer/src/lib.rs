@@ -41,6 +41,8 @@ mod faulty;
 mod folder;
 #[cfg(feature = "ftp")]
 pub mod ftp;
+#[cfg(feature = "http")]
+pub mod http;
 mod limited;
 mod name;
 pub mod names;
@@ -56,6 +58,8 @@ pub mod sftp;
 mod source;
 #[cfg(any(feature = "ftp", feature = "http"))]
 mod tls;
+#[cfg(feature = "http")]
+mod web;
 
 pub use body::{CHUNK, collect, digest_of};
 pub use checksum::{Algorithm, Checksum};
@@ -66,6 +70,8 @@ pub use faulty::{Fault, Faulty, Op};
 pub use folder::{Folder, Presence};
 #[cfg(feature = "ftp")]
 pub use ftp::Ftp;
+#[cfg(feature = "http")]
+pub use http::Http;
 pub use limited::{Limited, Pace};
 pub use name::{BadName, Name};
 pub use put::{Files, put_by_renaming, put_in_place};

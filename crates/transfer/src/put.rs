@@ -217,7 +217,7 @@ pub(crate) fn check_source(
     ))
 }
 
-fn short_source(name: &Name, found: u64, expected: u64) -> Error {
+pub(crate) fn short_source(name: &Name, found: u64, expected: u64) -> Error {
     Error::new(
         ErrorKind::Source,
         format!(
