@@ -60,6 +60,8 @@ mod source;
 mod tls;
 #[cfg(feature = "http")]
 mod web;
+#[cfg(feature = "webdav")]
+pub mod webdav;
 
 pub use body::{CHUNK, collect, digest_of};
 pub use checksum::{Algorithm, Checksum};
@@ -81,3 +83,5 @@ pub use secret::Secret;
 #[cfg(feature = "sftp")]
 pub use sftp::Sftp;
 pub use source::{FileSource, Source, Stored};
+#[cfg(feature = "webdav")]
+pub use webdav::WebDav;
