@@ -92,14 +92,24 @@ impl World {
             return Ok(());
         }
         never(recording.state == State::Failed, &format!("it failed for good: {}", recording.reason))?;
+        let asked = |to: &str| law.backs_up(&it.traits, to, now);
         for rule in law.rules.iter().filter(|rule| rule.whom.holds(&it.traits, now)) {
-            if let Verb::Backup(to) = rule.verb {
-                let there = it.given_up.contains(to)
-                    || recording.store == to
-                    || copies.iter().any(|c| c.store == to && c.bad.is_none());
-                never(!there, &format!("there is no copy in {to}"))?;
+            match rule.verb {
+                Verb::Backup(to) => {
+                    let there =
+                        recording.store == to || copies.iter().any(|c| c.store == to && c.bad.is_none());
+                    never(!there && !it.given_up.contains(to), &format!("there is no copy in {to}"))?;
+                }
+                // What a person or a former policy moved is left where they wanted it.
+                Verb::Move { to, .. } if !it.moved_otherwise && !it.is_held(law, now) => {
+                    never(recording.store != to, &format!("it was not moved to {to}"))?;
+                }
+                _ => {}
             }
         }
-        Ok(())
+        // What a move left behind goes when its time is over and there are enough others.
+        let left = copies.iter().find(|c| c.until.is_some_and(|until| until.0 <= now) && !asked(&c.store));
+        let enough = it.good() > law.copies.max(1) && !it.is_held(law, now);
+        never(enough && left.is_some(), &format!("what a move left is still there: {left:?}"))
     }
 }

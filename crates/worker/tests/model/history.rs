@@ -22,7 +22,7 @@ pub struct Step {
     pub meanwhile: bool,
 }
 
-/// `of` names a recording, one modulo how many there are; `at` a store.
+/// `of` names a recording, modulo how many there are that it makes a difference to; `at` a store.
 #[derive(Debug, Clone)]
 pub enum Event {
     Take {

@@ -25,6 +25,8 @@ pub struct Judge {
     went: BTreeMap<RecordingId, (i64, u64)>,
     /// The audit log was read up to here.
     pub read: i64,
+    /// How often what was met, to see that the histories are about something.
+    pub met: BTreeMap<String, u32>,
 }
 
 impl Judge {
@@ -38,6 +40,10 @@ impl Judge {
 
     pub fn hear(&mut self, entry: &AuditEntry) -> Verdict {
         self.read = entry.seq;
+        let action = entry.details["action"].as_str().and_then(|action| action.split(' ').next());
+        let who = if entry.actor == "policy" { "by a rule" } else { "" };
+        let met = format!("{} {}", entry.what, action.unwrap_or(who));
+        *self.met.entry(met.trim_end().to_owned()).or_default() += 1;
         if entry.what == "policy" {
             self.in_force = text(&entry.details, "to");
             return Ok(());
@@ -92,6 +98,8 @@ impl Judge {
             ("evict", _) => {
                 never(held, "promise 2: a copy is given up while it is held")?;
                 never(it.fate != Fate::Live, "what is in the trash goes as a whole")?;
+                // That another is there is looked up, and not read back again: what rots unseen is not to be told from it.
+                it.ruined |= it.harmed;
                 it.evicted.insert(text(&entry.details, "store"));
                 it.given_up.insert(text(&entry.details, "store"));
             }

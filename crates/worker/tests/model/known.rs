@@ -20,6 +20,8 @@ pub struct Known {
     pub harmed: bool,
     /// Where a copy was given up, in its time: nothing makes another there.
     pub given_up: BTreeSet<String>,
+    /// Moved by a person, or there was another policy before this one.
+    pub moved_otherwise: bool,
     /// Where its bytes lay when they were last looked for, by store and key.
     pub objects: BTreeSet<(String, String)>,
     /// Where the catalog had it when it was last looked at.
@@ -54,6 +56,7 @@ impl Known {
             ruined: false,
             harmed: false,
             given_up: BTreeSet::new(),
+            moved_otherwise: false,
             objects: BTreeSet::new(),
             seen: None,
             touched: false,

@@ -103,6 +103,11 @@ impl Law {
         })
     }
 
+    /// Whether a rule wants a copy of it there.
+    pub fn backs_up(&self, it: &Traits, store: &str, at: i64) -> bool {
+        self.now(it, at).any(|(_, rule)| matches!(rule.verb, Verb::Backup(to) if to == store))
+    }
+
     /// When it is to go, and by which of these rules: the latest date wins.
     pub fn date(&self, it: &Traits) -> Option<(i64, Vec<usize>)> {
         let deletes = self

@@ -2,7 +2,8 @@
 //! of how it is done. What fails is made as short as can be, and told as a policy file and a history.
 //!
 //! `VIDEOREC_MODEL_CASES` says how many; the slow proof of the nightly build is the same test with a larger number.
-//! `VIDEOREC_MODEL_SEED` (of a failure before) plays the same again.
+//! `VIDEOREC_MODEL_SEED` (of a failure before) plays the same again; `VIDEOREC_MODEL_SHRINKS` says how often a shorter one is
+//! tried.
 
 mod calm;
 mod chance;
@@ -18,8 +19,12 @@ mod turns;
 mod world;
 
 use std::{
+    collections::BTreeMap,
     hash::{BuildHasher as _, RandomState},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -35,20 +40,24 @@ fn whatever_happens_the_promises_hold() {
     let cases = number("VIDEOREC_MODEL_CASES").map_or(CASES, |n| u32::try_from(n).unwrap_or(u32::MAX));
     let seed = number("VIDEOREC_MODEL_SEED").unwrap_or_else(|| RandomState::new().hash_one("chance"));
     let failed = AtomicBool::new(false);
+    let met = Mutex::new(BTreeMap::new());
     let found: Vec<String> = thread::scope(|scope| {
         let some = (0..u64::from(THREADS)).map(|n| {
-            let failed = &failed;
-            scope.spawn(move || search(cases.div_ceil(THREADS), seed.wrapping_add(n), failed))
+            let (failed, met) = (&failed, &met);
+            scope.spawn(move || search(cases.div_ceil(THREADS), seed.wrapping_add(n), failed, met))
         });
         let some: Vec<_> = some.collect();
         some.into_iter().filter_map(|s| s.join().expect("it tells what it finds")).collect()
     });
+    println!("{cases} cases met {:#?}", met.lock().unwrap());
     assert!(found.is_empty(), "VIDEOREC_MODEL_SEED={seed}\n\n{}", found.join("\n\n"));
 }
 
 /// The shortest case that fails, told.
-fn search(cases: u32, seed: u64, failed: &AtomicBool) -> Option<String> {
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 600, ..Config::default() };
+fn search(cases: u32, seed: u64, failed: &AtomicBool, met: &Mutex<BTreeMap<String, u32>>) -> Option<String> {
+    let max_shrink_iters =
+        number("VIDEOREC_MODEL_SHRINKS").map_or(600, |n| u32::try_from(n).unwrap_or(u32::MAX));
+    let config = Config { cases, failure_persistence: None, max_shrink_iters, ..Config::default() };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
@@ -58,11 +67,14 @@ fn search(cases: u32, seed: u64, failed: &AtomicBool) -> Option<String> {
         if failed.load(Ordering::SeqCst) && !mine.load(Ordering::SeqCst) {
             return Ok(());
         }
-        world::play(&case).map_err(|why| {
+        let played = world::play(&case).map_err(|why| {
             failed.store(true, Ordering::SeqCst);
             mine.store(true, Ordering::SeqCst);
             TestCaseError::fail(why)
-        })
+        })?;
+        let mut met = met.lock().expect("nobody panics with it");
+        played.into_iter().for_each(|(what, n)| *met.entry(what).or_default() += n);
+        Ok(())
     });
     match outcome {
         Ok(()) => None,
