@@ -1,6 +1,6 @@
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Certificates, free_port, guard::Guarded, unpacked::Unpacked, wait_for};
+use crate::{Certificates, guard::Guarded, unpacked::Unpacked, wait_for};
 
 /// ProFTPD on a loopback port, with a folder of its own and one user, [`Ftp::USER`]. It insists on TLS sessions being reused
 /// by data connections, has nothing but TLS 1.3 where that begins at once, refuses to rename in a folder `stuck`, and knows `HASH`.
@@ -39,7 +39,7 @@ impl Ftp {
 
     pub fn start(tls: FtpTls, certificates: &Certificates) -> Self {
         let program = Unpacked::of(&["proftpd-core", "proftpd-mod-crypto"]);
-        let port = free_port();
+        let port = port();
         let folder = folder("ftp");
         let user = User::of_the_server();
         user.owns(&folder.join("files"));
@@ -188,6 +188,20 @@ impl User {
 fn write(path: &Path, text: &str, mode: u32) {
     fs::write(path, text).expect("room for a file");
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+}
+
+/// For servers that take a while to open theirs: none that the system gives to whoever asks for any, and then to somebody else
+/// who does.
+pub(crate) fn port() -> u16 {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let n = std::process::id().wrapping_mul(61).wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed));
+        // Linux gives from 32768 on.
+        let port = 10_000 + (n % 22_000) as u16;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A new one below the system's folder for temporary files.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Ftp, Proxy, free_port, ftp, guard::Guarded, setup, wait_for};
+use crate::{Ftp, Proxy, ftp, guard::Guarded, setup, wait_for};
 
 /// pyftpdlib on a loopback port, which misbehaves as real servers were seen to. What becomes of an upload says the folder it
 /// goes to (see `ftp.py`): `full`, `quota`, `forbidden`, `stuck` (no renaming), `lies` (about sizes), `late` and `silent` (no
@@ -41,7 +41,7 @@ impl FtpScript {
     /// Its user is [`Ftp::USER`].
     pub fn start(tricks: &FtpTricks) -> Self {
         let python = setup::python_with(PYFTPDLIB);
-        let (port, data) = (free_port(), free_port());
+        let (port, data) = (ftp::port(), ftp::port());
         let folder = ftp::folder("ftp-script");
         let files = folder.join("files");
         fs::create_dir_all(&files).expect("a folder for files");

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Certificates, free_port, ftp, guard::Guarded, unpacked::Unpacked, wait_for};
+use crate::{Certificates, ftp, guard::Guarded, unpacked::Unpacked, wait_for};
 
 /// nginx on a loopback port, which takes PUT and DELETE below `/in/` from one user, [`Nginx::USER`], or from anybody who has
 /// [`Nginx::TOKEN`] below `/token/`. Below `/elsewhere/` it sends people to another host, at `/full/` it has no room, and below
@@ -26,7 +26,7 @@ impl Nginx {
 
     pub fn start(certificates: Option<&Certificates>) -> Self {
         let program = Unpacked::of(&["nginx-light"]);
-        let port = free_port();
+        let port = ftp::port();
         let folder = ftp::folder("nginx");
         for made in ["files/in", "files/token", "files/blind", "temporary"] {
             fs::create_dir_all(folder.join(made)).expect("a folder for files");

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Certificates, free_port, ftp, guard::Guarded, setup, wait_for};
+use crate::{Certificates, ftp, guard::Guarded, setup, wait_for};
 
 /// WsgiDAV on a loopback port, its files below `/dav`, with one user, [`WebDav::USER`]. What becomes of some requests says the
 /// folder they are about (see `webdav.py`): `full`, `stuck` (no renaming), `astray` (renames to other names), `hostile`,
@@ -30,7 +30,7 @@ impl WebDav {
     pub fn start(certificates: Option<&Certificates>) -> Self {
         setup::python_with(CHEROOT);
         let python = setup::python_with(WSGIDAV);
-        let port = free_port();
+        let port = ftp::port();
         let folder = ftp::folder("webdav");
         let files = folder.join("files");
         fs::create_dir_all(&files).expect("a folder for files");
