@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{Action, Decision, Facts, JobId, JobSpec, Kind, Lane, State, Timestamp, Usage, Verdict, Wait};
+use domain::{
+    Action, Decision, Facts, JobId, JobSpec, Kind, Lane, State, Timestamp, Trash, Usage, Verdict, Wait,
+};
 
 use crate::{
     Objection, ObjectionKind, Policy, Standing,
@@ -192,7 +194,8 @@ fn care(action: &Action, facts: &Facts) -> String {
         }
         Action::Purge { .. } => match &custody.trash {
             Some(trash) => {
-                format!("Deleted by {} ({}); its time in the trash is over.", trash.rule, trash.reason)
+                let why = trash.reason.trim_end_matches('.');
+                format!("Deleted {} ({why}); its time in the trash is over.", deleted_by(trash))
             }
             None => String::new(),
         },
@@ -200,11 +203,16 @@ fn care(action: &Action, facts: &Facts) -> String {
     }
 }
 
+/// As a clause: by which rule, or by hand.
+fn deleted_by(trash: &Trash) -> String {
+    if trash.rule == "by hand" { trash.rule.clone() } else { format!("by rule `{}`", trash.rule) }
+}
+
 fn in_the_trash(evaluation: &Evaluation<'_>, facts: &Facts) -> String {
     let r = &facts.recording;
     let Some(trash) = &r.custody.trash else { return String::new() };
-    let deleted =
-        format!("Deleted at {} by {} ({}).", trash.at, trash.rule, trash.reason.trim_end_matches('.'));
+    let why = trash.reason.trim_end_matches('.');
+    let deleted = format!("Deleted at {} {} ({why}).", trash.at, deleted_by(trash));
     let purge = evaluation.steps.iter().find(|s| s.ask.is_none()).map(|s| &s.standing);
     let next = match purge {
         _ if trash.purging.is_some() => "It is being purged: there is no way back.".to_owned(),

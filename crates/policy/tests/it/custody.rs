@@ -228,7 +228,7 @@ rules:
     assert_eq!(
         early.reason,
         format!(
-            "Deleted at 2026-06-01T00:00:00Z by gone (Rule `gone` (age >=365d) deletes it). In the trash until \
+            "Deleted at 2026-06-01T00:00:00Z by rule `gone` (Rule `gone` (age >=365d) deletes it). In the trash until \
              2026-06-15T00:00:00Z; until then `videorec undelete {id}` brings it back."
         )
     );

@@ -36,3 +36,43 @@ fn a_session_says_whom_it_waits_for_and_then_who_is_missing() {
     let at = |ms| policy::explain(&policy, &facts, &Usage::default(), Timestamp(ACCEPTED.0 + ms)).to_string();
     insta::assert_snapshot!(format!("{}\n\n=== a day later\n\n{}", at(HOUR), at(DAY)));
 }
+
+#[test]
+fn what_goes_and_what_stays_is_explained_from_the_rule_to_the_day() {
+    let policy = policy::parse(
+        "version: 1
+stores: { recordings: { capacity: 1TB }, attic: { url: /mnt/attic } }
+protect: { copies: { min: 2 } }
+rules:
+  - { name: books stay, match: { tags: finance }, keep: 7y }
+  - { name: cold, match: { age: '>=30d', tier: hot }, archive: DEEP_ARCHIVE }
+  - { name: court cases stay, match: { tags: court }, hold: litigation }
+  - { name: gone, match: { age: '>=365d', copies: '>=1' }, delete: { trash: 1d } }
+  - { name: gone later, match: { age: '>=2y' }, when: recording.source != \"lobby\", delete: {} }
+  - { name: make room, match: { last_access: '>=20d' }, delete: {}, watermark: { store: recordings, high: 85%, low: 75% } }
+  - { name: nightly, match: { size: '>=1MB' }, tag: seen, schedule: '0 2 * * * Europe/Madrid' }
+  - { name: up, match: { tags: finance }, move: attic }
+",
+    )
+    .unwrap_or_else(|problems| panic!("{problems}"));
+    let mut facts = probed("cam/1.mp3", good(sound()));
+    facts.recording.tags = ["finance", "court"].map(str::to_owned).into();
+    facts.recording.custody.last_access = Some(ACCEPTED);
+    let at = |facts: &domain::Facts, days: i64| {
+        let now = Timestamp(ACCEPTED.0 + days * DAY + HOUR);
+        policy::explain(&policy, facts, &Usage::default(), now).to_string()
+    };
+    let alive = format!("{}\n\n=== after three years\n\n{}", at(&facts, 0), at(&facts, 3 * 365));
+    let trash = domain::Trash {
+        at: ACCEPTED,
+        until: Timestamp(ACCEPTED.0 + 14 * DAY),
+        rule: "by hand".into(),
+        reason: "a mistake".into(),
+        by: "ana".into(),
+        purging: None,
+    };
+    facts.recording.tags.clear();
+    facts.recording.custody.trash = Some(trash);
+    facts.recording.state = domain::State::Trashed;
+    insta::assert_snapshot!(format!("{alive}\n\n=== in the trash\n\n{}", at(&facts, 1)));
+}

@@ -306,7 +306,8 @@ fn bombs_are_bounded() {
         let problems = policy::parse(&text).expect_err(name);
         let said = problems.to_string();
         assert!(said.len() < 20_000, "{name}: {} bytes of message", said.len());
-        assert!(started.elapsed().as_secs() < 5, "{name} took {:?}", started.elapsed());
+        // Some seconds beside other work; without bounds it would be hours.
+        assert!(started.elapsed().as_secs() < 30, "{name} took {:?}", started.elapsed());
     }
 }
 
