@@ -111,7 +111,7 @@ fn marking() -> impl Strategy<Value = Rule> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    (event(), prop::bool::weighted(0.15)).prop_map(|(what, meanwhile)| Step { what, meanwhile })
+    (event(), prop::bool::weighted(0.25)).prop_map(|(what, meanwhile)| Step { what, meanwhile })
 }
 
 fn event() -> impl Strategy<Value = Event> {

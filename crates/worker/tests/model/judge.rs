@@ -25,6 +25,8 @@ pub struct Judge {
     went: BTreeMap<RecordingId, (i64, u64)>,
     /// The audit log was read up to here.
     pub read: i64,
+    /// Somebody was at work when the last event happened.
+    pub in_hand: bool,
     /// How often what was met, to see that the histories are about something.
     pub met: BTreeMap<String, u32>,
 }
@@ -58,6 +60,7 @@ impl Judge {
             return Err("no policy is in force".into());
         };
         let now = entry.at.0;
+        let in_hand = self.in_hand;
         let Some(it) = self.of(id) else { return Err("nobody brought this in".into()) };
         it.touched = true;
         let held = it.is_held(&law, now);
@@ -65,6 +68,7 @@ impl Judge {
         match (entry.what.as_str(), action) {
             ("hold", _) => {
                 it.can_be_changed()?;
+                it.held_amid |= in_hand;
                 it.holds.insert(text(&entry.details, "name"));
             }
             ("release", _) => match entry.details["name"].as_str() {
@@ -96,7 +100,7 @@ impl Judge {
                 it.fate = Fate::Gone;
             }
             ("evict", _) => {
-                never(held, "promise 2: a copy is given up while it is held")?;
+                never(held && !it.tagged_amid, "promise 2: a copy is given up while it is held")?;
                 never(it.fate != Fate::Live, "what is in the trash goes as a whole")?;
                 // That another is there is looked up, and not read back again: what rots unseen is not to be told from it.
                 it.ruined |= it.harmed;
@@ -104,10 +108,11 @@ impl Judge {
                 it.given_up.insert(text(&entry.details, "store"));
             }
             ("record", action) if action.starts_with("move") => {
-                never(held, "promise 2: moved while it is held")?;
+                never(held && !it.held_amid && !it.tagged_amid, "promise 2: moved while it is held")?;
             }
             ("record", action) if action.starts_with("tag") => {
                 let tags = entry.details["fact"]["tags"].as_array().cloned().unwrap_or_default();
+                it.tagged_amid = true;
                 it.traits.tags.extend(tags.iter().filter_map(|t| t.as_str()).map(str::to_owned));
             }
             ("record", action) if action.starts_with("verify") => it.verified = true,

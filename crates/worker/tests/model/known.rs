@@ -27,6 +27,11 @@ pub struct Known {
     /// Where the catalog had it when it was last looked at.
     pub seen: Option<(Recording, Vec<Copy>)>,
 
+    /// Held while somebody worked on it, by hand or because it was tagged: what was asked for an instant before may be
+    /// written down an instant later.
+    pub held_amid: bool,
+    pub tagged_amid: bool,
+
     // What happened to it since it was last looked at.
     pub touched: bool,
     pub trashed_now: bool,
@@ -59,6 +64,8 @@ impl Known {
             moved_otherwise: false,
             objects: BTreeSet::new(),
             seen: None,
+            held_amid: false,
+            tagged_amid: false,
             touched: false,
             trashed_now: false,
             was_due: false,

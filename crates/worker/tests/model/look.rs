@@ -21,6 +21,7 @@ impl World {
         let mut log = self.life().run(catalog.audit(None, 5000)).unwrap();
         log.reverse();
         let begun = self.judge.read;
+        self.judge.in_hand = !self.rested;
         never(
             begun > 0 && log.first().is_some_and(|e| e.seq > begun + 1),
             "the test read too little of the log",
@@ -51,6 +52,10 @@ impl World {
             if rested && it.fate == Fate::Gone {
                 self.certificate(it)?;
             }
+        }
+        if rested {
+            let known = self.judge.known.iter_mut();
+            known.for_each(|it| (it.held_amid, it.tagged_amid) = (false, false));
         }
         if rested && self.rested {
             self.all_or_nothing()?;

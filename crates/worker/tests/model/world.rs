@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use catalog::{Change, Retry, Trashing};
 use domain::{Clock as _, Facts, JobSpec, RecordingId, Timestamp};
-use storage::{Key, Memory, Put, Store};
+use storage::{Fault, Key, Memory, Op, Put, Store};
 use tempfile::TempDir;
 use worker::{
     Found, Intake, Options, SEEN_POLICY, Taken,
@@ -29,6 +29,8 @@ pub struct World {
     pub judge: Judge,
     /// Since nothing was to be done, nothing happened.
     pub rested: bool,
+    /// Times that what was read was not what lay there.
+    pub lies: u32,
     taken: usize,
 }
 
@@ -62,6 +64,7 @@ impl World {
             life: None,
             judge,
             rested: false,
+            lies: 0,
             taken: 0,
         };
         world.begin();
@@ -165,6 +168,7 @@ impl World {
                 }
             }
             Event::Trouble { at, op, nth, fault } => {
+                self.lies += u32::from((*op, matches!(fault, Fault::Flip { .. })) == (Op::Get, true));
                 self.life().stores[*at].on(*op, *nth, *fault);
             }
             Event::Damage { of, at, lost } => self.damage(*of, *at, *lost),
@@ -216,7 +220,11 @@ impl World {
             Change::Release { .. } => !it.holds.is_empty(),
             Change::Hold { .. } => it.fate != Fate::Gone,
         };
-        let known: Vec<&Known> = self.judge.known.iter().filter(concerned).collect();
+        let mut known: Vec<&Known> = self.judge.known.iter().filter(concerned).collect();
+        if matches!(change, Change::Hold { .. }) && known.iter().any(|it| self.is_busy(it.id)) {
+            // It is to come when something is about to be done.
+            known.retain(|it| self.is_busy(it.id));
+        }
         if known.is_empty() {
             return;
         }
