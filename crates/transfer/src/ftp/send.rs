@@ -74,7 +74,7 @@ pub(super) async fn append(to: &Ftp, partial: &Name, from: u64, source: &dyn Sou
             }
         }
         Err(said @ Refused::Said { .. }) => Err(to.blame.error("take", partial, said)),
-        Err(how) if broke_off_late(sent, from, source) => {
+        Err(how) if from + sent == source.size() => {
             // Everything went out, and nobody said that it arrived.
             drop(session);
             match to.stat(partial).await {
@@ -91,10 +91,6 @@ const LITTLE: u64 = 256 << 10;
 
 fn cut_off(has: u64, of: u64) -> Refused {
     Refused::Broken(format!("it has {has} bytes of {of}"))
-}
-
-fn broke_off_late(sent: u64, from: u64, source: &dyn Source) -> bool {
-    from + sent == source.size()
 }
 
 /// Says that this was all, and hears that it arrived.
@@ -118,14 +114,13 @@ async fn finish(session: &Lease, mut data: Data, patience: Duration) -> Result<(
 }
 
 async fn open(to: &Ftp, session: &mut Lease, partial: &Name, from: u64) -> Result<Data, Error> {
-    let path = session.path(partial);
-    let refused = if from == 0 {
-        match session.open(&format!("STOR {path}"), 0).await {
-            Ok(data) => return Ok(data),
-            Err(e) => e,
-        }
-    } else {
+    if from > 0 {
         return resume(to, session, partial, from).await;
+    }
+    let path = session.path(partial);
+    let refused = match session.open(&format!("STOR {path}"), 0).await {
+        Ok(data) => return Ok(data),
+        Err(e) => e,
     };
     // The code is the same for a missing folder and for one that we may not write to.
     if let (Refused::Said { code: 450 | 501 | 550 | 553, .. }, Some(folder)) = (&refused, partial.folder())

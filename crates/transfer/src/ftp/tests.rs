@@ -132,7 +132,7 @@ fn faulty(tricks: &FtpTricks) -> (FtpScript, Ftp) {
     (server, Ftp::new("partner", options).unwrap())
 }
 
-/// The nth connection's `Debug`, errors and the like must not tell it.
+/// What somebody wrote down.
 fn tells_no_secret(said: &str) {
     assert!(!said.contains(testbed::Ftp::PASSWORD), "{said}");
 }
