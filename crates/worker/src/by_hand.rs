@@ -115,14 +115,9 @@ impl Verb {
                 if it.custody.place.class.as_ref() == Some(class) {
                     return already(format!("it is in {class}"));
                 }
-                // What is archived takes hours to read: other copies come first, where the policy wants any.
-                match policy::objection(policy, facts, Deed::Delete, now) {
-                    Some(objection)
-                        if objection.kind == ObjectionKind::Copies && policy.protect().copies_min > 1 =>
-                    {
-                        Err(refused(&objection))
-                    }
-                    _ => Ok(Action::Archive { class: class.clone() }),
+                match policy::objection(policy, facts, Deed::Archive, now) {
+                    Some(objection) => Err(refused(&objection)),
+                    None => Ok(Action::Archive { class: class.clone() }),
                 }
             }
             Self::Restore { speed, days } => match &it.custody.place.cold {

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use domain::{Action, JobSpec, Recording};
 use queue::{Lane, Message};
 use serde_json::json;
 use tracing::{debug, info, warn};
 
 use crate::{
-    Library, Looked,
+    Library, Looked, by_hand,
     events::{self, Change, Event, Object},
     keep::Keep,
     objects::{self, Place, object_id},
@@ -103,7 +104,7 @@ impl Library {
             }
             Change::Transitioned | Change::RestoreStarted | Change::Restored | Change::RestoreEnded => {
                 let id = object_id(store, key);
-                if self.catalog.get(id).await?.is_some() {
+                if let Some(recording) = self.catalog.get(id).await? {
                     let what = match object.change {
                         Change::Transitioned => "transitioned",
                         Change::RestoreStarted => "restore-started",
@@ -112,10 +113,35 @@ impl Library {
                     };
                     let details = json!({ "key": key, "version": object.version });
                     self.catalog.note(id, "events", what, details, self.now()).await?;
+                    if object.change == Change::Restored {
+                        self.awaken(&recording).await?;
+                    }
                 }
             }
             Change::Other => {}
         }
         Ok(None)
+    }
+
+    /// Time would have it looked at within the hour; the event says that it can be read now. The same job either way.
+    async fn awaken(&self, recording: &Recording) -> Result<()> {
+        let cold = recording.custody.place.cold.as_ref();
+        let Some(restore) = cold.and_then(|c| c.restore.as_ref()).filter(|r| r.until.is_none()) else {
+            return Ok(());
+        };
+        let action = Action::Awaken { asked: restore.asked_at, look: restore.looks };
+        let now = self.now();
+        let job = JobSpec {
+            id: action.job_id(recording.id, &recording.version),
+            recording: recording.id,
+            version: recording.version.clone(),
+            lane: domain::Lane::Interactive,
+            rule: "restore".into(),
+            reason: "S3 says that it was restored.".into(),
+            action,
+        };
+        let batch = by_hand::batch("restore", "events", &recording.id.to_string(), now);
+        self.catalog.order(&batch, &[job], now).await?;
+        Ok(())
     }
 }

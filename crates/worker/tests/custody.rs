@@ -129,6 +129,7 @@ async fn what_is_due_goes_by_way_of_the_trash_once_its_plan_was_seen() {
     let s = Scene::set(GONE).await;
     let id = s.take("a.txt").await;
     s.pass(11 * DAY).await;
+    s.pass(DAY).await;
     assert_eq!(s.get(id).await.state, State::Unsupported, "nobody has seen what this policy deletes");
     assert!(s.alerts().await.iter().any(|key| key.starts_with("policy-unseen/")));
     s.see().await;
