@@ -279,6 +279,8 @@ pub enum Policy {
     },
     /// Print the policy that would be used
     Show,
+    /// Print a JSON Schema of the language, for editors
+    Schema,
 }
 
 fn lane(text: &str) -> Result<queue::Lane, String> {

@@ -48,6 +48,10 @@ pub async fn run(config: &Config, command: &Policy) -> Result<Code> {
             Ok(Code::Done)
         }
         Policy::Explain { id } => explain(config, id).await,
+        Policy::Schema => {
+            ui::json(&policy::schema());
+            Ok(Code::Done)
+        }
     }
 }
 
