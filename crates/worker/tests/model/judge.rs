@@ -104,6 +104,7 @@ impl Judge {
                 never(it.fate != Fate::Live, "what is in the trash goes as a whole")?;
                 // That another is there is looked up, and not read back again: what rots unseen is not to be told from it.
                 it.ruined |= it.harmed;
+                it.owed = it.owed.min(law.copies);
                 it.evicted.insert(text(&entry.details, "store"));
                 it.given_up.insert(text(&entry.details, "store"));
             }
@@ -148,6 +149,7 @@ impl Judge {
                 "it stays in the trash for another time than its rule says",
             )?;
         }
+        it.owed = it.owed.min(law.copies);
         it.fate = Fate::Trashed { until };
         it.trashed_now = true;
         self.went.insert(id, (now, bytes));

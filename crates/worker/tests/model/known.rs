@@ -38,6 +38,8 @@ pub struct Known {
     pub was_due: bool,
     pub made_room: bool,
     pub verified: bool,
+    /// Good copies that there had to be.
+    pub owed: u32,
     pub evicted: BTreeSet<String>,
 }
 
@@ -71,6 +73,7 @@ impl Known {
             was_due: false,
             made_room: false,
             verified: false,
+            owed: u32::MAX,
             evicted: BTreeSet::new(),
         }
     }
@@ -114,6 +117,8 @@ impl Known {
         self.was_due = false;
         self.made_room = false;
         self.verified = false;
+        self.owed = u32::MAX;
+        (self.held_amid, self.tagged_amid) = (false, false);
         self.evicted.clear();
     }
 }

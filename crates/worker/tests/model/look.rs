@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use catalog::JobFilter;
 use domain::{JobState, RecordingId, State};
+use storage::Key;
 
 use crate::{
     history::STORES,
@@ -16,7 +17,9 @@ use crate::{
 impl World {
     /// After every event. `rested`: nothing is under way.
     pub fn look(&mut self, rested: bool) -> Verdict {
-        self.judge.known.iter_mut().for_each(Known::begin_anew);
+        // The work may go on meanwhile: the bytes are looked at first, since what removes them is written down before.
+        let ids: Vec<RecordingId> = self.judge.known.iter().map(|it| it.id).collect();
+        let found: Vec<_> = ids.iter().map(|id| self.objects(*id)).collect();
         let catalog = self.life().library.catalog.clone();
         let mut log = self.life().run(catalog.audit(None, 5000)).unwrap();
         log.reverse();
@@ -29,8 +32,7 @@ impl World {
         for entry in log.iter().filter(|e| e.seq > begun) {
             self.judge.hear(entry)?;
         }
-        for n in 0..self.judge.known.len() {
-            let id = self.judge.known[n].id;
+        for (n, (id, objects)) in ids.into_iter().zip(found).enumerate() {
             let before = self.judge.known[n].seen.take();
             let recording = self.life().run(catalog.get(id)).unwrap().ok_or("it is not in the catalog")?;
             let copies = self.life().run(catalog.copies(id)).unwrap();
@@ -42,31 +44,27 @@ impl World {
                 .map(|c| c.store)
                 .collect();
             it.seen = Some((recording, copies));
-            self.bytes(n, rested)
+            self.bytes(n, &objects, rested)
                 .map_err(|why| format!("{why}\n  recording {n}: {:?}", self.judge.known[n]))?;
-            let law = self.judge.law().clone();
             let it = &self.judge.known[n];
-            let judged =
-                copies_left(it, &law, &was_bad).and_then(|()| if rested { agrees(it) } else { Ok(()) });
+            let judged = if rested { copies_left(it, &was_bad).and_then(|()| agrees(it)) } else { Ok(()) };
             judged.map_err(|why| format!("{why}\n  recording {n}: {it:?}"))?;
             if rested && it.fate == Fate::Gone {
                 self.certificate(it)?;
             }
         }
-        if rested {
-            let known = self.judge.known.iter_mut();
-            known.for_each(|it| (it.held_amid, it.tagged_amid) = (false, false));
-        }
         if rested && self.rested {
             self.all_or_nothing()?;
             self.no_more_room_than_needed()?;
+        }
+        if rested {
+            self.judge.known.iter_mut().for_each(Known::begin_anew);
         }
         Ok(())
     }
 
     /// Promise 1: what is not deleted can be read, equal to what was accepted; and promise 11: what is deleted is gone.
-    fn bytes(&mut self, n: usize, rested: bool) -> Verdict {
-        let objects = self.objects(self.judge.known[n].id);
+    fn bytes(&mut self, n: usize, objects: &[(usize, Key, Vec<u8>)], rested: bool) -> Verdict {
         let it = &mut self.judge.known[n];
         let keys = objects.iter().map(|(at, key, _)| (STORES[*at].to_owned(), key.to_string()));
         match it.fate {
@@ -141,16 +139,16 @@ impl World {
 }
 
 /// Below the minimum of verified copies nothing is deleted by a rule, and no copy is given up.
-fn copies_left(it: &Known, law: &Law, was_bad: &BTreeSet<String>) -> Verdict {
+fn copies_left(it: &Known, was_bad: &BTreeSet<String>) -> Verdict {
     let by_rule = it.was_due || it.made_room;
     let in_trash = matches!(it.fate, Fate::Trashed { .. });
     never(
-        by_rule && in_trash && !it.verified && it.good() < law.copies.max(1),
+        by_rule && in_trash && !it.verified && it.good() < it.owed,
         "deleted with too few verified copies",
     )?;
     let gave_up = it.evicted.iter().any(|store| !was_bad.contains(store));
     never(
-        gave_up && it.fate == Fate::Live && !it.verified && it.good() < law.copies.max(1),
+        gave_up && it.fate == Fate::Live && !it.verified && it.good() < it.owed,
         "a copy was given up, and there are too few others",
     )
 }
