@@ -32,7 +32,7 @@ pub use postgres::Postgres;
 pub use proxy::{Fault, Proxy};
 pub use setup::{ensure_boto3, ensure_ministack, ensure_postgres, ensure_sshd, python_with, run_python};
 pub use smtp::{Smtp, SmtpTls};
-pub use sshd::{Sshd, SshdSettings};
+pub use sshd::{SshAgent, Sshd, SshdSettings};
 pub use webdav::WebDav;
 
 use std::{

@@ -24,6 +24,19 @@ pub struct Sshd {
     folders: AtomicU32,
 }
 
+/// An SSH agent; it ends with this.
+#[derive(Debug)]
+pub struct SshAgent {
+    socket: PathBuf,
+    _agent: Guarded,
+}
+
+impl SshAgent {
+    pub fn socket(&self) -> PathBuf {
+        self.socket.clone()
+    }
+}
+
 /// What is out of the ordinary with it.
 #[derive(Debug, Clone, Default)]
 pub struct SshdSettings {
@@ -129,6 +142,19 @@ impl Sshd {
         let out = Command::new("ssh-keygen").arg("-lf").arg(key).output().expect("ssh-keygen starts");
         let shown = String::from_utf8_lossy(&out.stdout).into_owned();
         shown.split_whitespace().nth(1).expect("a fingerprint").to_owned()
+    }
+
+    /// An agent that holds the key `client_rsa`.
+    pub fn agent(&self) -> SshAgent {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let socket = self.folder.join(format!("agent{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+        let arguments = ["-D".into(), "-a".into(), socket.clone().into_os_string()];
+        let agent = Guarded::start(Path::new("ssh-agent"), arguments, &[], &socket.with_extension("log"));
+        wait_for("the start of ssh-agent", Duration::from_secs(30), || socket.exists());
+        let mut add = Command::new("ssh-add");
+        add.arg("-q").arg(self.key("client_rsa")).env("SSH_AUTH_SOCK", &socket);
+        assert!(add.status().expect("ssh-add starts").success(), "ssh-add failed");
+        SshAgent { socket, _agent: agent }
     }
 
     /// What a reinstalled server does, and what somebody in between does.

@@ -2,9 +2,9 @@ use std::path::Path;
 
 use domain::{Digest, Hasher, Timestamp};
 use futures::TryStreamExt as _;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWriteExt as _, BufWriter};
 
-use crate::{Checked, Destination, Error, ErrorKind, Meta, Name, Put, Source, Verify, names, put};
+use crate::{CHUNK, Checked, Destination, Error, ErrorKind, Meta, Name, Put, Source, Verify, names, put};
 
 /// How something is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -163,8 +163,8 @@ async fn is_ours(
     }
 }
 
-/// Brings a file here, into a new local file beside nothing else's: whole and hashed, or not there at all. `expected` is what it
-/// must be, where that is known; errors: `Corrupt` when it is not.
+/// Brings a file here, into a new local file: whole and hashed, or not there at all. Whoever keeps it makes it durable. `expected` is
+/// what it must be, where that is known; errors: `Corrupt` when it is not.
 pub async fn fetch(
     from: &dyn Destination,
     name: &Name,
@@ -177,13 +177,15 @@ pub async fn fetch(
     };
     let mut body = from.get(name, None).await?;
     let mut file = tokio::fs::File::create_new(into).await.map_err(|e| here("make", &e))?;
+    file.set_max_buf_size(CHUNK);
+    let mut file = BufWriter::with_capacity(CHUNK, file);
     let copy = async {
         let mut hasher = Hasher::new();
         while let Some(chunk) = body.try_next().await? {
             hasher.update(&chunk);
             file.write_all(&chunk).await.map_err(|e| here("write", &e))?;
         }
-        file.sync_all().await.map_err(|e| here("write", &e))?;
+        file.flush().await.map_err(|e| here("write", &e))?;
         Ok(hasher.finish())
     };
     let outcome = copy.await.and_then(|found: Digest| match expected {

@@ -1,4 +1,4 @@
-use std::{fmt::Debug, ops::Range};
+use std::{fmt::Debug, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -56,6 +56,58 @@ pub trait Destination: Send + Sync + Debug {
 
     /// Whether it can be reached and written to, and what room it has.
     async fn check(&self) -> Result<Health, Error>;
+}
+
+/// Whoever wires things hands them around.
+#[async_trait]
+impl<D: Destination + ?Sized> Destination for Arc<D> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn limits(&self) -> Limits {
+        (**self).limits()
+    }
+
+    async fn stat(&self, name: &Name) -> Result<Option<Meta>, Error> {
+        (**self).stat(name).await
+    }
+
+    async fn put(&self, name: &Name, source: &dyn Source, put: &Put) -> Result<Sent, Error> {
+        (**self).put(name, source, put).await
+    }
+
+    async fn get(&self, name: &Name, range: Option<Range<u64>>) -> Result<Body, Error> {
+        (**self).get(name, range).await
+    }
+
+    fn list<'a>(&'a self, folder: Option<&Name>) -> Listing<'a> {
+        (**self).list(folder)
+    }
+
+    async fn remove(&self, name: &Name) -> Result<(), Error> {
+        (**self).remove(name).await
+    }
+
+    async fn mkdirs(&self, folder: &Name) -> Result<(), Error> {
+        (**self).mkdirs(folder).await
+    }
+
+    async fn rename(&self, from: &Name, to: &Name, replace: bool) -> Result<(), Error> {
+        (**self).rename(from, to, replace).await
+    }
+
+    async fn hash(&self, name: &Name) -> Result<Option<Checksum>, Error> {
+        (**self).hash(name).await
+    }
+
+    async fn sweep(&self, folder: Option<&Name>, before: Timestamp) -> Result<u64, Error> {
+        (**self).sweep(folder, before).await
+    }
+
+    async fn check(&self) -> Result<Health, Error> {
+        (**self).check().await
+    }
 }
 
 /// A file as it is now.

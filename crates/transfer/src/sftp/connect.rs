@@ -32,10 +32,6 @@ pub(super) async fn connect(name: &str, options: &Options) -> Result<Session, Er
 /// A server may have several keys and shows the one that suits what we can. Where the first is not the pinned one, it is asked
 /// for those of other kinds before anybody is alarmed.
 async fn greet(name: &str, options: &Options) -> Result<Handle<Keys>, Error> {
-    if options.host_keys.is_empty() {
-        // Also where nothing is pinned yet, somebody has to say what is to be pinned.
-        tracing::debug!(destination = name, "no host key is pinned");
-    }
     let mut shown: Vec<String> = Vec::new();
     for kinds in [&KINDS[..], &KINDS[1..], &KINDS[4..]] {
         let seen = Arc::new(std::sync::Mutex::new(None));

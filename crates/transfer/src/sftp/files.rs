@@ -45,7 +45,16 @@ impl Server {
 
     /// A request that is answered by a status.
     async fn done(&self, request: Request) -> Result<Result<(), Status>, Error> {
-        match self.ask(request).await? {
+        self.status(self.ask(request).await?)
+    }
+
+    /// The same for one that may take long.
+    async fn done_patiently(&self, request: Request) -> Result<Result<(), Status>, Error> {
+        self.status(self.session.ask_patiently(request).await.map_err(|lost| self.blame.lost(&lost))?)
+    }
+
+    fn status(&self, reply: Reply) -> Result<Result<(), Status>, Error> {
+        match reply {
             Reply::Status(status) if status.code == code::OK => Ok(Ok(())),
             Reply::Status(status) => Ok(Err(status)),
             _ => Err(self.blame.unexpected()),
@@ -92,7 +101,7 @@ impl Server {
     /// Makes durable what was written, where the server can, and closes: some say only then that the disk is full.
     pub(super) async fn finish(&self, mut file: Open, path: &str) -> Result<(), Error> {
         if self.session.has(FSYNC) {
-            match self.done(Request::extended(FSYNC).string(&file.handle)).await? {
+            match self.done_patiently(Request::extended(FSYNC).string(&file.handle)).await? {
                 Err(status) if status.code != code::UNSUPPORTED => {
                     return Err(self.write_failed(path, &status).await);
                 }
@@ -100,7 +109,7 @@ impl Server {
             }
         }
         file.closed = true;
-        match self.done(Request::new(kind::CLOSE).string(&file.handle)).await? {
+        match self.done_patiently(Request::new(kind::CLOSE).string(&file.handle)).await? {
             Ok(()) => Ok(()),
             Err(status) => Err(self.write_failed(path, &status).await),
         }
@@ -171,12 +180,12 @@ impl Server {
 
     /// The protocol's own rename: where it follows the draft, it replaces nothing.
     pub(super) async fn rename(&self, from: &str, to: &str) -> Result<Result<(), Status>, Error> {
-        self.done(Request::new(kind::RENAME).string(from).string(to)).await
+        self.done_patiently(Request::new(kind::RENAME).string(from).string(to)).await
     }
 
     /// A rename that replaces, in one step.
     pub(super) async fn posix_rename(&self, from: &str, to: &str) -> Result<Result<(), Status>, Error> {
-        self.done(Request::extended(POSIX_RENAME).string(from).string(to)).await
+        self.done_patiently(Request::extended(POSIX_RENAME).string(from).string(to)).await
     }
 
     /// The next files of a folder; `None` behind the last one.

@@ -33,6 +33,8 @@ pub(super) struct Session {
     pub(super) latency: Duration,
     /// How long nothing may come while something is asked.
     patience: Duration,
+    /// Requests under way that may take long.
+    slow: AtomicU32,
     /// The connection lives as long as somebody holds it.
     _connection: Handle<Keys>,
 }
@@ -89,6 +91,7 @@ impl Session {
             extensions,
             latency: Duration::ZERO,
             patience,
+            slow: AtomicU32::new(0),
             _connection: connection,
         };
         session.latency = Duration::MAX;
@@ -109,6 +112,20 @@ impl Session {
         self.shared.waiting().ended.is_some()
     }
 
+    /// A request that a server may think about for long without a word: until its disk has everything, until a scanner has looked.
+    /// All that is asked meanwhile has to wait as well, on servers that do one thing after the other.
+    pub(super) async fn ask_patiently(&self, request: Request) -> Result<Reply, Lost> {
+        struct Slow<'a>(&'a AtomicU32);
+        impl Drop for Slow<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.slow.fetch_add(1, Ordering::Relaxed);
+        let _slow = Slow(&self.slow);
+        self.ask(request).await
+    }
+
     /// Sends a request and waits for its reply: as long as it takes, while the server shows that it lives. A deadline for each
     /// request would have to know the bandwidth and what else is under way.
     pub(super) async fn ask(&self, request: Request) -> Result<Reply, Lost> {
@@ -125,21 +142,29 @@ impl Session {
         let _ = self.requests.send(request.sealed(id));
         let asked = Instant::now();
         loop {
-            let deadline = self.shared.last_sign().max(asked) + self.patience;
+            let deadline = self.deadline(asked);
             match tokio::time::timeout_at(deadline, &mut reply).await {
                 Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(_)) => {
                     let why = self.shared.waiting().ended.clone();
                     return Err(Lost(why.unwrap_or_else(|| "the session ended".into())));
                 }
-                Err(_) if self.shared.last_sign().max(asked) + self.patience > deadline => {}
+                Err(_) if self.deadline(asked) > deadline => {}
                 Err(_) => {
-                    let why = format!("nothing came from the server for {:?}", self.patience);
+                    let why = format!("nothing came from the server for {:?}", self.patience());
                     self.shared.end(&why);
                     return Err(Lost(why));
                 }
             }
         }
+    }
+
+    fn deadline(&self, asked: Instant) -> Instant {
+        self.shared.last_sign().max(asked) + self.patience()
+    }
+
+    fn patience(&self) -> Duration {
+        if self.slow.load(Ordering::Relaxed) > 0 { self.patience * SLOW } else { self.patience }
     }
 
     /// Sends a request whose reply interests nobody.
@@ -176,6 +201,9 @@ impl Shared {
         waiting.replies.clear();
     }
 }
+
+/// So many times longer than else.
+const SLOW: u32 = 10;
 
 /// Bytes that are handed to SSH at once: its packets are then full, whatever ours are.
 const BATCH: usize = 128 << 10;

@@ -9,6 +9,8 @@ use crate::{
     deliver, fetch,
 };
 
+mod doors;
+
 fn secret(path: &Path) -> Secret {
     Secret::new(std::fs::read_to_string(path).unwrap())
 }
