@@ -17,6 +17,7 @@ mod custody;
 mod details;
 pub mod document;
 mod error;
+mod fields;
 mod history;
 mod intake;
 mod pages;
@@ -267,7 +268,7 @@ pub trait Catalog: Send + Sync {
         now: Timestamp,
     ) -> Result<()>;
 
-    /// Newest first, by [`Recording::dated`].
+    /// Newest first, by [`Recording::dated`]. What is in the trash or deleted only where the query asks for it.
     async fn search(&self, query: &Query, limit: u32, after: Option<Cursor>) -> Result<Page>;
 
     /// The job with this id.

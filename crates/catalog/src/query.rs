@@ -2,6 +2,8 @@ use std::str::FromStr;
 
 use domain::{Kind, State};
 
+use crate::fields::{self, Fact};
+
 /// What a person searches for; the default finds everything.
 ///
 /// ```text
@@ -10,9 +12,14 @@ use domain::{Kind, State};
 /// -draft                 not this             ana OR bo          either of the two
 /// tag:call,standup       any of these tags    -tag:secret        not this tag
 /// kind:session           recording, track, session
-/// state:failed           accepted, processing, ready, damaged, unsupported, failed
+/// state:failed           accepted, processing, ready, damaged, unsupported, failed, trashed, deleted
 /// type:video,audio/mp4   media types          name:cam1 title:"weekly call"
+/// recorded:2026-03       a year, a month or a day, or from one to another (2026-01..2026-03); UTC
+/// accepted:2026          the same of when it came in
+/// size:>1GB              also 1GB..5GB        store:recordings     hold:yes
 /// ```
+///
+/// What is in the trash or deleted is found only where `state:trashed` or `state:deleted` asks for it.
 ///
 /// Everything must hold; `OR` joins its two neighbours only. Whatever is not this syntax is text to look for, but
 /// a field or a value that we do not know is an error: a typing mistake must not look like "nothing found".
@@ -39,6 +46,8 @@ pub(crate) enum Want {
     Kind(Vec<Kind>),
     State(Vec<State>),
     Type(Vec<String>),
+    /// Of the table of recordings.
+    Fact(Vec<Fact>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +74,8 @@ pub struct SyntaxError {
     pub message: String,
 }
 
-const FIELDS: [&str; 6] = ["tag", "kind", "state", "type", "name", "title"];
+const FIELDS: [&str; 11] =
+    ["tag", "kind", "state", "type", "name", "title", "recorded", "accepted", "size", "store", "hold"];
 /// A person's query is short; a bound keeps a pasted file from becoming ten thousand index look-ups.
 const LONGEST: usize = 2_000;
 const MOST_VALUES: usize = 64;
@@ -201,6 +211,15 @@ impl Parser {
             "type" => Want::Type(values.into_iter().map(|v| v.text).collect()),
             "kind" => Want::Kind(named(values, field, &Kind::ALL.map(|k| (k.as_str(), k)))?),
             "state" => Want::State(named(values, field, &State::ALL.map(|s| (s.as_str(), s)))?),
+            "recorded" | "accepted" | "size" | "store" | "hold" => Want::Fact(
+                values
+                    .into_iter()
+                    .map(|value| {
+                        Fact::read(field, &value.text)
+                            .map_err(|message| SyntaxError { at: value.at, message })
+                    })
+                    .collect::<Result<_, _>>()?,
+            ),
             _ => {
                 let scope = if field == "name" { Scope::Name } else { Scope::Title };
                 let mut texts = Vec::new();
@@ -307,7 +326,10 @@ fn example(field: &str) -> &'static str {
         "state" => "state:failed",
         "type" => "type:video",
         "name" => "name:cam1",
-        _ => "title:weekly",
+        "title" => "title:weekly",
+        _ => {
+            fields::FIELDS.iter().find(|(name, _)| *name == field).map_or("size:>1GB", |(_, example)| example)
+        }
     }
 }
 
@@ -357,6 +379,12 @@ mod tests {
             ("kind:track,sesion", 11, "did you mean `session`?"),
             ("é zzzzzzzz:x", 2, "the fields are tag, kind"),
             ("state:xyzzy", 6, "there are accepted, processing"),
+            ("call size:5GB", 10, "`size:>5GB`"),
+            ("size:", 5, "as in `size:>1GB`"),
+            ("recorded:2026,2026-13", 14, "is no date"),
+            ("hold:maybe", 5, "yes or no"),
+            ("store:a'b", 6, "is no store"),
+            ("acepted:2026", 0, "did you mean `accepted`?"),
             ("a \"b", 2, "not closed"),
             ("tag:", 4, "as in `tag:call`"),
             ("tag:a,", 6, "as in `tag:call`"),

@@ -94,7 +94,10 @@ async fn check(catalog: &Sqlite, path: &Path, acknowledged: &[String]) {
     let counts = catalog.counts().await.unwrap();
     let recordings: u64 = counts.recordings.values().sum();
     assert_eq!((recordings % 16, counts.bytes), (0, recordings * 1_000));
-    let found = catalog.search(&"clip".parse().unwrap(), 100_000, None).await.unwrap();
+    let found = catalog
+        .search(&"clip state:accepted,processing,trashed".parse().unwrap(), 100_000, None)
+        .await
+        .unwrap();
     assert_eq!(found.hits.len() as u64, recordings);
 }
 

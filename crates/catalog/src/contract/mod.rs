@@ -128,6 +128,7 @@ macro_rules! contract_suite {
                 every_page_once_and_newest_first,
                 what_changes_is_found_as_it_is_now,
                 words_are_found_in_many_scripts,
+                recordings_are_found_by_what_they_are,
                 no_text_is_too_odd_to_be_accepted;
             history:
                 what_is_stored_is_sampled_once_an_hour,

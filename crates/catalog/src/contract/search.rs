@@ -286,3 +286,92 @@ pub async fn no_text_is_too_odd_to_be_accepted(f: &Fixture) {
     }
     assert!(facts(c, batch[6].id).await.tracks.iter().all(|t| t.recording.is_some()));
 }
+
+/// What a person says by hand: old ones, big ones, those of one store, those that are held.
+pub async fn recordings_are_found_by_what_they_are(f: &Fixture) {
+    let c = &*f.catalog;
+    let day = |text: &str| text.parse::<Timestamp>().unwrap();
+    let new = [
+        ("a", "2025-12-31T23:59:59Z", Some("2024-02-29T12:00:00Z"), 1_000, "library"),
+        ("b", "2026-01-01T00:00:00Z", None, 5_000_000, "library"),
+        ("c", "2026-03-31T23:59:59Z", None, 2_000_000_000, "nas-2"),
+        ("d", "2026-04-01T00:00:00Z", Some("2026-01-01T00:00:00Z"), 2_000, "library"),
+        ("e", "2026-05-01T00:00:00Z", Some("1969-07-20T20:17:00Z"), 0, "library"),
+    ];
+    let batch = new.map(|(name, accepted, recorded, size, store)| {
+        let mut it = recording(&format!("cam/{name}.mp4"));
+        (it.accepted_at, it.recorded_at) = (day(accepted), recorded.map(day));
+        (it.digest.size, it.store) = (size, store.into());
+        it
+    });
+    c.accept(&batch, T0).await.unwrap();
+    change(c, batch[1].id, &hold("case", "a \"holds\":{ b"), T0).await;
+    let noted = hold("x", "y");
+    change(c, batch[2].id, &noted, T0).await;
+    change(c, batch[2].id, &crate::Change::Release { name: None }, T0).await;
+    let cases = [
+        ("recorded:2026", "bcd"),
+        ("recorded:2026-01", "bd"),
+        ("recorded:2026-01-01", "bd"),
+        ("recorded:2026-01..2026-03", "bcd"),
+        ("recorded:2024..2025", "a"),
+        ("recorded:..2024", "ae"),
+        ("recorded:2026-02.. cam", "c"),
+        ("recorded:2024,2026-03", "ac"),
+        ("-recorded:2026", "ae"),
+        ("recorded:2026 recorded:..2026-02", "bd"),
+        ("accepted:2025", "a"),
+        ("accepted:2026-04..", "de"),
+        ("accepted:2026 -accepted:2026-05-01", "bcd"),
+        ("size:>1MB", "bc"),
+        ("size:1kB..5MB", "abd"),
+        ("size:<=0B", "e"),
+        ("-size:>0B", "e"),
+        ("store:nas-2", "c"),
+        ("store:library size:>2kB", "b"),
+        ("store:nas-2,library", "abcde"),
+        ("store:other", ""),
+        ("hold:yes", "b"),
+        ("hold:no", "acde"),
+        ("hold:yes OR size:>1GB", "bc"),
+        ("hold:yes OR state:failed", "b"),
+        ("hold:yes OR name:e", "be"),
+        ("-hold:yes OR name:b", "abcde"),
+        ("name:cam hold:yes OR a", "ab"),
+        ("size:>1MB kind:recording -c", "b"),
+    ];
+    let found = async |text: &str| -> String {
+        let (mut names, mut after) = (Vec::new(), None);
+        loop {
+            let page =
+                c.search(&text.parse().unwrap(), 2, after).await.unwrap_or_else(|e| panic!("{text}: {e}"));
+            names.extend(page.hits.iter().map(|r| r.name.as_bytes()[4] as char));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        names.sort_unstable();
+        names.into_iter().collect()
+    };
+    for (text, expected) in cases {
+        assert_eq!(found(text).await, expected, "{text}");
+    }
+    // What is gone is not in the way, unless it is asked for.
+    trash_all(c, &[get(c, batch[2].id).await, get(c, batch[3].id).await], &ANY, T0).await;
+    let cases = [
+        ("", "abe"),
+        ("cam", "abe"),
+        ("-state:accepted", ""),
+        ("state:trashed", "cd"),
+        ("state:trashed,accepted", "abcde"),
+        ("cam state:trashed size:>1GB", "c"),
+        ("state:trashed OR name:a", "acd"),
+        ("-state:trashed", "abe"),
+        ("state:deleted", ""),
+        ("size:>1kB", "b"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(found(text).await, expected, "{text}");
+    }
+}

@@ -4,6 +4,7 @@ mod accept;
 mod alerts;
 mod audit;
 mod batches;
+mod bind;
 mod connection;
 mod custody;
 mod failure;

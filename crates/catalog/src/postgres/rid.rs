@@ -16,6 +16,11 @@ pub(super) fn date(rid: i64) -> i64 {
     rid >> BITS
 }
 
+/// The lowest that a recording of this date may have.
+pub(super) fn first(date: i64) -> i64 {
+    date << BITS
+}
+
 /// One for each date, that nobody has.
 ///
 /// The low bits are handed out in turn, by a sequence that no transaction waits for: that two have the same takes

@@ -5,12 +5,13 @@ use sqlx::PgConnection;
 
 use super::{
     failure::Result,
+    rid,
     rows::{self, Columns as _},
 };
 use crate::{
     Cursor, Page, Query, document,
     document::Document,
-    plan::{Plan, listed},
+    plan::Plan,
     query::{Scope, Term, Text, Want},
     words::words,
 };
@@ -61,8 +62,12 @@ pub(super) struct Statement {
     /// A `tsquery`, when anything is asked of the index.
     expression: Option<String>,
     states: BTreeSet<State>,
-    /// Any of these states, or this expression.
-    mixed: Vec<(BTreeSet<State>, String)>,
+    /// Nothing but states is asked for.
+    by_state: bool,
+    conditions: String,
+    rids: (Option<i64>, Option<i64>),
+    /// This condition, or this expression.
+    mixed: Vec<(String, String)>,
 }
 
 impl Statement {
@@ -71,21 +76,29 @@ impl Statement {
         let mut all: Vec<String> = plan.all.iter().map(|group| any_of(group)).collect();
         all.extend(plan.none.iter().map(|want| format!("!{}", expression(want))));
         Self {
+            by_state: plan.by_state && all.is_empty() && plan.mixed.is_empty() && plan.facts.is_empty(),
             expression: (!all.is_empty()).then(|| all.join(" & ")),
+            conditions: plan.conditions(),
+            rids: plan.rids(rid::first),
+            mixed: plan.mixed.into_iter().map(|(condition, terms)| (condition, any_of(&terms))).collect(),
             states: plan.states,
-            mixed: plan.mixed.into_iter().map(|(states, terms)| (states, any_of(&terms))).collect(),
         }
     }
 
     /// One after the other, until a page is full. Binds: 1 the cursor, 2 the limit, then the expressions.
     pub(super) fn sql(&self) -> Vec<String> {
         let columns = rows::recording_columns!();
-        let every_state = self.states.len() == State::ALL.len();
+        let within = |rid: &str| {
+            let mut within = format!("{rid} < $1");
+            within.extend(self.rids.0.map(|from| format!(" AND {rid} >= {from}")));
+            within.extend(self.rids.1.map(|before| format!(" AND {rid} < {before}")));
+            within
+        };
         if self.expression.is_none() && self.mixed.is_empty() {
-            let source = if every_state {
-                "r.rid < $1".to_owned()
-            } else {
+            let source = if self.by_state {
                 format!("r.rid IN ({})", self.newest_of_each_state())
+            } else {
+                format!("{}{}", within("r.rid"), self.conditions)
             };
             return vec![format!(
                 "SELECT {columns} FROM recording r WHERE {source} ORDER BY r.rid DESC LIMIT $2"
@@ -93,38 +106,32 @@ impl Statement {
         }
         let matches = "s.words @@ $3::tsquery";
         let first = if self.expression.is_some() { 4 } else { 3 };
-        let mut conditions = String::new();
-        if !every_state {
-            conditions += &format!(" AND r.state IN ({})", listed(&self.states));
-        }
-        for (next, (states, _)) in (first..).zip(&self.mixed) {
-            // In none of the states: then it is only the text.
-            let state = if states.is_empty() {
-                String::new()
-            } else {
-                format!("r.state IN ({}) OR ", listed(states))
-            };
-            conditions += &format!(" AND ({state}s.words @@ ${next}::tsquery)");
+        let mut conditions = self.conditions.clone();
+        for (next, (condition, _)) in (first..).zip(&self.mixed) {
+            conditions += &format!(" AND ({condition} OR s.words @@ ${next}::tsquery)");
         }
         if self.expression.is_none() {
             // Half of it is no question for the index: a walk from the newest until a page is full.
             return vec![format!(
-                "SELECT {columns} FROM search s JOIN recording r ON r.rid = s.rid WHERE s.rid < $1{conditions}
-                 ORDER BY s.rid DESC LIMIT $2"
+                "SELECT {columns} FROM search s JOIN recording r ON r.rid = s.rid WHERE {}{conditions}
+                 ORDER BY s.rid DESC LIMIT $2",
+                within("s.rid")
             )];
         }
         let newest = format!(
             "WITH s AS MATERIALIZED (
-                 SELECT rid, words FROM search WHERE rid < $1 ORDER BY rid DESC LIMIT {NEWEST})
+                 SELECT rid, words FROM search WHERE {} ORDER BY rid DESC LIMIT {NEWEST})
              SELECT {columns} FROM s JOIN recording r ON r.rid = s.rid WHERE {matches}{conditions}
-             ORDER BY r.rid DESC LIMIT $2"
+             ORDER BY r.rid DESC LIMIT $2",
+            within("rid")
         );
         // Apart from the order and the limit, or the planner would walk from the newest after all.
         let words = if self.mixed.is_empty() { "" } else { ", s.words" };
         let all = format!(
-            "WITH s AS MATERIALIZED (SELECT s.rid{words} FROM search s WHERE {matches} AND s.rid < $1)
+            "WITH s AS MATERIALIZED (SELECT s.rid{words} FROM search s WHERE {matches} AND {})
              SELECT {columns} FROM s JOIN recording r ON r.rid = s.rid WHERE true{conditions}
-             ORDER BY r.rid DESC LIMIT $2"
+             ORDER BY r.rid DESC LIMIT $2",
+            within("s.rid")
         );
         vec![newest, all]
     }
@@ -165,7 +172,7 @@ fn expression(want: &Want) -> String {
         Want::Type(types) => types.iter().map(|t| mark(&document::type_mark(t))).collect(),
         Want::Kind(kinds) => kinds.iter().map(|k| mark(&document::kind_mark(*k))).collect(),
         // Kept apart by `Plan::of`.
-        Want::State(_) => vec![format!("!{NOBODY}")],
+        Want::State(_) | Want::Fact(_) => vec![format!("!{NOBODY}")],
     };
     joined(parts, " | ")
 }

@@ -108,6 +108,7 @@ async fn frequent_questions_are_answered_from_an_index() {
         (search("call tag:x -y", 0), &["search_pkey", "recording_pkey"]),
         (search("needle", 1), &["search_words", "recording_pkey"]),
         (search("tag:x state:ready", 1), &["search_words"]),
+        (search("recorded:2025 size:>1GB", 0), &["recording_pkey"]),
     ];
     for ((mut sql, binds), indexes) in cases {
         for (n, bind) in binds.iter().enumerate().rev() {

@@ -7,7 +7,7 @@ use super::rows;
 use crate::{
     Cursor, Page, Query, Result, document,
     document::Document,
-    plan::{Plan, listed},
+    plan::Plan,
     query::{Scope, Term, Want},
 };
 
@@ -43,8 +43,12 @@ pub(super) struct Statement {
     /// For the search index, when anything is asked of it.
     expression: Option<String>,
     states: BTreeSet<State>,
-    /// Any of these states, or this expression.
-    mixed: Vec<(BTreeSet<State>, String)>,
+    /// Nothing but states is asked for.
+    by_state: bool,
+    conditions: String,
+    rids: (Option<i64>, Option<i64>),
+    /// This condition, or this expression.
+    mixed: Vec<(String, String)>,
 }
 
 impl Statement {
@@ -60,41 +64,47 @@ impl Statement {
             (_, true) => Some(all.join(" AND ")),
             _ => Some(format!("({}) NOT ({})", all.join(" AND "), none.join(" OR "))),
         };
-        let mixed = plan.mixed.into_iter().map(|(states, terms)| (states, any_of(&terms))).collect();
-        Self { expression, states: plan.states, mixed }
+        let by_state =
+            plan.by_state && expression.is_none() && plan.mixed.is_empty() && plan.facts.is_empty();
+        Self {
+            expression,
+            by_state,
+            conditions: plan.conditions(),
+            rids: plan.rids(|date| date),
+            mixed: plan.mixed.into_iter().map(|(condition, terms)| (condition, any_of(&terms))).collect(),
+            states: plan.states,
+        }
     }
 
     /// Binds: 1 the cursor, 2 the limit, then the expressions.
     pub(super) fn sql(&self) -> String {
         let columns = rows::recording_columns!();
-        let mut next = 3;
-        let mut conditions = String::new();
-        let source = match &self.expression {
-            Some(_) => {
-                next += 1;
-                // CROSS JOIN: the index leads, in its own order, and stops at the limit.
-                "search CROSS JOIN recording r ON r.rid = search.rowid WHERE search MATCH ?3 AND search.rowid < ?1"
-            }
-            None => "recording r WHERE r.rid < ?1",
-        };
-        let order = if self.expression.is_some() { "search.rowid" } else { "r.rid" };
-        if self.states.len() < State::ALL.len() {
-            if self.expression.is_none() && self.mixed.is_empty() {
-                return format!(
-                    "SELECT {columns} FROM recording r WHERE r.rid IN ({}) ORDER BY r.rid DESC LIMIT ?2",
-                    self.newest_of_each_state()
-                );
-            }
-            conditions += &format!(" AND r.state IN ({})", listed(&self.states));
+        if self.by_state {
+            return format!(
+                "SELECT {columns} FROM recording r WHERE r.rid IN ({}) ORDER BY r.rid DESC LIMIT ?2",
+                self.newest_of_each_state()
+            );
         }
-        for (states, _) in &self.mixed {
+        let (source, rid, mut next) = match &self.expression {
+            // CROSS JOIN: the index leads, in its own order, and stops at the limit.
+            Some(_) => {
+                let source =
+                    "search CROSS JOIN recording r ON r.rid = search.rowid WHERE search MATCH ?3 AND";
+                (source, "search.rowid", 4)
+            }
+            None => ("recording r WHERE", "r.rid", 3),
+        };
+        let mut conditions = String::new();
+        conditions.extend(self.rids.0.map(|from| format!(" AND {rid} >= {from}")));
+        conditions.extend(self.rids.1.map(|before| format!(" AND {rid} < {before}")));
+        conditions += &self.conditions;
+        for (condition, _) in &self.mixed {
             conditions += &format!(
-                " AND (r.state IN ({}) OR r.rid IN (SELECT rowid FROM search WHERE search MATCH ?{next}))",
-                listed(states)
+                " AND ({condition} OR r.rid IN (SELECT rowid FROM search WHERE search MATCH ?{next}))"
             );
             next += 1;
         }
-        format!("SELECT {columns} FROM {source}{conditions} ORDER BY {order} DESC LIMIT ?2")
+        format!("SELECT {columns} FROM {source} {rid} < ?1{conditions} ORDER BY {rid} DESC LIMIT ?2")
     }
 
     /// A walk for each state along its index that ends at the limit, instead of sorting all there are.
@@ -154,7 +164,7 @@ fn expression(want: &Want) -> String {
         Want::Type(types) => marked(types.iter().map(|t| document::type_mark(t))),
         Want::Kind(kinds) => marked(kinds.iter().map(|k| document::kind_mark(*k))),
         // Kept apart by `Plan::of`.
-        Want::State(_) => vec![everything()],
+        Want::State(_) | Want::Fact(_) => vec![everything()],
     };
     format!("({})", parts.join(" OR "))
 }

@@ -31,6 +31,7 @@ async fn frequent_questions_are_answered_from_an_index() {
         (search("call tag:x -y"), "search VIRTUAL TABLE"),
         (search("call state:ready"), "search VIRTUAL TABLE"),
         (search("state:failed,damaged"), "recording_state"),
+        (search("recorded:2026 size:>1GB"), "SEARCH r USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
     ];
     for (sql, index) in cases {
         let plan: Vec<String> = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
