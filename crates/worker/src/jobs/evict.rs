@@ -11,11 +11,11 @@ use crate::{
 
 /// Gives up one copy of which there are enough others.
 ///
-/// Triggered by: a move whose time to go back is over, or a store that needs room. Reads: the other copies' presence.
+/// Triggered by: a move whose time to go back is over, or a store that needs room. Reads: another copy.
 /// Writes: removes one object. Safe to repeat: an object that is gone is gone.
 ///
-/// Promise 1: the last verified copy is never removed. The policy is asked again, another good copy has to be seen in its
-/// place, and the transaction that gives this one up counts those that are left.
+/// Promise 1: the last verified copy is never removed. The policy is asked again, another good copy has to read back equal
+/// now, and the transaction that gives this one up counts those that are left.
 pub(crate) async fn perform(context: &Context<'_>, store: &str) -> Result<Outcome, Stop> {
     let library = context.library;
     let id = context.recording.id;
@@ -46,29 +46,30 @@ fn wanted(context: &Context<'_>, facts: &Facts, store: &str) -> Result<(), Failu
     }
 }
 
-/// At least one good copy other than this one, where the catalog says that it is, as long as it should be.
+/// At least one good copy other than this one reads back equal now: what was verified a year ago may have rotted since. Of
+/// what is archived, which takes hours to read, only the presence is asked.
 async fn another_is_there(context: &Context<'_>, facts: &Facts, except: &str) -> Result<(), Failure> {
     let recording = &facts.recording;
-    let home =
-        recording.custody.place.bad.is_none().then_some((recording.store.as_str(), recording.key.as_str()));
+    let home = recording.custody.place.bad.is_none();
+    let home = home.then_some((recording.store.as_str(), recording.key.as_str(), pinned(recording)));
     let copies = facts.copies.iter().filter(|c| c.bad.is_none() && c.version == recording.version);
-    let others = home.into_iter().chain(copies.map(|c| (c.store.as_str(), c.key.as_str())));
-    for (name, key) in others.filter(|(name, _)| *name != except) {
-        let store = context.library.stores.get(name)?;
-        match store.head(&stored_key(key)?).await {
-            Ok(meta) if meta.size == recording.digest.size => {
-                let pin = pinned(recording).filter(|_| name == recording.store);
-                if pin.is_none_or(|version| version == meta.version) {
-                    return Ok(());
-                }
-            }
+    let others = home.into_iter().chain(copies.map(|c| (c.store.as_str(), c.key.as_str(), None)));
+    for (name, key, pin) in others.filter(|(name, ..)| *name != except) {
+        let (store, key) = (context.library.stores.get(name)?, stored_key(key)?);
+        match storage::digest_of(store, &key, pin).await {
+            Ok(found) if found == recording.digest => return Ok(()),
             Ok(_) => {}
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) if e.kind() == ErrorKind::Archived => match store.head(&key).await {
+                Ok(meta) if meta.size == recording.digest.size => return Ok(()),
+                Ok(_) => {}
+                Err(e) => return Err(storage_failure(&e)),
+            },
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Changed) => {}
             Err(e) => return Err(storage_failure(&e)),
         }
     }
     Err(Failure::permanent(format!(
-        "no other copy of {} is where the catalog has it: the copy in `{except}` stays; `videorec copies {}` shows them",
+        "no other copy of {} reads back as it was accepted: the copy in `{except}` stays; `videorec copies {}` shows them",
         recording.name,
         recording.id.short()
     )))
