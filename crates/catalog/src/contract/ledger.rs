@@ -239,8 +239,9 @@ pub async fn retry_takes_parked_jobs_up_again(f: &Fixture) {
     assert_eq!(c.retry(Retry::Job(specs[0].id), later(5)).await.unwrap(), 0, "it is not parked any more");
     let again = job(c, specs[0].id).await;
     assert_eq!(
-        (again.state, again.failures, again.error, again.run_after),
-        (JobState::Pending, 0, None, later(5))
+        (again.state, again.failures, again.attempts, again.error, again.run_after),
+        (JobState::Pending, 0, 0, None, later(5)),
+        "as if it had never been handed out: it may have been what killed its workers, and is mended"
     );
     assert_eq!(dirty(c, T0).await, [specs[0].recording].into());
     // Deciding meanwhile does not push it back behind the bulk.

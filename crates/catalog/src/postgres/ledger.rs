@@ -230,7 +230,7 @@ pub(super) async fn retry(conn: &mut PgConnection, which: Retry, now: Timestamp)
     .await?;
     let concerned = lock::with_sessions(conn, &wanted).await?;
     let retried: Vec<String> = sqlx::query_scalar(
-        "UPDATE job SET state = 'pending', lane = 0, failures = 0, run_after = $1, error = NULL, finished_at = NULL,
+        "UPDATE job SET state = 'pending', lane = 0, failures = 0, attempts = 0, run_after = $1, error = NULL, finished_at = NULL,
                         offered_at = NULL
          WHERE state = 'parked' AND recording = ANY($2) AND ($3::text IS NULL OR id = $3) RETURNING recording",
     )

@@ -212,7 +212,7 @@ pub(super) async fn retry(conn: &mut SqliteConnection, which: Retry, now: Timest
     macro_rules! parked {
         ($and:literal) => {
             sqlx::query_scalar(concat!(
-                "UPDATE job SET state = 'pending', lane = 0, failures = 0, run_after = ?, error = NULL,
+                "UPDATE job SET state = 'pending', lane = 0, failures = 0, attempts = 0, run_after = ?, error = NULL,
                                 finished_at = NULL, offered_at = NULL
                  WHERE state = 'parked'",
                 $and,
