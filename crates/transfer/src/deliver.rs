@@ -1,8 +1,12 @@
-use std::path::Path;
+use std::{
+    io::{BufWriter, Write as _},
+    path::Path,
+};
 
+use bytes::Bytes;
 use domain::{Digest, Hasher, Timestamp};
 use futures::TryStreamExt as _;
-use tokio::io::{AsyncWriteExt as _, BufWriter};
+use tokio::sync::mpsc;
 
 use crate::{CHUNK, Checked, Destination, Error, ErrorKind, Meta, Name, Put, Source, Verify, names, put};
 
@@ -176,17 +180,26 @@ pub async fn fetch(
         Error::io("this machine", what, crate::inert(&shown), e)
     };
     let mut body = from.get(name, None).await?;
-    let mut file = tokio::fs::File::create_new(into).await.map_err(|e| here("make", &e))?;
-    file.set_max_buf_size(CHUNK);
-    let mut file = BufWriter::with_capacity(CHUNK, file);
+    let file = tokio::fs::File::create_new(into).await.map_err(|e| here("make", &e))?.into_std().await;
+    // A thread hashes and writes, so that the next bytes are on their way meanwhile.
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let writing = tokio::task::spawn_blocking(move || keep(file, receiver));
     let copy = async {
-        let mut hasher = Hasher::new();
-        while let Some(chunk) = body.try_next().await? {
-            hasher.update(&chunk);
-            file.write_all(&chunk).await.map_err(|e| here("write", &e))?;
+        let mut broken = Ok(());
+        while let Some(chunk) = body.try_next().await.unwrap_or_else(|e| {
+            broken = Err(e);
+            None
+        }) {
+            // Whoever takes no more has an error to tell.
+            if sender.send(chunk).await.is_err() {
+                break;
+            }
         }
-        file.flush().await.map_err(|e| here("write", &e))?;
-        Ok(hasher.finish())
+        drop(sender);
+        let kept =
+            writing.await.map_err(|e| Error::new(ErrorKind::Other, format!("`{name}` was not kept: {e}")))?;
+        broken?;
+        kept.map_err(|e| here("write", &e))
     };
     let outcome = copy.await.and_then(|found: Digest| match expected {
         Some(expected) if (expected.size, expected.sha256) != (found.size, found.sha256) => Err(Error::new(
@@ -207,6 +220,20 @@ pub async fn fetch(
         let _ = tokio::fs::remove_file(into).await;
     }
     outcome
+}
+
+/// Chunks of at most [`CHUNK`] between the line and the disk.
+const AHEAD: usize = 8;
+
+fn keep(file: std::fs::File, mut chunks: mpsc::Receiver<Bytes>) -> std::io::Result<Digest> {
+    let mut hasher = Hasher::new();
+    let mut file = BufWriter::with_capacity(CHUNK, file);
+    while let Some(chunk) = chunks.blocking_recv() {
+        hasher.update(&chunk);
+        file.write_all(&chunk)?;
+    }
+    file.flush()?;
+    Ok(hasher.finish())
 }
 
 #[cfg(test)]

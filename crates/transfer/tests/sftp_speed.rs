@@ -61,6 +61,9 @@ fn sftp_against_its_peers() {
     }
     let only = std::env::var("SPEED_ONLY").unwrap_or_default();
     for what in ["put large", "get large", "put many", "get many"].into_iter().filter(|w| w.contains(&only)) {
+        if what.starts_with("get") {
+            lay_out(here.path(), &server.files().join("in"));
+        }
         let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); ways.len()];
         for _ in 0..rounds {
             for (i, (_, run)) in ways.iter().enumerate() {
@@ -88,6 +91,20 @@ fn sftp_against_its_peers() {
             let (wall, cpu, peak) = (median(|c| c.wall), median(|c| c.cpu), median(|c| c.peak));
             println!("{what:10} {name:16} {wall:7.2} s wall {cpu:7.2} s cpu {peak:6.0} MB");
         }
+    }
+}
+
+/// What is fetched lies there, whoever put it last.
+fn lay_out(from: &Path, to: &Path) {
+    fs::create_dir_all(to.join("many")).unwrap();
+    fs::copy(from.join("large"), to.join("large")).unwrap();
+    for i in 0..MANY {
+        let file = format!("many/{i:04}");
+        fs::copy(from.join(&file), to.join(&file)).unwrap();
+    }
+    let mode = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o777);
+    for folder in [to.to_owned(), to.join("many")] {
+        fs::set_permissions(folder, mode.clone()).unwrap();
     }
 }
 

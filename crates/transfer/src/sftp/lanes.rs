@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
+use tokio::sync::mpsc;
 
 use super::{
     Sftp,
@@ -123,5 +124,22 @@ pub(super) async fn read(
             }
         })
         .buffered(under_way);
-    Ok(body.boxed())
+    Ok(driven(body.boxed()))
 }
+
+/// In a task of its own, so that requests go out also while whoever reads is busy with what has come. It ends with the body.
+fn driven(mut body: Body) -> Body {
+    let (sender, receiver) = mpsc::channel(READY);
+    tokio::spawn(async move {
+        while let Some(block) = body.next().await {
+            if sender.send(block).await.is_err() {
+                break;
+            }
+        }
+    });
+    futures::stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) })
+        .boxed()
+}
+
+/// Blocks that have come and wait to be read.
+const READY: usize = 32;
