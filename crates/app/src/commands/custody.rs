@@ -6,7 +6,7 @@ use domain::{Clock as _, RecordingId};
 
 use super::which;
 use crate::{
-    cli::{Hold, Release, Undelete, Which},
+    cli::{Hold, Release, Undelete},
     clock,
     config::Config,
     exit::Code,
@@ -20,13 +20,15 @@ const BATCH: usize = 500;
 pub async fn hold(config: &Config, args: &Hold) -> Result<Code> {
     let view = wire::look(config).await?;
     let change = Change::Hold { name: args.name.clone(), reason: args.reason.clone() };
-    apply(config, &view, &args.which, &change, "held", "held so already").await
+    let ids = which::ids(&view, &args.which).await?;
+    apply(config, &view, &ids, &change, "held", "held so already").await
 }
 
 pub async fn release(config: &Config, args: &Release) -> Result<Code> {
     let view = wire::look(config).await?;
     let change = Change::Release { name: (!args.all_holds).then(|| args.name.clone()) };
-    apply(config, &view, &args.which, &change, "released", "not held so").await
+    let ids = which::ids(&view, &args.which).await?;
+    apply(config, &view, &ids, &change, "released", "not held so").await
 }
 
 pub async fn undelete(config: &Config, args: &Undelete) -> Result<Code> {
@@ -35,31 +37,22 @@ pub async fn undelete(config: &Config, args: &Undelete) -> Result<Code> {
     let kept_until = clock::System.now() + args.keep.unwrap_or(policy.protect().trash);
     let change = Change::Undelete { kept_until };
     // A search hides what is in the trash unless it is asked for.
-    let which = Which { which: trashed(&args.which), everything: false };
-    let code = apply(config, &view, &which, &change, "brought back", "not in the trash").await?;
+    let ids = which::ids_among(&view, &args.which, "state:trashed").await?;
+    let code = apply(config, &view, &ids, &change, "brought back", "not in the trash").await?;
     if !config.json {
         ui::line(&format!("no rule deletes them before {kept_until}; `videorec hold` keeps them for good"));
     }
     Ok(code)
 }
 
-fn trashed(which: &Which) -> Vec<String> {
-    match which.which.as_slice() {
-        // One word may be an id.
-        [word] => vec![word.clone()],
-        words => words.iter().cloned().chain(["state:trashed".to_owned()]).collect(),
-    }
-}
-
 async fn apply(
     config: &Config,
     view: &View,
-    selection: &Which,
+    ids: &[RecordingId],
     change: &Change,
     done: &str,
     already: &str,
 ) -> Result<Code> {
-    let ids = which::ids(view, selection).await?;
     let (mut changed, mut unchanged, mut refused) = (0u64, 0u64, 0u64);
     for page in ids.chunks(BATCH) {
         let answers = view.catalog.custody(page, change, &config.actor, clock::System.now()).await?;

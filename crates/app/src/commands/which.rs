@@ -25,6 +25,11 @@ pub fn words(which: &Which) -> String {
 
 /// Their ids: of one recording that is named, or of all that a query finds.
 pub async fn ids(view: &View, which: &Which) -> Result<Vec<RecordingId>> {
+    ids_among(view, which, "").await
+}
+
+/// The same, where a query is narrowed: `among` is a part of one.
+pub async fn ids_among(view: &View, which: &Which, among: &str) -> Result<Vec<RecordingId>> {
     if let [word] = which.which.as_slice()
         && word.len() >= SHORTEST_ID
         && word.bytes().all(|b| b.is_ascii_alphanumeric())
@@ -32,8 +37,9 @@ pub async fn ids(view: &View, which: &Which) -> Result<Vec<RecordingId>> {
     {
         return Ok(vec![*id]);
     }
-    let query: Query =
-        which.which.join(" ").parse().map_err(|e| Coded::error(Code::Usage, format!("{e}")))?;
+    let query: Query = format!("{} {among}", which.which.join(" "))
+        .parse()
+        .map_err(|e| Coded::error(Code::Usage, format!("{e}")))?;
     let (mut ids, mut after) = (Vec::new(), None);
     loop {
         let page = view.catalog.search(&query, PAGE, after).await?;
