@@ -13,8 +13,10 @@ DECLARE
     former BYTEA;
 BEGIN
     IF mine IS NULL OR mine = '' THEN
-        SELECT n INTO NEW.chain FROM generate_series(0, 100000) AS n
-        WHERE pg_try_advisory_xact_lock(1448232261, n) LIMIT 1;
+        NEW.chain := 0;
+        WHILE NOT pg_try_advisory_xact_lock(1448232261, NEW.chain::int) LOOP
+            NEW.chain := NEW.chain + 1;
+        END LOOP;
         -- A statement of its own: it sees what the one before us has committed.
         SELECT a.link, a.hash INTO NEW.link, former FROM audit a
         WHERE a.chain = NEW.chain ORDER BY a.link DESC LIMIT 1;
