@@ -92,6 +92,15 @@ pub(crate) fn unsigned(n: i64) -> u64 {
     u64::try_from(n).unwrap_or(0)
 }
 
+pub(crate) fn from_hex(text: &str) -> Result<Vec<u8>> {
+    let digit = |b: u8| char::from(b).to_digit(16).and_then(|n| u8::try_from(n).ok());
+    let pairs = text.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    });
+    pairs.collect::<Option<_>>().ok_or_else(|| unreadable("a checksum", &shortened(text)))
+}
+
 fn one_of<T: std::marker::Copy, const N: usize>(
     text: &str,
     all: [T; N],

@@ -1,6 +1,6 @@
 //! Rows of any database as nouns. Which columns there are is the same everywhere; how they are selected is not.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use domain::{Crc64, Digest, Job, JobSpec, Offer, Recording, RecordingId, Sha256, Timestamp};
 
@@ -12,8 +12,8 @@ pub(crate) trait Columns {
     fn text_or_none(&self, column: &str) -> Result<Option<&str>>;
     fn number(&self, column: &str) -> Result<i64>;
     fn number_or_none(&self, column: &str) -> Result<Option<i64>>;
-    fn bytes(&self, column: &str) -> Result<&[u8]>;
-    fn bytes_or_none(&self, column: &str) -> Result<Option<&[u8]>>;
+    fn bytes(&self, column: &str) -> Result<Cow<'_, [u8]>>;
+    fn bytes_or_none(&self, column: &str) -> Result<Option<Cow<'_, [u8]>>>;
 }
 
 macro_rules! columns_of {
@@ -31,11 +31,12 @@ macro_rules! columns_of {
             fn number_or_none(&self, column: &str) -> Result<Option<i64>> {
                 sqlx::Row::try_get(self, column).map_err(unreadable)
             }
-            fn bytes(&self, column: &str) -> Result<&[u8]> {
-                sqlx::Row::try_get(self, column).map_err(unreadable)
+            fn bytes(&self, column: &str) -> Result<Cow<'_, [u8]>> {
+                sqlx::Row::try_get(self, column).map(Cow::Borrowed).map_err(unreadable)
             }
-            fn bytes_or_none(&self, column: &str) -> Result<Option<&[u8]>> {
-                sqlx::Row::try_get(self, column).map_err(unreadable)
+            fn bytes_or_none(&self, column: &str) -> Result<Option<Cow<'_, [u8]>>> {
+                let bytes: Option<&[u8]> = sqlx::Row::try_get(self, column).map_err(unreadable)?;
+                Ok(bytes.map(Cow::Borrowed))
             }
         }
     };
@@ -56,7 +57,7 @@ pub(crate) fn recording(row: &impl Columns) -> Result<Recording> {
         version: row.text("version")?.to_owned(),
         digest: Digest {
             size: codec::unsigned(row.number("size")?),
-            sha256: sha256(row.bytes("sha256")?)?,
+            sha256: sha256(&row.bytes("sha256")?)?,
             crc64: Crc64(row.number("crc64")?.cast_unsigned()),
         },
         accepted_at: Timestamp(row.number("accepted_at")?),
@@ -84,7 +85,7 @@ pub(crate) fn former(row: &impl Columns) -> Result<Former> {
         key: row.text("key")?.to_owned(),
         version: row.text("version")?.to_owned(),
         size: codec::unsigned(row.number("size")?),
-        sha256: sha256(row.bytes("sha256")?)?,
+        sha256: sha256(&row.bytes("sha256")?)?,
         accepted_at: Timestamp(row.number("accepted_at")?),
         state: codec::state(row.text("state")?)?,
         custody: codec::custody(row.text("custody")?)?,

@@ -19,6 +19,7 @@ mod schema;
 mod search;
 mod settle;
 mod transaction;
+mod whole;
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
