@@ -152,3 +152,37 @@ async fn an_audit_log_that_was_tampered_with_is_found_out() {
         assert!(after.head != before.head || n < 6, "{tampering}");
     }
 }
+
+/// A catalog that an older binary has written is one of ours with nothing lost.
+#[tokio::test]
+async fn an_older_database_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.sqlite");
+    for step in [
+        include_str!("../migrations/sqlite/0001_start.sql"),
+        include_str!("../migrations/sqlite/0002_fleet.sql"),
+        "PRAGMA user_version = 2; PRAGMA application_id = 1448232259",
+        OLDER,
+    ] {
+        sqlx::raw_sql(step).execute(&mut raw(&path).await).await.unwrap();
+    }
+    let catalog = Sqlite::open(&path).await.unwrap();
+    let it = catalog.get("00000000000000000000000001".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((it.custody.clone(), it.revision), (domain::Custody::default(), 3));
+    assert_eq!(catalog.facts_page(None, 9).await.unwrap(), [catalog.facts(it.id).await.unwrap().unwrap()]);
+    let eldest = catalog.eldest(domain::Timestamp(i64::MAX), 9).await.unwrap();
+    let eldest: Vec<_> = eldest.iter().map(|e| (e.store.as_str(), e.verified_at.0)).collect();
+    assert_eq!(eldest, [("library", 1_790_000_000_000), ("nas", 1_790_000_000_123)]);
+    catalog.note(it.id, "w", "seen", serde_json::json!({}), T0).await.unwrap();
+    let audit = catalog.audit_verify().await.unwrap();
+    assert_eq!((audit.entries, audit.unchained, audit.first_bad), (1, 2, None));
+}
+
+const OLDER: &str = r#"
+INSERT INTO recording (rid, id, kind, name, title, store, key, version, size, sha256, crc64, accepted_at, tags, state, reason,
+                       revision)
+    VALUES (7, '00000000000000000000000001', 'recording', 'a.mp4', 'a', 'library', 'k', 'v1', 10, zeroblob(32), 5,
+            1790000000000, '[]', 'ready', '', 3);
+INSERT INTO copy (recording, store, size, body) VALUES ('00000000000000000000000001', 'nas', 10, '{"recording":"00000000000000000000000001","store":"nas","key":"k","version":"v1","digest":{"size":10,"sha256":"0000000000000000000000000000000000000000000000000000000000000000","crc64":"0000000000000005"},"verified_at":"2026-09-21T14:13:20.123Z"}');
+INSERT INTO audit (at, actor, what, details) VALUES (1, 'x', 'accept', '{}'), (2, 'x', 'state', '{}');
+"#;
