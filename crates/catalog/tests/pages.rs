@@ -1,4 +1,4 @@
-//! How fast the facts of very many recordings are read from SQLite. Prints, and proves nothing:
+//! How fast SQLite takes recordings in, and reads the facts of very many. Prints, and proves nothing:
 //! `RECORDINGS=1000000 cargo test --release -p catalog --test pages -- --ignored --nocapture`
 
 mod support;
@@ -10,8 +10,7 @@ use catalog::{
     contract::{T0, recording},
 };
 use domain::{
-    Action, AudioFacts, Dynamic, JobId, MediaFacts, Outcome, Probe, StreamFacts, StreamKind, Verdict,
-    VideoFacts,
+    Action, AudioFacts, Dynamic, MediaFacts, Outcome, Probe, StreamFacts, StreamKind, Verdict, VideoFacts,
 };
 use sqlx::Connection as _;
 use support::{TTL, asking_for, job_of};
@@ -47,7 +46,19 @@ async fn pages() {
         };
         catalog.record(&held, &outcome, T0).await.unwrap();
     }
-    multiply(&path, many, jobs[0].id).await;
+    let new: Vec<_> = (1..10_241).map(|n| recording(&format!("cam{}/in {n}.mp4", n % 9))).collect();
+    let started = Instant::now();
+    for batch in new.chunks(64) {
+        catalog.accept(batch, T0).await.unwrap();
+    }
+    println!("accepted, by 64: {:.0}/s", new.len() as f64 / started.elapsed().as_secs_f64());
+    let started = Instant::now();
+    for it in &new[..2_000] {
+        let settle = asking_for(vec![job_of(it.id, &it.version, Action::Probe)], it.id, 1);
+        catalog.settle(&[settle], "p", T0).await.unwrap();
+    }
+    println!("settled, one by one: {:.0}/s", 2_000.0 / started.elapsed().as_secs_f64());
+    multiply(&path, many).await;
 
     let started = Instant::now();
     let (mut after, mut n, mut jobs, mut copies) = (None, 0, 0, 0);
@@ -77,28 +88,28 @@ fn backup() -> Action {
     Action::Backup { store: "replica".into() }
 }
 
-async fn multiply(path: &std::path::Path, many: u32, job: JobId) {
+async fn multiply(path: &std::path::Path, many: u32) {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).pragma("synchronous", "off");
     let mut conn = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
     let id = "printf('%026d', (n * 7919) % 1000003)";
     for sql in [
         format!("CREATE TEMP TABLE n AS WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT {many}) SELECT n FROM c"),
         format!(
-            "INSERT INTO recording SELECT rid + n * 1000, {id}, kind, name || n, title, store, key || n, version, size,
+            "INSERT INTO recording SELECT rid + (n + 100) * 1000, {id}, kind, name || n, title, store, key || n, version, size,
                     sha256, crc64, accepted_at, recorded_at, tags, session, state, reason, revision, media_type,
-                    duration_ms, probe, custody, verified_at FROM recording, n"
+                    duration_ms, probe, custody, verified_at
+                    FROM recording, n WHERE store = 'library' AND probe IS NOT NULL"
         ),
         format!(
             "INSERT INTO job (id, recording, version, action, lane, rule, reason, state, created_at, run_after, outcome)
              SELECT substr(hex(randomblob(13)), 1, 26), {id}, version, action, lane, rule, reason, state, created_at,
-                    run_after, outcome FROM job, n"
+                    run_after, outcome FROM job, n WHERE state = 'done'"
         ),
         format!("INSERT INTO copy SELECT {id}, store, size, body, verified_at, leaving FROM copy, n WHERE n % 2 = 0"),
     ] {
         let sql = sql.replace("hex(randomblob(13))", "'0' || hex(randomblob(13))");
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut conn).await.unwrap();
     }
-    let _ = job;
 }
 
 fn probe() -> Probe {
