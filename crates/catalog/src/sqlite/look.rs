@@ -145,7 +145,7 @@ pub(super) async fn usage(conn: &mut SqliteConnection) -> Result<Usage> {
 
 pub(super) async fn by_digest(conn: &mut SqliteConnection, sha256: &Sha256) -> Result<Option<Known>> {
     let source: Option<String> = sqlx::query_scalar(
-        "SELECT id FROM recording WHERE sha256 = ? AND state <> 'deleted' ORDER BY rid LIMIT 1",
+        "SELECT id FROM recording WHERE sha256 = ? AND state <> 'deleted' ORDER BY coalesce(recorded_at, accepted_at), id LIMIT 1",
     )
     .bind(&sha256.0[..])
     .fetch_optional(&mut *conn)
