@@ -4,6 +4,7 @@
 //! describing can be pure and every other room can speak the same language.
 
 mod action;
+mod address;
 mod alert;
 mod custody;
 mod facts;
@@ -16,6 +17,7 @@ mod recording;
 mod time;
 
 pub use action::{Action, Layout, MixSpec, MixTrack, Tenths};
+pub use address::is_public;
 pub use alert::{Alert, Severity};
 pub use custody::{Certificate, Cold, Custody, DeletionLimit, Hold, Place, Removed, Restoring, Speed, Trash};
 pub use facts::{Decision, Facts, Offer, SessionTrack, Usage, Wait, What};
