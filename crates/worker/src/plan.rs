@@ -9,7 +9,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use catalog::Catalog;
-use domain::{Action, Decision, Facts, JobId, Offer, Recording, RecordingId, State, Timestamp, Usage, What};
+use domain::{
+    Action, Decision, Facts, JobId, Offer, Recording, RecordingId, State, Timestamp, Trash, Usage, What,
+};
 use policy::Policy;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +56,22 @@ impl Item {
 /// The offer that says that a recording is due to be deleted.
 pub fn due(decision: &Decision) -> Option<&Offer> {
     decision.offers.iter().find(|o| o.room.is_none() && o.what == What::Delete)
+}
+
+/// What an offer puts into the trash, and who says so.
+pub fn trashing(facts: &Facts, offer: &Offer, by: &str, now: Timestamp) -> catalog::Trashing {
+    catalog::Trashing {
+        id: facts.recording.id,
+        revision: facts.recording.revision,
+        trash: Trash {
+            at: now,
+            until: now + offer.trash,
+            rule: offer.rule.clone(),
+            reason: offer.reason.clone(),
+            by: by.to_owned(),
+            purging: None,
+        },
+    }
 }
 
 /// What one rule would do, as one verb.

@@ -8,13 +8,11 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use anyhow::{Context as _, Result};
 use catalog::{Eldest, Over, Trashed, Trashing};
-use domain::{
-    Action, Alert, Facts, JobSpec, Lane, Offer, RecordingId, Severity, Timestamp, Trash, Usage, What,
-};
+use domain::{Action, Alert, Facts, JobSpec, Lane, Offer, RecordingId, Severity, Timestamp, Usage, What};
 use policy::{Room, Watermark};
 use tracing::{info, warn};
 
-use crate::{LIBRARY_STORE, Library, by_hand::batch};
+use crate::{LIBRARY_STORE, Library, by_hand::batch, plan::trashing};
 
 /// Between two deletion rounds, and between two looks at a store's fill.
 const EVERY: Duration = Duration::from_secs(60);
@@ -124,7 +122,7 @@ async fn delete(library: &Library, now: Timestamp) -> Result<bool> {
     for page in ids.chunks(PAGE) {
         for (facts, offers) in decided(library, page, now).await? {
             let wanted = offers.into_iter().find(|o| o.room.is_none() && o.what == What::Delete);
-            items.extend(wanted.map(|offer| trashing(&facts, &offer, now)));
+            items.extend(wanted.map(|offer| trashing(&facts, &offer, BY_POLICY, now)));
         }
     }
     trash(library, items, now).await
@@ -206,7 +204,7 @@ async fn make_room(library: &Library, watermark: &Watermark, now: Timestamp) -> 
             let still = |o: &&Offer| o.rule == watermark.rule && o.room.as_deref() == Some(&*watermark.store);
             let Some(offer) = offers.iter().find(still) else { continue };
             match &offer.what {
-                What::Delete => items.push(trashing(&facts, offer, now)),
+                What::Delete => items.push(trashing(&facts, offer, BY_POLICY, now)),
                 other => jobs.extend(job(library, &facts, other, offer)),
             }
         }
@@ -313,21 +311,6 @@ async fn decided(library: &Library, ids: &[RecordingId], now: Timestamp) -> Resu
         found.push((facts, offers));
     }
     Ok(found)
-}
-
-fn trashing(facts: &Facts, offer: &Offer, now: Timestamp) -> Trashing {
-    Trashing {
-        id: facts.recording.id,
-        revision: facts.recording.revision,
-        trash: Trash {
-            at: now,
-            until: now + offer.trash,
-            rule: offer.rule.clone(),
-            reason: offer.reason.clone(),
-            by: BY_POLICY.into(),
-            purging: None,
-        },
-    }
 }
 
 fn job(library: &Library, facts: &Facts, what: &What, offer: &Offer) -> Option<JobSpec> {

@@ -5,7 +5,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use catalog::{Settle, Settled};
-use domain::{Clock as _, Decision, Facts, Timestamp, Trash, Usage};
+use domain::{Clock as _, Decision, Facts, Timestamp, Usage};
 use policy::Policy;
 use worker::plan::{self, Item};
 
@@ -37,17 +37,8 @@ pub async fn run(config: &Config, args: &Apply) -> Result<Code> {
         match still(&view, &policy, item, now).await? {
             Err(why) => drifted.push((item.recording, why)),
             Ok((facts, decision)) => {
-                deletions.extend(plan::due(&decision).filter(|_| item.delete.is_some()).map(|offer| {
-                    let trash = Trash {
-                        at: now,
-                        until: now + offer.trash,
-                        rule: offer.rule.clone(),
-                        reason: offer.reason.clone(),
-                        by: config.actor.clone(),
-                        purging: None,
-                    };
-                    catalog::Trashing { id: facts.recording.id, revision: facts.recording.revision, trash }
-                }));
+                let due = plan::due(&decision).filter(|_| item.delete.is_some());
+                deletions.extend(due.map(|offer| plan::trashing(&facts, offer, &config.actor, now)));
                 if item.delete.is_none() {
                     let (id, revision) = (facts.recording.id, facts.recording.revision);
                     settles.push(Settle { id, revision, decision, alert: None });

@@ -3,9 +3,9 @@ use domain::{Facts, Failure, Outcome};
 use policy::Deed;
 use storage::ErrorKind;
 
-use super::Context;
+use super::{Context, good};
 use crate::{
-    library::{pinned, storage_failure, stored_key},
+    library::{storage_failure, stored_key},
     runner::Stop,
 };
 
@@ -50,13 +50,9 @@ fn wanted(context: &Context<'_>, facts: &Facts, store: &str) -> Result<(), Failu
 /// what is archived, which takes hours to read, only the presence is asked.
 async fn another_is_there(context: &Context<'_>, facts: &Facts, except: &str) -> Result<(), Failure> {
     let recording = &facts.recording;
-    let home = recording.custody.place.bad.is_none();
-    let home = home.then_some((recording.store.as_str(), recording.key.as_str(), pinned(recording)));
-    let copies = facts.copies.iter().filter(|c| c.bad.is_none() && c.version == recording.version);
-    let others = home.into_iter().chain(copies.map(|c| (c.store.as_str(), c.key.as_str(), None)));
-    for (name, key, pin) in others.filter(|(name, ..)| *name != except) {
-        let (store, key) = (context.library.stores.get(name)?, stored_key(key)?);
-        match storage::digest_of(store, &key, pin).await {
+    for other in good::copies(recording, &facts.copies, except) {
+        let (store, key) = (context.library.stores.get(other.store)?, stored_key(other.key)?);
+        match storage::digest_of(store, &key, other.version).await {
             Ok(found) if found == recording.digest => return Ok(()),
             Ok(_) => {}
             Err(e) if e.kind() == ErrorKind::Archived => match store.head(&key).await {

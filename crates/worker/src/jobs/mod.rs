@@ -6,6 +6,7 @@ mod convert;
 mod evict;
 mod feed;
 mod follow;
+mod good;
 mod mix;
 mod notify;
 mod probe;

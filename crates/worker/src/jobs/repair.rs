@@ -1,7 +1,10 @@
-use domain::{Copy, Failure, Outcome, Place, Recording};
+use domain::{Copy, Failure, Outcome, Place};
 use storage::{Key, Put, Store};
 
-use super::Context;
+use super::{
+    Context,
+    good::{self, Good},
+};
 use crate::{
     library::{pinned, storage_failure, stored_key},
     runner::Stop,
@@ -26,7 +29,7 @@ pub(crate) async fn perform(context: &Context<'_>, store: &str) -> Result<Outcom
     };
     let key = stored_key(key)?;
     context.still_ours().await?;
-    let version = replace(context, to, &key, good(recording, &copies, store)).await?;
+    let version = replace(context, to, &key, good::copies(recording, &copies, store)).await?;
     let now = library.now();
     if recording.store == store {
         let version = pinned(recording).map(|_| version).or(recording.custody.place.version.clone());
@@ -43,21 +46,6 @@ pub(crate) async fn perform(context: &Context<'_>, store: &str) -> Result<Outcom
             ..copy.clone()
         },
     })
-}
-
-/// Where bytes that are believed to be good lie.
-struct Good<'a> {
-    store: &'a str,
-    key: &'a str,
-    version: Option<&'a str>,
-}
-
-fn good<'a>(recording: &'a Recording, copies: &'a [Copy], except: &str) -> Vec<Good<'a>> {
-    let home = Good { store: &recording.store, key: &recording.key, version: pinned(recording) };
-    let home = recording.custody.place.bad.is_none().then_some(home);
-    let copies = copies.iter().filter(|c| c.bad.is_none() && c.version == recording.version);
-    let copies = copies.map(|c| Good { store: &c.store, key: &c.key, version: None });
-    home.into_iter().chain(copies).filter(|g| g.store != except).collect()
 }
 
 /// Tries one good copy after another: what is read is compared before it becomes visible, so that none of them spreads
