@@ -114,6 +114,9 @@ fn a_plan_is_frozen_and_what_has_drifted_is_skipped() {
 
     library.ok(&["undelete", "name:a.txt"]);
     assert_eq!(states(&library)["a.txt"], "accepted", "whoever works next looks at it anew");
+    // By hand neither: nothing goes faster than somebody can notice.
+    let said = library.run(&["delete", "name:a.txt", "--reason", "x", "--trash", "59m"]);
+    assert_eq!((said.code, states(&library)["a.txt"].as_str()), (Some(2), "accepted"), "{}", said.err);
     // Of another policy, or not a plan: nothing is done.
     write_policy(&library, BACKED_UP);
     let said = later(&library, 11, &["apply", &plan]);

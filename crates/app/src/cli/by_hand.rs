@@ -47,8 +47,8 @@ pub struct Delete {
     /// Why: it is written into the audit log and on the deletion certificates
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-    /// How long they stay in the trash [default: as the policy protects]
-    #[arg(long, value_name = "TIME", value_parser = span)]
+    /// How long they stay in the trash, an hour at least [default: as the policy protects]
+    #[arg(long, value_name = "TIME", value_parser = trash)]
     pub trash: Option<Duration>,
     /// Only say what would be done
     #[arg(long)]
@@ -198,6 +198,15 @@ pub enum Alerts {
 /// As a policy writes it: 30d, 12h, 10m, 45s.
 fn span(text: &str) -> Result<Duration, String> {
     policy::duration(text)
+}
+
+/// Deletions never happen without a trash that somebody can notice, by hand either.
+fn trash(text: &str) -> Result<Duration, String> {
+    let trash = span(text)?;
+    match trash < policy::Protect::SHORTEST_TRASH {
+        true => Err("too short: what is deleted stays in the trash for 1h at least".into()),
+        false => Ok(trash),
+    }
 }
 
 fn speed(text: &str) -> Result<Speed, String> {
