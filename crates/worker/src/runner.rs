@@ -187,11 +187,18 @@ impl Runner {
         self.abandon.cancel();
     }
 
+    /// No job is open and nothing is to be decided, at one moment: the counts before and after are equal, so that no job was
+    /// entered or ended while it was looked for what is to be decided. Without the second look, a decision that is settled
+    /// between the two would hide its jobs from the first and itself from the other.
     async fn at_rest(&self) -> Result<bool> {
-        let counts = self.library.catalog.counts().await?;
+        let catalog = &self.library.catalog;
+        let before = catalog.counts().await?.jobs;
         let open =
-            [JobState::Pending, JobState::Running].iter().any(|s| counts.jobs.get(s).is_some_and(|n| *n > 0));
-        Ok(!open && self.library.catalog.to_decide(self.library.now(), None, 1).await?.is_empty())
+            [JobState::Pending, JobState::Running].iter().any(|s| before.get(s).is_some_and(|n| *n > 0));
+        if open || !catalog.to_decide(self.library.now(), None, 1).await?.is_empty() {
+            return Ok(false);
+        }
+        Ok(catalog.counts().await?.jobs == before)
     }
 
     /// The events' dispatcher: as many at a time as may be looked at besides those that are.
