@@ -93,6 +93,11 @@ pub(crate) fn trashed(recording: &mut Recording, trash: &Trash) {
     recording.custody.trash = Some(Trash { purging: None, ..trash.clone() });
 }
 
+/// Only a purge deletes, and only new bytes bring back: no decision does either.
+pub(crate) fn settled_elsewhere(before: State, decided: State) -> bool {
+    (before == State::Deleted) != (decided == State::Deleted)
+}
+
 pub(crate) fn can_be_held(it: &Recording) -> bool {
     it.state != State::Deleted && it.custody.trash.as_ref().is_none_or(|t| t.purging.is_none())
 }

@@ -1,7 +1,7 @@
 use domain::{Action, Copy, JobSpec, JobState, Lane, Outcome, Recording, State, Timestamp};
 
 use super::{Fixture, kit::*};
-use crate::{Catalog, Change, Changed, Claim, Evicting, Kind, Purging};
+use crate::{Catalog, Change, Changed, Claim, Evicting, Kind, Purging, Settled};
 
 /// In the trash and due at 100 s, with a worker on its purge.
 async fn about_to_go(c: &dyn Catalog, name: &str, now: Timestamp) -> (Recording, JobSpec, Claim) {
@@ -130,6 +130,8 @@ pub async fn a_certificate_is_what_is_left(f: &Fixture) {
     assert_eq!(c.versions(&[it.id]).await.unwrap(), [None]);
     assert_eq!(c.search(&"a kind:recording".parse().unwrap(), 9, None).await.unwrap().hits, []);
     refused(change(c, it.id, &hold("x", "y"), later(104)).await, "deleted");
+    // Only new bytes bring it back, no decision.
+    assert_eq!(settle(c, it.id, decided(State::Ready, vec![]), later(104)).await, Settled::Stale);
     // A new policy has nothing to say about it.
     settle(c, it.id, decided(State::Deleted, vec![]), later(104)).await;
     c.policy_in_force("p", later(105)).await.unwrap();
@@ -147,6 +149,16 @@ pub async fn a_certificate_is_what_is_left(f: &Fixture) {
     assert_eq!(c.usage().await.unwrap().bytes["library"], 2_000);
     assert_eq!(c.search(&"a kind:recording".parse().unwrap(), 9, None).await.unwrap().hits.len(), 1);
     assert_eq!(c.certificates(Some(it.id), 9).await.unwrap().len(), 1);
+
+    // A session that names what is gone does not make it found.
+    let (gone, _, held) = about_to_go(c, "gone.mp4", later(100)).await;
+    assert!(matches!(c.begin_purge(&held, later(101)).await.unwrap(), Purging::Go(_)));
+    c.record(&held, &purged(&gone, later(102)), later(102)).await.unwrap();
+    accept(c, &session("call.json", &[("gone.mp4", "Ana")])).await;
+    assert_eq!(c.search(&"title:gone OR state:ready".parse().unwrap(), 9, None).await.unwrap().hits, []);
+    let back = &c.accept(&[recording("gone.mp4")], later(200)).await.unwrap()[0];
+    assert!(back.new);
+    assert_eq!(c.search(&"name:gone".parse().unwrap(), 9, None).await.unwrap().hits.len(), 1);
 }
 
 async fn job_state(c: &dyn Catalog, spec: &JobSpec) -> JobState {

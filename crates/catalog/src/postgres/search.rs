@@ -267,7 +267,11 @@ pub(super) async fn document(conn: &mut PgConnection, recording: &Recording) -> 
     Ok(Document::of(recording, &people, title.as_deref()))
 }
 
+/// Of what is deleted nothing is searchable.
 pub(super) async fn index(conn: &mut PgConnection, rid: i64, recording: &Recording) -> Result<()> {
+    if recording.state == State::Deleted {
+        return Ok(());
+    }
     let document = document(conn, recording).await?;
     write(conn, &[rid], &[vector(&document)]).await
 }

@@ -4,7 +4,7 @@ use domain::{JobSpec, Offer, RecordingId, Timestamp};
 use sqlx::PgConnection;
 
 use super::{alerts, audit, failure::Result, lock, rows, text, touch};
-use crate::{Settle, Settled, codec, details};
+use crate::{Settle, Settled, codec, custody, details};
 
 /// Begins a transaction that no new policy can overtake: it waits for all of these, and they for it.
 pub(super) const BEGIN: &str = "BEGIN; LOCK TABLE attention IN ROW EXCLUSIVE MODE";
@@ -30,6 +30,9 @@ pub(super) async fn settle(
     let mut changes = Changes::default();
     for (turn, (it, id)) in batch.iter().zip(&ids).enumerate() {
         let Some(itself) = standing.get_mut(id).filter(|s| s.revision == it.revision) else { continue };
+        if custody::settled_elsewhere(itself.state, it.decision.state) {
+            continue;
+        }
         // Decided twice in one batch: the second finds what the first has done.
         if changes.of.contains(id.as_str()) {
             std::mem::take(&mut changes).write(conn, now, &mut settled).await?;

@@ -173,8 +173,11 @@ fn marked(marks: impl Iterator<Item = String>) -> Vec<String> {
     marks.map(|mark| format!("marks : \"{mark}\"")).collect()
 }
 
-/// Writes what is searchable of a recording: the index holds whole rows only.
+/// Writes what is searchable of a recording: the index holds whole rows only. Of what is deleted nothing is.
 pub(super) async fn index(conn: &mut SqliteConnection, rid: i64, recording: &Recording) -> Result<()> {
+    if recording.state == State::Deleted {
+        return Ok(());
+    }
     let mut title: Option<String> = None;
     let mut people: Vec<String> = Vec::new();
     if recording.kind == Kind::Session {

@@ -2,7 +2,7 @@ use domain::{JobSpec, Offer, RecordingId, State, Timestamp};
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{alerts, audit, rows, touch_session_of};
-use crate::{Result, Settle, Settled, codec, details};
+use crate::{Result, Settle, Settled, codec, custody, details};
 
 pub(super) async fn settle(
     conn: &mut SqliteConnection,
@@ -31,6 +31,9 @@ async fn settle_one(conn: &mut SqliteConnection, it: &Settle, now: Timestamp) ->
     let before: State = codec::state(row.try_get("state")?)?;
     let reason: String = row.try_get("reason")?;
     let decision = &it.decision;
+    if custody::settled_elsewhere(before, decision.state) {
+        return Ok(Settled::Stale);
+    }
 
     let mut jobs = Vec::new();
     for spec in &decision.jobs {
