@@ -227,6 +227,8 @@ pub async fn stores(layout: &Layout, policy: &Policy) -> Result<Stores> {
         let path = match &store.place {
             None => continue,
             Some(Place::Folder(path)) => path,
+            _ if !store.holds() => continue,
+            Some(Place::Remote(_)) => continue,
             Some(Place::S3 { .. }) => {
                 stores.add(bucket(name, store).await?);
                 continue;

@@ -40,6 +40,7 @@ pub(crate) fn recorded(spec: &JobSpec, outcome: &Outcome, current: bool) -> Valu
         | Outcome::Verified { .. } => {
             json!(outcome)
         }
+        Outcome::Exported { .. } => json!(outcome),
         Outcome::Notified { alert } => json!({ "severity": alert.severity, "subject": alert.subject }),
     };
     json!({ "job": spec.id, "action": spec.action.label(), "rule": spec.rule, "fact": fact,

@@ -48,8 +48,8 @@ pub use postgres::Postgres;
 pub use query::{Query, SyntaxError};
 pub use sqlite::Sqlite;
 pub use values::{
-    Accepted, AuditEntry, Change, Changed, Claim, Counts, Cursor, Evicting, JobFilter, Known, Next, Over,
-    Page, Purging, Retry, Settle, Settled, Trashed, Trashing,
+    Accepted, AuditEntry, Change, Changed, Claim, Counts, Cursor, Ended, Evicting, JobFilter, Known, Next,
+    Over, Page, Purging, Retry, Settle, Settled, Trashed, Trashing,
 };
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -137,8 +137,9 @@ pub trait Catalog: Send + Sync {
     /// The job failed by itself. [`Kind::LeaseLost`] as in [`record`](Catalog::record).
     async fn fail(&self, claim: &Claim, failure: &Failure, next: Next, now: Timestamp) -> Result<()>;
 
-    /// Gives the job back undone, at once and without blame: the worker is shutting down.
-    async fn release(&self, claim: &Claim, now: Timestamp) -> Result<()>;
+    /// Gives the job back undone and without blame, to be taken from `until` on: the worker is shutting down, or it is not the
+    /// time for it.
+    async fn release(&self, claim: &Claim, until: Timestamp) -> Result<()>;
 
     /// Parked jobs become pending, as if they had never failed, on the interactive lane: a person is waiting.
     /// The number of them.
@@ -276,6 +277,10 @@ pub trait Catalog: Send + Sync {
 
     /// Newest first.
     async fn jobs(&self, filter: &JobFilter, limit: u32) -> Result<Vec<Job>>;
+
+    /// Jobs that came to an end, and with what, in the order in which they were asked for, after the one given: a page at a
+    /// time, of a batch that is as large as the library.
+    async fn ended(&self, filter: &JobFilter, after: Option<i64>, limit: u32) -> Result<Vec<Ended>>;
 
     async fn counts(&self) -> Result<Counts>;
 

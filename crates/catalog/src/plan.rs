@@ -133,6 +133,26 @@ pub(crate) fn listed(states: &BTreeSet<State>) -> String {
 
 /// The newest jobs that the filter means. Each state is a walk along an index that ends at the limit; all states of
 /// everything is the table itself. Binds: the limit, then the recording and the batch if the filter has them.
+/// Binds: 1 the limit, 2 the place to go on from, then the recording and the batch, as far as they are asked for.
+pub(crate) fn ended_sql(filter: &JobFilter) -> String {
+    let mut and = String::new();
+    let columns = [("recording", filter.recording.is_some()), ("batch", filter.batch.is_some())];
+    for (n, (column, _)) in (3..).zip(columns.iter().filter(|(_, is_asked)| *is_asked)) {
+        and += &format!(" AND {column} = ${n}");
+    }
+    let ended = [JobState::Done, JobState::Parked, JobState::Cancelled];
+    let walks = ended.iter().filter(|s| filter.states.is_empty() || filter.states.contains(s)).map(|state| {
+        let word = state.as_str();
+        format!(
+            "SELECT seq FROM (SELECT seq FROM job WHERE state = '{word}'{and} AND seq > $2 ORDER BY seq LIMIT $1) AS walk_{word}"
+        )
+    });
+    let walks = walks.collect::<Vec<_>>().join(" UNION ALL ");
+    let columns = crate::rows::job_columns!();
+    let which = if walks.is_empty() { "false".to_owned() } else { format!("seq IN ({walks})") };
+    format!("SELECT seq, outcome, {columns} FROM job WHERE {which} ORDER BY seq LIMIT $1")
+}
+
 pub(crate) fn jobs_sql(filter: &JobFilter) -> String {
     let mut and = String::new();
     let columns = [("recording", filter.recording.is_some()), ("batch", filter.batch.is_some())];

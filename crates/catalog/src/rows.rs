@@ -2,9 +2,9 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use domain::{Crc64, Digest, Job, JobSpec, Offer, Recording, RecordingId, Sha256, Timestamp};
+use domain::{Crc64, Digest, Job, JobSpec, JobState, Offer, Recording, RecordingId, Sha256, Timestamp};
 
-use crate::{AuditEntry, Batch, BatchState, Eldest, Error, Kind, Result, Told, codec, intake::Former};
+use crate::{AuditEntry, Batch, BatchState, Eldest, Ended, Error, Kind, Result, Told, codec, intake::Former};
 
 /// A row, as the few types that we store.
 pub(crate) trait Columns {
@@ -141,6 +141,13 @@ macro_rules! job_columns {
     };
 }
 pub(crate) use job_columns;
+
+/// As [`ended_sql`](crate::plan::ended_sql) selects it.
+pub(crate) fn ended(row: &impl Columns) -> Result<Ended> {
+    let job = job(row)?;
+    let outcome = row.text_or_none("outcome")?.filter(|_| job.state == JobState::Done);
+    Ok(Ended { seq: row.number("seq")?, job, outcome: outcome.map(codec::json).transpose()? })
+}
 
 pub(crate) fn job(row: &impl Columns) -> Result<Job> {
     let time = |column| -> Result<Option<Timestamp>> { Ok(row.number_or_none(column)?.map(Timestamp)) };

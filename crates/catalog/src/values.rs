@@ -1,7 +1,8 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use domain::{
-    Alert, Copy, Decision, Facts, Job, JobId, JobState, Lane, Recording, RecordingId, State, Timestamp, Trash,
+    Alert, Copy, Decision, Facts, Job, JobId, JobState, Lane, Outcome, Recording, RecordingId, State,
+    Timestamp, Trash,
 };
 use serde::{Deserialize, Serialize};
 
@@ -143,6 +144,16 @@ pub struct JobFilter {
     pub states: Vec<JobState>,
     pub recording: Option<RecordingId>,
     pub batch: Option<BatchId>,
+}
+
+/// A job that is done, gave up or was cancelled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Where a page may go on.
+    pub seq: i64,
+    pub job: Job,
+    /// Of one that is done.
+    pub outcome: Option<Outcome>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

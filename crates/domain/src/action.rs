@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, Preset, RecordingId, Severity, Speed, Timestamp};
+use crate::{ExportSpec, JobId, Preset, RecordingId, Severity, Speed, Timestamp};
 
 /// One effect. Its parameters are all that its result depends on besides the source, so (recording, source
 /// version, action) names the cause.
@@ -35,6 +35,8 @@ pub enum Action {
     Repair { store: String, found: Timestamp },
     /// Remove every byte of a recording that is in the trash.
     Purge { life: u32 },
+    /// Bring a file of it to a place that is not ours.
+    Export(ExportSpec),
     /// Tell people, once, that a rule applies.
     Notify { rule: String, severity: Severity, subject: String },
 }
@@ -89,6 +91,7 @@ impl Action {
             Self::Verify { .. } => "verify",
             Self::Repair { .. } => "repair",
             Self::Purge { .. } => "purge",
+            Self::Export(_) => "export",
             Self::Notify { .. } => "notify",
         }
     }
@@ -111,6 +114,7 @@ impl Action {
             Self::Verify { store, .. } => format!("verify {store}"),
             Self::Repair { store, .. } => format!("repair {store}"),
             Self::Purge { .. } => "purge".into(),
+            Self::Export(export) => format!("export {} to {}", export.what.name(), export.to),
             Self::Notify { .. } => "notify".into(),
         }
     }

@@ -2,7 +2,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Action, Alert, Certificate, Copy, JobId, Place, Probe, RecordingId, Rendition, Timestamp};
+use crate::{
+    Action, Alert, Certificate, Copy, ExportedFile, JobId, Place, Probe, RecordingId, Rendition, Timestamp,
+};
 
 /// A job as `decide` asks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +114,12 @@ pub enum Outcome {
     },
     Purged {
         certificate: Certificate,
+    },
+    /// It lies at a destination, all of its files.
+    Exported {
+        to: String,
+        files: Vec<ExportedFile>,
+        at: Timestamp,
     },
     /// People are told with the transaction that records it.
     Notified {

@@ -7,6 +7,7 @@ mod action;
 mod address;
 mod alert;
 mod custody;
+mod export;
 mod facts;
 mod hash;
 mod ids;
@@ -14,12 +15,14 @@ mod job;
 mod media;
 mod preset;
 mod recording;
+mod template;
 mod time;
 
 pub use action::{Action, Layout, MixSpec, MixTrack, Tenths};
 pub use address::is_public;
 pub use alert::{Alert, Severity};
 pub use custody::{Certificate, Cold, Custody, DeletionLimit, Hold, Place, Removed, Restoring, Speed, Trash};
+pub use export::{Arrival, Companion, Conflict, ExportSpec, ExportedFile, Leaving, Verify};
 pub use facts::{Decision, Facts, Offer, SessionTrack, Usage, Wait, What};
 pub use hash::{Crc64, Digest, Hasher, Sha256};
 pub use ids::{Id, JobId, RecordingId};
@@ -30,4 +33,5 @@ pub use recording::{
     Copy, Kind, Manifest, ManifestTrack, NewRecording, Recording, Rendition, RenditionFile, Role, State,
     StreamChoice, Track,
 };
+pub use template::NameTemplate;
 pub use time::{Clock, Timestamp};

@@ -167,6 +167,8 @@ pub enum Role {
     /// WebVTT that maps time to tiles of the sprite.
     Tiles,
     Waveform,
+    /// What is known of it, written for an export.
+    Metadata,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,6 +20,7 @@ pub fn cost(action: &Action, facts: Option<&MediaFacts>) -> Cost {
         | Action::Verify { .. }
         | Action::Repair { .. }
         | Action::Purge { .. }
+        | Action::Export(_)
         | Action::Notify { .. } => Cost { threads: 0, memory: 32 << 20, disk: 0 },
         Action::Mix(mix) => match &mix.preset.output {
             Output::Video { .. } if mix.layout == domain::Layout::Grid => {

@@ -13,6 +13,7 @@ mod deletion;
 mod evaluate;
 mod explain;
 mod glob;
+mod hours;
 mod matching;
 mod mix;
 mod model;
@@ -39,8 +40,9 @@ pub use deletion::{Objection, ObjectionKind};
 pub use explain::{
     Applies, ConditionExplained, Explanation, RuleExplained, Standing, StepExplained, explain,
 };
+pub use hours::Hours;
 pub use mix::SESSION_PATIENCE;
-pub use model::{LIBRARY, Place, Policy, Rule, Store};
+pub use model::{LIBRARY, Place, Policy, Protocol, Remote, Rule, Store, Terms};
 pub use parse::parse;
 pub use problem::{Problem, Problems};
 pub use protect::Protect;

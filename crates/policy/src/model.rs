@@ -4,7 +4,8 @@ use domain::{Action, Layout, Preset, Tenths};
 use serde::Serialize;
 
 use crate::{
-    Problem, Protect, Watermark, condition::Condition, schedule::Schedule, units::show_duration, when::When,
+    Hours, Problem, Protect, Watermark, condition::Condition, schedule::Schedule, units::show_duration,
+    when::When,
 };
 
 /// A policy that was read and found right: what should be true of every recording.
@@ -29,6 +30,23 @@ pub struct Store {
     pub capacity: Option<u64>,
     /// Stores of one region are lost together, as far as `protect` counts regions. Absent: a region of its own.
     pub region: Option<String>,
+    pub terms: Terms,
+}
+
+/// On which terms a place is used that is not ours: what a partner and we have agreed on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Terms {
+    /// The name under which the machine keeps what opens it.
+    pub secret: Option<String>,
+    /// `SHA256:...`: the server has one of these keys, or it is another server.
+    pub host_key: Vec<String>,
+    /// A file with the certificates that its own is to be signed by, instead of the machine's.
+    pub ca: Option<String>,
+    /// Transfers at once.
+    pub connections: Option<u32>,
+    /// Bytes a second, all of them together.
+    pub bandwidth: Option<u64>,
+    pub hours: Option<Hours>,
 }
 
 /// Where a store is.
@@ -43,7 +61,85 @@ pub enum Place {
         prefix: String,
         /// Absent: the one that the machine is set up for.
         region: Option<String>,
+        /// A service that speaks S3 elsewhere.
+        endpoint: Option<String>,
     },
+    Remote(Remote),
+}
+
+/// A server that files are brought to and fetched from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Remote {
+    pub protocol: Protocol,
+    /// A name or an address; of version 6 without its brackets.
+    pub host: String,
+    /// Absent: the protocol's own.
+    pub port: Option<u16>,
+    pub user: Option<String>,
+    /// Decoded; the folder below which everything goes. Empty: where the server puts whoever comes in.
+    pub path: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// `sftp:`
+    Sftp,
+    /// `ftp:`, in the clear.
+    Ftp,
+    /// `ftpes:`, encrypted by `AUTH TLS` before anything is told.
+    FtpExplicit,
+    /// `ftps:`, encrypted from the first byte.
+    FtpImplicit,
+    /// `dav:`, in the clear.
+    Dav,
+    /// `davs:`
+    Davs,
+    /// `http:`, PUT in the clear.
+    Http,
+    /// `https:`, PUT.
+    Https,
+}
+
+impl Store {
+    /// Whether it can hold copies, and not only be sent files: what opens it is the machine's own.
+    pub fn holds(&self) -> bool {
+        match &self.place {
+            None | Some(Place::Folder(_)) => true,
+            Some(Place::S3 { .. }) => self.terms.secret.is_none(),
+            Some(Place::Remote(_)) => false,
+        }
+    }
+}
+
+impl Protocol {
+    pub const ALL: [Protocol; 8] = [
+        Self::Sftp,
+        Self::Ftp,
+        Self::FtpExplicit,
+        Self::FtpImplicit,
+        Self::Dav,
+        Self::Davs,
+        Self::Http,
+        Self::Https,
+    ];
+    /// As a URL begins.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Sftp => "sftp",
+            Self::Ftp => "ftp",
+            Self::FtpExplicit => "ftpes",
+            Self::FtpImplicit => "ftps",
+            Self::Dav => "dav",
+            Self::Davs => "davs",
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+    /// Whether others on the way can read what is sent, passwords among it.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Ftp | Self::Dav | Self::Http)
+    }
 }
 
 /// What should be true of the recordings that match.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Place, Store,
+    Place, Store, Terms,
     check::{Check, name_is_plain},
     model::LIBRARY,
     problem::clip,
@@ -46,7 +46,7 @@ pub(crate) fn read(check: &mut Check<'_>, node: &Node) -> BTreeMap<String, Store
         };
         let place = match place {
             Some(Place::S3 { bucket, prefix, .. }) => {
-                Some(Place::S3 { bucket, prefix, region: region.clone() })
+                Some(Place::S3 { bucket, prefix, region: region.clone(), endpoint: None })
             }
             place => place,
         };
@@ -58,7 +58,10 @@ pub(crate) fn read(check: &mut Check<'_>, node: &Node) -> BTreeMap<String, Store
             let message = format!("stores `{}` and `{}` are the same {what}", clip(&other.name), clip(name));
             check.problem(store.at, message);
         }
-        stores.insert(name.to_owned(), Store { name: name.to_owned(), place, capacity, region });
+        stores.insert(
+            name.to_owned(),
+            Store { name: name.to_owned(), place, capacity, region, terms: Terms::default() },
+        );
     }
     stores
 }
@@ -112,7 +115,7 @@ fn bucket(url: &str, rest: &str) -> Result<Place, String> {
             clip(url)
         ));
     }
-    Ok(Place::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned(), region: None })
+    Ok(Place::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned(), region: None, endpoint: None })
 }
 
 fn region(text: &str) -> Result<String, String> {

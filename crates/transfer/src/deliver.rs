@@ -4,11 +4,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use domain::{Digest, Hasher, Timestamp};
+use domain::{Conflict, Digest, Hasher, Timestamp, Verify};
 use futures::TryStreamExt as _;
 use tokio::sync::mpsc;
 
-use crate::{CHUNK, Checked, Destination, Error, ErrorKind, Meta, Name, Put, Source, Verify, names, put};
+use crate::{CHUNK, Checked, Destination, Error, ErrorKind, Meta, Name, Put, Source, names, put};
 
 /// How something is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,17 +17,6 @@ pub struct How {
     pub verify: Verify,
     /// The time that the file is given, where the destination keeps times.
     pub modified: Option<Timestamp>,
-}
-
-/// What happens when there is another file of that name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Conflict {
-    /// It stays, and nothing is sent.
-    #[default]
-    Skip,
-    Replace,
-    /// It stays, and ours becomes `name (2).ext`.
-    Rename,
 }
 
 /// What a delivery came to.

@@ -2,7 +2,7 @@ use std::{fmt::Debug, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{Digest, Timestamp};
+use domain::{Digest, Timestamp, Verify};
 use futures::stream::BoxStream;
 
 use crate::{Algorithm, Checksum, Error, Name, Source, names::Rules};
@@ -133,18 +133,6 @@ pub struct Put {
     pub replace: bool,
     /// The time that the file is given, where the destination keeps times.
     pub modified: Option<Timestamp>,
-}
-
-/// How it is made sure that what arrived is what was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Verify {
-    /// The server's word that it took the bytes.
-    None,
-    /// And the size that it tells afterwards.
-    Size,
-    /// And a hash: the server's where it has one, else of the bytes read back, which is a second transfer.
-    #[default]
-    Hash,
 }
 
 /// How it was made sure.

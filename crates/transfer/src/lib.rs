@@ -65,8 +65,9 @@ pub mod webdav;
 
 pub use body::{CHUNK, collect, digest_of};
 pub use checksum::{Algorithm, Checksum};
-pub use deliver::{Conflict, Delivered, How, Outcome, deliver, fetch};
-pub use destination::{Body, Checked, Destination, Health, Limits, Listing, Meta, Put, Sent, Verify};
+pub use deliver::{Delivered, How, Outcome, deliver, fetch};
+pub use destination::{Body, Checked, Destination, Health, Limits, Listing, Meta, Put, Sent};
+pub use domain::{Conflict, Verify};
 pub use error::{Error, ErrorKind, inert};
 pub use faulty::{Fault, Faulty, Op};
 pub use folder::{Folder, Presence};

@@ -32,6 +32,7 @@ pub fn rendition(id: RecordingId, name: &str, job: JobId, role: Role, extension:
         Role::Sprite => ".sprite",
         Role::Tiles => ".tiles",
         Role::Waveform => ".waveform",
+        Role::Metadata => ".metadata",
     };
     key(id, &format!("{name}-{}{part}.{extension}", job.short()))
 }

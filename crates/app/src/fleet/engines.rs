@@ -106,7 +106,7 @@ async fn queue_with(fleet: &Fleet, visibility: Duration) -> Result<Sqs> {
 
 /// A bucket that the policy names as a store.
 pub fn store_of(name: &str, store: &policy::Store, sdk: &SdkConfig) -> Result<S3> {
-    let Some(policy::Place::S3 { bucket, prefix, region }) = &store.place else {
+    let Some(policy::Place::S3 { bucket, prefix, region, .. }) = &store.place else {
         anyhow::bail!("store `{name}` is no bucket");
     };
     let sdk = match region {
@@ -243,7 +243,8 @@ async fn with_policy(
 ) -> Result<Stores> {
     for (name, store) in policy.stores() {
         match &store.place {
-            None => {}
+            _ if !store.holds() => {}
+            None | Some(policy::Place::Remote(_)) => {}
             Some(policy::Place::S3 { bucket, prefix, .. }) => {
                 let place = s3::Place::parse(&format!("s3://{bucket}/{prefix}"))?;
                 apart(&format!("store `{name}`"), &place, watched)?;

@@ -1,7 +1,7 @@
 use domain::{Action, Failure, JobSpec, JobState, Lane, State};
 
 use super::{Fixture, kit::*};
-use crate::{Batch, BatchId, BatchState, BatchStatus, Catalog, JobFilter, Next, Retry};
+use crate::{Batch, BatchId, BatchState, BatchStatus, Catalog, Ended, JobFilter, Next, Retry};
 
 fn batch(n: u8) -> Batch {
     Batch {
@@ -65,6 +65,18 @@ pub async fn what_is_ordered_is_done_whatever_is_decided(f: &Fixture) {
     assert_eq!(c.jobs(&of(&[JobState::Pending, JobState::Done]), 9).await.unwrap().len(), 2);
     let of_one = JobFilter { recording: Some(it.id), ..of(&[]) };
     assert_eq!(c.jobs(&of_one, 9).await.unwrap().len(), 1);
+
+    // What came of it, page by page.
+    let first = c.ended(&of(&[]), None, 1).await.unwrap();
+    let second = c.ended(&of(&[]), Some(first[0].seq), 9).await.unwrap();
+    let ids = |page: &[Ended]| page.iter().map(|e| e.job.spec.id).collect::<Vec<_>>();
+    assert_eq!((ids(&first), ids(&second)), (vec![jobs[0].id], vec![jobs[1].id]));
+    assert_eq!((&first[0].outcome, &second[0].outcome), (&Some(probed("x")), &None));
+    assert_eq!(second[0].job.error, Some(Failure::permanent("no")));
+    assert_eq!(c.ended(&of(&[]), Some(second[0].seq), 9).await.unwrap(), []);
+    assert_eq!(ids(&c.ended(&of(&[JobState::Parked]), None, 9).await.unwrap()), [jobs[1].id]);
+    assert_eq!(c.ended(&of(&[JobState::Running]), None, 9).await.unwrap(), []);
+    assert_eq!(ids(&c.ended(&of_one, None, 9).await.unwrap()), [jobs[0].id]);
 
     // The same order again leaves alone what it led to; another one takes up what gave up, and nothing that is done.
     assert_eq!(c.order(&batch(1), &jobs[..2], later(4)).await.unwrap(), 0);

@@ -260,13 +260,18 @@ pub async fn a_job_given_back_has_not_failed(f: &Fixture) {
     let held = claim(c, &spec, "w", T0).await;
     c.release(&held, later(1)).await.unwrap();
     let back = job(c, spec.id).await;
-    assert_eq!((back.state, back.failures, back.attempts, back.error), (JobState::Pending, 0, 1, None));
+    assert_eq!((back.state, back.failures, back.attempts, back.error), (JobState::Pending, 0, 0, None));
     assert_eq!(
         offered(c, Lane::Bulk, later(1)).await.len(),
         1,
         "at once, not when the lease would have ended"
     );
-    assert_eq!(claim(c, &spec, "other", later(1)).await.token, held.token + 1);
+    let held = claim(c, &spec, "other", later(1)).await;
+    assert_eq!(held.token, 2);
+    // Also for later: it is not the time for it.
+    c.release(&held, later(60)).await.unwrap();
+    assert_eq!(c.claim(spec.id, "w", later(59), TTL).await.unwrap(), None);
+    assert_eq!(claim(c, &spec, "w", later(60)).await.job.attempts, 1);
 }
 
 pub async fn orphans_are_recovered(f: &Fixture) {

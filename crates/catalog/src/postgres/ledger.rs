@@ -200,13 +200,13 @@ pub(super) async fn fail(
     Ok(())
 }
 
-pub(super) async fn release(conn: &mut PgConnection, claim: &Claim, now: Timestamp) -> Result<()> {
+pub(super) async fn release(conn: &mut PgConnection, claim: &Claim, until: Timestamp) -> Result<()> {
     let done = sqlx::query(
-        "UPDATE job SET state = 'pending', run_after = $1, worker = NULL, lease_until = NULL, progress = NULL,
-                        offered_at = NULL
+        "UPDATE job SET state = 'pending', run_after = $1, attempts = greatest(attempts - 1, 0), worker = NULL,
+                        lease_until = NULL, progress = NULL, offered_at = NULL
          WHERE id = $2 AND token = $3 AND state = 'running'",
     )
-    .bind(now.0)
+    .bind(until.0)
     .bind(claim.job.spec.id.to_string())
     .bind(claim.token)
     .execute(conn)

@@ -11,7 +11,10 @@ use super::{
     rows::{self, Columns as _},
     text,
 };
-use crate::{Counts, JobFilter, Known, codec, plan::jobs_sql};
+use crate::{
+    Counts, Ended, JobFilter, Known, codec,
+    plan::{ended_sql, jobs_sql},
+};
 
 pub(super) async fn get(conn: &mut PgConnection, id: RecordingId) -> Result<Option<Recording>> {
     let row =
@@ -135,6 +138,25 @@ pub(super) async fn job(conn: &mut PgConnection, id: JobId) -> Result<Option<Job
         .fetch_optional(conn)
         .await?;
     Ok(row.as_ref().map(rows::job).transpose()?)
+}
+
+pub(super) async fn ended(
+    conn: &mut PgConnection,
+    filter: &JobFilter,
+    after: Option<i64>,
+    limit: u32,
+) -> Result<Vec<Ended>> {
+    // The statement is made of our own words only.
+    let mut sql = sqlx::query(sqlx::AssertSqlSafe(ended_sql(filter)))
+        .bind(i64::from(limit))
+        .bind(after.unwrap_or(i64::MIN));
+    for id in
+        filter.recording.map(|id| id.to_string()).into_iter().chain(filter.batch.map(|id| id.to_string()))
+    {
+        sql = sql.bind(id);
+    }
+    let found = sql.fetch_all(conn).await?;
+    Ok(found.iter().map(rows::ended).collect::<crate::Result<_>>()?)
 }
 
 pub(super) async fn jobs(conn: &mut PgConnection, filter: &JobFilter, limit: u32) -> Result<Vec<Job>> {

@@ -33,8 +33,8 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::{
     Accepted, AuditEntry, AuditVerdict, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed,
-    Claim, Counts, Cursor, Eldest, Evicting, Hour, JobFilter, Known, Next, Page, Purging, Query, Result,
-    Retry, Sample, Settle, Settled, Told, Trashed, Trashing,
+    Claim, Counts, Cursor, Eldest, Ended, Evicting, Hour, JobFilter, Known, Next, Page, Purging, Query,
+    Result, Retry, Sample, Settle, Settled, Told, Trashed, Trashing,
 };
 use connection::Held;
 use failure::Failure;
@@ -251,8 +251,8 @@ impl Catalog for Postgres {
         change!(self, tx => ledger::fail(&mut tx, claim, failure, next, now))
     }
 
-    async fn release(&self, claim: &Claim, now: Timestamp) -> Result<()> {
-        once!(self, conn => ledger::release(&mut conn, claim, now))
+    async fn release(&self, claim: &Claim, until: Timestamp) -> Result<()> {
+        once!(self, conn => ledger::release(&mut conn, claim, until))
     }
 
     async fn retry(&self, which: Retry, now: Timestamp) -> Result<u64> {
@@ -398,6 +398,10 @@ impl Catalog for Postgres {
 
     async fn jobs(&self, filter: &JobFilter, limit: u32) -> Result<Vec<Job>> {
         look!(self, conn => look::jobs(&mut conn, filter, limit))
+    }
+
+    async fn ended(&self, filter: &JobFilter, after: Option<i64>, limit: u32) -> Result<Vec<Ended>> {
+        look!(self, conn => look::ended(&mut conn, filter, after, limit))
     }
 
     async fn counts(&self) -> Result<Counts> {

@@ -48,6 +48,8 @@ pub(super) async fn record(
         Outcome::Purged { certificate } => {
             remove::purged(conn, &recording, claim, certificate, &mut usage, now).await?;
         }
+        // Its own record is the job's outcome: what lies elsewhere is no fact of ours.
+        Outcome::Exported { .. } => {}
         Outcome::Notified { alert } => alerts::raise(conn, &[alert]).await?,
         Outcome::Copied { .. }
         | Outcome::Placed { .. }

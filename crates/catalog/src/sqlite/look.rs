@@ -7,7 +7,10 @@ use domain::{
 use sqlx::SqliteConnection;
 
 use super::rows;
-use crate::{Counts, JobFilter, Known, Result, codec, plan::jobs_sql};
+use crate::{
+    Counts, Ended, JobFilter, Known, Result, codec,
+    plan::{ended_sql, jobs_sql},
+};
 
 pub(super) async fn get(conn: &mut SqliteConnection, id: RecordingId) -> Result<Option<Recording>> {
     let row = sqlx::query(concat!("SELECT ", rows::recording_columns!(), " FROM recording r WHERE r.id = ?"))
@@ -107,6 +110,23 @@ pub(super) async fn job(conn: &mut SqliteConnection, id: JobId) -> Result<Option
         .fetch_optional(conn)
         .await?;
     row.as_ref().map(rows::job).transpose()
+}
+
+pub(super) async fn ended(
+    conn: &mut SqliteConnection,
+    filter: &JobFilter,
+    after: Option<i64>,
+    limit: u32,
+) -> Result<Vec<Ended>> {
+    // The statement is made of our own words only.
+    let mut sql =
+        sqlx::query(sqlx::AssertSqlSafe(ended_sql(filter))).bind(limit).bind(after.unwrap_or(i64::MIN));
+    for id in
+        filter.recording.map(|id| id.to_string()).into_iter().chain(filter.batch.map(|id| id.to_string()))
+    {
+        sql = sql.bind(id);
+    }
+    sql.fetch_all(conn).await?.iter().map(rows::ended).collect()
 }
 
 pub(super) async fn jobs(conn: &mut SqliteConnection, filter: &JobFilter, limit: u32) -> Result<Vec<Job>> {

@@ -35,8 +35,8 @@ use sqlx::{
 
 use crate::{
     Accepted, AuditEntry, AuditVerdict, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed,
-    Claim, Counts, Cursor, Eldest, Evicting, Hour, JobFilter, Known, Next, Page, Purging, Query, Result,
-    Retry, Sample, Settle, Settled, Told, Trashed, Trashing,
+    Claim, Counts, Cursor, Eldest, Ended, Evicting, Hour, JobFilter, Known, Next, Page, Purging, Query,
+    Result, Retry, Sample, Settle, Settled, Told, Trashed, Trashing,
 };
 use transaction::Transaction;
 
@@ -201,9 +201,9 @@ impl Catalog for Sqlite {
         tx.end(done).await
     }
 
-    async fn release(&self, claim: &Claim, now: Timestamp) -> Result<()> {
+    async fn release(&self, claim: &Claim, until: Timestamp) -> Result<()> {
         let mut tx = self.write().await?;
-        let done = ledger::release(&mut tx, claim, now).await;
+        let done = ledger::release(&mut tx, claim, until).await;
         tx.end(done).await
     }
 
@@ -394,6 +394,10 @@ impl Catalog for Sqlite {
 
     async fn jobs(&self, filter: &JobFilter, limit: u32) -> Result<Vec<Job>> {
         look::jobs(&mut *self.readers.acquire().await?, filter, limit).await
+    }
+
+    async fn ended(&self, filter: &JobFilter, after: Option<i64>, limit: u32) -> Result<Vec<Ended>> {
+        look::ended(&mut *self.readers.acquire().await?, filter, after, limit).await
     }
 
     async fn counts(&self) -> Result<Counts> {

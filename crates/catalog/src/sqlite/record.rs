@@ -35,6 +35,8 @@ pub(super) async fn record(
         Outcome::Rendered { rendition } => rendered(conn, &recording, rendition, current).await?,
         Outcome::Tagged { tags } => tagged(conn, recording.clone(), tags).await?,
         Outcome::Purged { certificate } => remove::purged(conn, &recording, claim, certificate, now).await?,
+        // Its own record is the job's outcome: what lies elsewhere is no fact of ours.
+        Outcome::Exported { .. } => {}
         Outcome::Notified { alert } => alerts::raise(conn, alert).await?,
         Outcome::Copied { .. }
         | Outcome::Placed { .. }

@@ -78,6 +78,7 @@ pub(crate) async fn perform(
         Action::Verify { store, .. } => verify::perform(&context, store).await,
         Action::Repair { store, .. } => repair::perform(&context, store).await,
         Action::Purge { life } => purge::perform(&context, *life).await,
+        Action::Export(_) => Err(Failure::permanent("not yet").into()),
         Action::Notify { rule, severity, subject } => notify::perform(&context, rule, *severity, subject),
     }
 }
