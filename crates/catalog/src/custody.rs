@@ -272,6 +272,10 @@ pub(crate) fn effect(spec: &JobSpec, outcome: &Outcome, held: &Held, current: bo
             if to.recording != held.recording.id {
                 return Err(Error::someone_elses(&held.recording, "place"));
             }
+            // Promise 2: whoever moves has asked before, and a hold may have come since: this is the last moment.
+            if current && let Some(hold) = self::held(&held.recording.custody) {
+                return Err(Error::held(spec, &hold));
+            }
             if current {
                 moved(&mut after, to, place, *keep_until);
             } else if !after.copies.iter().any(|c| c.store == to.store) {

@@ -16,6 +16,8 @@ pub struct Error {
 pub enum Kind {
     /// Somebody else has the job by now: stop, and write nothing more.
     LeaseLost,
+    /// The recording is held by now, and what was done would take its bytes from where they are.
+    Held,
     /// The database did not get to it for longer than we wait: another process holds it, or it has too much to do.
     Busy,
     /// No space left for the database.
@@ -50,6 +52,14 @@ impl Error {
             spec.action.label()
         );
         Self::new(Kind::LeaseLost, message)
+    }
+    /// `hold`: by whom and why, as a clause.
+    pub(crate) fn held(job: &JobSpec, hold: &str) -> Self {
+        let message = format!(
+            "{} is not taken over: {hold}; every byte is where it was, and it is done anew once that is released",
+            job.action.label()
+        );
+        Self::new(Kind::Held, message)
     }
     pub(crate) fn of_nobody(job: &JobSpec) -> Self {
         let message = format!("job {} is of a recording that the catalog does not know", job.id.short());

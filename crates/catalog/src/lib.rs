@@ -131,7 +131,8 @@ pub trait Catalog: Send + Sync {
 
     /// The outcome becomes a fact and the job done, in one transaction; the recording (and its session) is to
     /// be decided again. Recording the same claim's outcome again changes nothing. A lease that has expired
-    /// may still record as long as nobody else claimed the job; otherwise [`Kind::LeaseLost`].
+    /// may still record as long as nobody else claimed the job; otherwise [`Kind::LeaseLost`]. [`Kind::Held`] for a move
+    /// of what is held by now: nothing is written, and the job is the caller's to [`fail`](Catalog::fail).
     async fn record(&self, claim: &Claim, outcome: &Outcome, now: Timestamp) -> Result<()>;
 
     /// The job failed by itself. [`Kind::LeaseLost`] as in [`record`](Catalog::record).

@@ -31,6 +31,9 @@ pub enum Point {
     JobSettled,
     /// The message is acknowledged.
     JobAcknowledged,
+    /// The bytes are in another store, too, read back, and nobody was found to hold the recording; the catalog has not
+    /// switched.
+    MoveVerified,
     /// The way back from the trash is closed; every byte is still there.
     PurgeBegun,
     /// Every byte is gone; the catalog does not know.
@@ -38,7 +41,7 @@ pub enum Point {
 }
 
 impl Point {
-    pub const ALL: [Point; 15] = [
+    pub const ALL: [Point; 16] = [
         Self::IntakeHashed,
         Self::IntakeStored,
         Self::IntakeAccepted,
@@ -52,6 +55,7 @@ impl Point {
         Self::JobRecorded,
         Self::JobSettled,
         Self::JobAcknowledged,
+        Self::MoveVerified,
         Self::PurgeBegun,
         Self::PurgeRemoved,
     ];
@@ -71,6 +75,7 @@ impl Point {
             Self::JobRecorded => "job-recorded",
             Self::JobSettled => "job-settled",
             Self::JobAcknowledged => "job-acknowledged",
+            Self::MoveVerified => "move-verified",
             Self::PurgeBegun => "purge-begun",
             Self::PurgeRemoved => "purge-removed",
         }

@@ -417,11 +417,13 @@ impl Runner {
     }
 
     async fn record(&self, claim: &Claim, outcome: Outcome) -> Result<()> {
-        self.library
-            .catalog
-            .record(claim, &outcome, self.library.now())
-            .await
-            .context("recording the outcome")?;
+        match self.library.catalog.record(claim, &outcome, self.library.now()).await {
+            // It may be released in a moment; and what a rule asked for, it asks for again then.
+            Err(e) if e.kind() == catalog::Kind::Held => {
+                return self.fail(claim, Failure::temporary(e.to_string())).await;
+            }
+            recorded => recorded.context("recording the outcome")?,
+        }
         self.library.steps.at(Point::JobRecorded);
         info!(attempts = claim.job.attempts, "done");
         Ok(())

@@ -96,6 +96,7 @@ macro_rules! contract_suite {
             places:
                 an_archived_recording_is_cold,
                 another_store_holds_the_source,
+                what_is_held_stays_where_it_is,
                 bytes_that_do_not_read_back_are_known_to_be_bad,
                 people_are_told_with_the_outcome,
                 the_same_bytes_under_another_version_are_the_same,

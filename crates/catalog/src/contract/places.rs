@@ -120,6 +120,31 @@ pub async fn another_store_holds_the_source(f: &Fixture) {
     assert_eq!(c.record(&held, &home, later(4)).await.unwrap_err().kind(), Kind::Invalid);
 }
 
+/// Promise 2: a hold is absolute, also one that comes when the bytes are at their new place already.
+pub async fn what_is_held_stays_where_it_is(f: &Fixture) {
+    let c = &*f.catalog;
+    let it = accept(c, &recording("a.mp4")).await;
+    let action = Action::Move { store: "nas".into(), from: "library".into(), keep_ms: 5_000 };
+    let in_hand = in_hand(c, it.id, action).await;
+    change(c, it.id, &hold("case 7", "litigation"), later(1)).await;
+    let held = facts(c, it.id).await;
+    let moved =
+        Outcome::Moved { to: copy_in(&it, "nas", later(2)), place: Place::default(), keep_until: later(99) };
+    let refused = c.record(&in_hand, &moved, later(2)).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::Held);
+    assert!(refused.to_string().contains("held by `case 7` (litigation, placed by suite)"), "{refused}");
+    assert!(!refused.is_temporary(), "only a release changes it");
+    assert_eq!(facts(c, it.id).await, held, "nothing is written");
+    assert_eq!(bytes(c).await, holding(&[("library", 1_000)]));
+    assert!(c.holds(&in_hand, later(2)).await.unwrap(), "the job is the caller's to fail");
+    // What does not take it from where it is becomes a fact.
+    let backup = self::in_hand(c, it.id, Action::Backup { store: "third".into() }).await;
+    c.record(&backup, &copied(&backup, "third", 700), later(3)).await.unwrap();
+    change(c, it.id, &Change::Release { name: None }, later(4)).await;
+    c.record(&in_hand, &moved, later(5)).await.unwrap();
+    assert_eq!(get(c, it.id).await.store, "nas");
+}
+
 pub async fn bytes_that_do_not_read_back_are_known_to_be_bad(f: &Fixture) {
     let c = &*f.catalog;
     let it = accept(c, &recording("a.mp4")).await;

@@ -5,7 +5,7 @@ use policy::Deed;
 
 use super::Context;
 use crate::{
-    keys,
+    Point, keys,
     library::{pinned, storage_failure, stored_key},
     runner::Stop,
 };
@@ -17,7 +17,8 @@ use crate::{
 /// Safe to repeat: see `backup`.
 ///
 /// Promise 2: what is held stays where it is. It may have been ordered before the hold, or copied while it was placed: that is
-/// asked before the first byte, and again before the switch.
+/// asked before the first byte, and again before the switch; the catalog asks once more in the transaction that switches.
+/// What was written by then lies under the recording's own folder: the next try finds it there, and a purge takes it along.
 pub(crate) async fn perform(context: &Context<'_>, to: &str, keep: Duration) -> Result<Outcome, Stop> {
     let recording = &context.recording;
     let stores = &context.library.stores;
@@ -33,6 +34,7 @@ pub(crate) async fn perform(context: &Context<'_>, to: &str, keep: Duration) -> 
         .await
         .map_err(|e| storage_failure(&e))?;
     not_held(context).await?;
+    context.library.steps.at(Point::MoveVerified);
     let now = context.library.now();
     // The key is one of ours, which is never written twice: the bytes name it.
     let version = Some(recording.digest.sha256.to_string());
