@@ -4,13 +4,13 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use catalog::{Change, Changed};
-use domain::{Clock as _, Recording, RecordingId, State};
+use catalog::{Change, Changed, JobFilter};
+use domain::{Clock as _, JobState, Recording, RecordingId, State};
 use storage::{ErrorKind, Fault, Faulty, Key, Memory, Op, Put, Store, put_bytes};
 use support::{Hands, ingest_as, library_of, runner, until};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use worker::{LIBRARY_STORE, Library, SEEN_POLICY, Steps};
+use worker::{LIBRARY_STORE, Library, Point, SEEN_POLICY, Steps};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -314,6 +314,45 @@ async fn a_move_keeps_the_way_back_open_and_then_removes_what_was_left() {
     }
     assert_eq!((held_by(&s.own).await, held_by(&s.replica).await), (0, 1));
     assert!(s.library.catalog.copies(id).await.unwrap().is_empty());
+    s.end().await;
+}
+
+/// Promise 2: the hold comes between the move's last question and the catalog's switch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_that_comes_in_the_last_moment_of_a_move_wins() {
+    // The worker says that it has asked for the last time, and waits until the hold is in the catalog.
+    let (asked, is_asked) = std::sync::mpsc::channel();
+    let (held, is_held) = std::sync::mpsc::channel::<()>();
+    let is_held = std::sync::Mutex::new(is_held);
+    let steps = Steps::new(move |point| {
+        if point == Point::MoveVerified && asked.send(()).is_ok() {
+            // An error: the hold is there, and the other end is gone.
+            let _ = tokio::task::block_in_place(|| is_held.lock().unwrap().recv());
+        }
+    });
+    let s = Scene::with(MOVES, steps).await;
+    let id = s.take("a.txt").await;
+    s.pass(11 * DAY).await;
+    while is_asked.try_recv().is_err() {
+        s.pass(Duration::from_secs(1)).await;
+    }
+    assert_eq!(s.change(id, hold("court")).await, Changed::Yes);
+    // From here on nobody waits, and nobody is told.
+    drop((held, is_asked));
+    s.pass(DAY).await;
+    let found = s.get(id).await;
+    assert_eq!((found.store.as_str(), s.library.catalog.copies(id).await.unwrap()), (LIBRARY_STORE, vec![]));
+    assert_eq!((held_by(&s.own).await, held_by(&s.replica).await), (1, 1), "nothing is lost");
+    let filter = JobFilter { recording: Some(id), ..JobFilter::default() };
+    let jobs = s.library.catalog.jobs(&filter, 10).await.unwrap();
+    let moved = jobs.iter().find(|j| j.spec.action.verb() == "move").expect("a move");
+    let failure = moved.error.as_ref().expect("it failed");
+    assert!(failure.message.contains("held by `court` (case 12, placed by ana)"), "{failure}");
+    assert_eq!((moved.state, moved.failures), (JobState::Cancelled, 1), "nobody asks for it while it is held");
+    // Once it is released, what was written by then is found and serves.
+    assert_eq!(s.change(id, Change::Release { name: None }).await, Changed::Yes);
+    s.until(id, |r| r.store == "replica").await;
+    assert_eq!((held_by(&s.own).await, held_by(&s.replica).await), (1, 1));
     s.end().await;
 }
 

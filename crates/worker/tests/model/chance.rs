@@ -168,6 +168,7 @@ fn point() -> impl Strategy<Value = Point> {
         Point::JobRecorded,
         Point::JobSettled,
         Point::JobAcknowledged,
+        Point::MoveVerified,
         Point::PurgeBegun,
         Point::PurgeRemoved,
     ])
