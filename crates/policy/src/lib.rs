@@ -26,6 +26,7 @@ mod room;
 mod rules;
 mod schedule;
 mod schema;
+mod screen;
 mod shield;
 mod source;
 mod stores;

@@ -10,5 +10,6 @@ mod properties;
 mod rate;
 mod room;
 mod schema;
+mod screen;
 mod support;
 mod when;

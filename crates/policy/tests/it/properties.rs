@@ -75,6 +75,11 @@ fn any_policy() -> impl Strategy<Value = policy::Policy> {
         .prop_map(|(rules, copies, regions)| policy_of(&rules, copies, regions.min(copies)))
 }
 
+/// Of few rules, so that much is left out.
+pub(crate) fn any_small_policy() -> impl Strategy<Value = policy::Policy> {
+    (subsequence(RULES, 1..=3), 1u32..4).prop_map(|(rules, copies)| policy_of(&rules, copies, 1))
+}
+
 fn any_rules() -> impl Strategy<Value = Vec<&'static str>> {
     subsequence(RULES, 1..=RULES.len())
 }
@@ -87,7 +92,7 @@ fn any_probe() -> impl Strategy<Value = domain::Probe> {
     ]
 }
 
-fn any_facts() -> impl Strategy<Value = Facts> {
+pub(crate) fn any_facts() -> impl Strategy<Value = Facts> {
     let track = prop_oneof![
         1 => Just(None),
         4 => (prop::option::weighted(0.8, any_probe()), any::<bool>()).prop_map(Some),
@@ -179,7 +184,7 @@ fn any_custody() -> impl Strategy<Value = (Custody, &'static str)> {
         })
 }
 
-fn any_now() -> impl Strategy<Value = Timestamp> {
+pub(crate) fn any_now() -> impl Strategy<Value = Timestamp> {
     prop_oneof![(-DAY..60 * DAY), (-500 * DAY..800 * DAY)].prop_map(|ms| Timestamp(ACCEPTED.0 + ms))
 }
 
@@ -547,7 +552,11 @@ fn happen(facts: &mut Facts, action: &Action, probe: domain::Probe, now: Timesta
             (copy.bad, copy.verified_at) = (None, now);
         }
         Action::Purge { .. } => r.state = State::Deleted,
-        Action::Convert { .. } | Action::Mix(_) | Action::Verify { .. } | Action::Notify { .. } => {}
+        Action::Convert { .. }
+        | Action::Mix(_)
+        | Action::Verify { .. }
+        | Action::Export(_)
+        | Action::Notify { .. } => {}
     }
 }
 
