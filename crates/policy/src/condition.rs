@@ -188,13 +188,7 @@ fn test(check: &mut Check<'_>, name: &str, node: &Node) -> Option<Test> {
             Value::Map(_) => Test::AcceptedBetween(between(check, node, "`accepted`")?),
             _ => Test::AcceptedAgo(check.value(node, "`accepted`", range)?),
         },
-        "type" => Test::Type(all(check, node, "`type`", |_, text| {
-            if text.contains('/') {
-                Glob::new(&text.to_ascii_lowercase())
-            } else {
-                Err(format!("`{0}` is not a media type; write it as `{0}/*` or `video/mp4`", clip(text)))
-            }
-        })?),
+        "type" => Test::Type(all(check, node, "`type`", |_, text| Glob::media_type(text))?),
         "codec" => Test::Codec(all(check, node, "`codec`", |_, text| {
             let text = text.to_ascii_lowercase();
             match CODEC_ALIASES.iter().find(|(alias, _)| *alias == text) {

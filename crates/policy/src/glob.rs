@@ -1,5 +1,7 @@
 use serde::{Serialize, Serializer};
 
+use crate::problem::clip;
+
 /// A pattern over a name: `*` is any run of characters but `/`, `**` any run at all, `?` one character but `/`.
 ///
 /// Matching walks all ways at once in one machine word (Baeza-Yates and Gonnet's shift-and with repeats), so its
@@ -51,6 +53,19 @@ impl Glob {
         }
         let literal = pattern.chars().take_while(|c| !"*?".contains(*c)).collect();
         Ok(Self { written: pattern.to_owned(), tokens, literal })
+    }
+
+    /// A media type, or a pattern of them.
+    pub(crate) fn media_type(text: &str) -> Result<Self, String> {
+        if text.contains('/') {
+            Self::new(&text.to_ascii_lowercase())
+        } else {
+            Err(format!("`{0}` is not a media type; write it as `{0}/*` or `video/mp4`", clip(text)))
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.written
     }
 
     pub(crate) fn matches_everything(&self) -> bool {

@@ -12,6 +12,7 @@ mod decide;
 mod deletion;
 mod evaluate;
 mod explain;
+mod export;
 mod glob;
 mod hours;
 mod matching;
@@ -34,6 +35,7 @@ mod units;
 mod verbs;
 mod watermark;
 mod when;
+mod wish;
 mod yaml;
 
 pub use decide::{Deed, decide, objection};
@@ -41,6 +43,7 @@ pub use deletion::{Objection, ObjectionKind};
 pub use explain::{
     Applies, ConditionExplained, Explanation, RuleExplained, Standing, StepExplained, explain,
 };
+pub use export::{NoExport, export};
 pub use hours::Hours;
 pub use mix::SESSION_PATIENCE;
 pub use model::{LIBRARY, Place, Policy, Protocol, Remote, Rule, Store, Terms};
@@ -50,6 +53,7 @@ pub use protect::Protect;
 pub use room::{Chosen, Room, choose, room};
 pub use schema::schema;
 pub use watermark::{Order, Watermark};
+pub use wish::{Smallest, Wanted, Wish};
 
 /// A time as a policy writes it: `30d`, `1h 30m`.
 pub fn duration(text: &str) -> Result<std::time::Duration, String> {

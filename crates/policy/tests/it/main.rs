@@ -4,6 +4,7 @@ mod custody;
 mod decide;
 mod default;
 mod explain;
+mod export;
 mod matching;
 mod problems;
 mod properties;

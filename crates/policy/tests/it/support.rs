@@ -229,3 +229,31 @@ pub fn without_comments(text: &str) -> String {
     }
     out
 }
+
+/// A finished rendition of so many bytes.
+pub fn rendition(facts: &Facts, name: &str, media: MediaFacts, bytes: u64) -> domain::Rendition {
+    let file = domain::RenditionFile {
+        role: domain::Role::Media,
+        store: facts.recording.store.clone(),
+        key: format!("{name}.bin"),
+        digest: Digest { size: bytes, ..digest(name.as_bytes()) },
+    };
+    domain::Rendition {
+        recording: facts.recording.id,
+        name: name.into(),
+        job: domain::JobId::derive(&[name.as_bytes()]),
+        files: vec![file],
+        facts: Some(media),
+        choices: Vec::new(),
+        partial: None,
+        made_at: ACCEPTED,
+    }
+}
+
+/// A picture of that height, 16:9.
+pub fn video_of(height: u32) -> MediaFacts {
+    let mut media = video_and_sound();
+    let video = media.streams[0].video.as_mut().unwrap();
+    (video.width, video.height) = (height * 16 / 9, height);
+    media
+}

@@ -1,0 +1,245 @@
+use std::fmt;
+
+use domain::{Action, ExportSpec, Facts, Leaving, State, Timestamp};
+
+use crate::{
+    Policy,
+    model::LIBRARY,
+    problem::{clip, nearest},
+    units::show_size,
+    wish::{Choice, Smallest, Wanted, Wish},
+};
+
+/// What a wish comes to for one recording now: what is done, and, where there was a choice, why this file and this route, as
+/// clauses. Nothing is waited for: what is yet to be made is not there. A store's hours are not looked at but for the choice.
+///
+/// Errors: why not, as a clause.
+pub fn export(
+    policy: &Policy,
+    facts: &Facts,
+    wish: &Wish,
+    now: Timestamp,
+) -> Result<(ExportSpec, Vec<String>), NoExport> {
+    let r = &facts.recording;
+    if r.state == State::Deleted {
+        return Err(NoExport::Deleted);
+    }
+    if let Some(trash) = &r.custody.trash {
+        return Err(NoExport::Trashed { back: trash.purging.is_none() });
+    }
+    for to in &wish.to {
+        takes_exports(policy, to)?;
+    }
+    let (choices, mut why) = choices(facts, wish)?;
+    if let Some(done) = done(facts, wish, &choices) {
+        return Ok((done, why));
+    }
+    let Some(choice) = choices.into_iter().next() else {
+        return Err(no_such(facts, wish));
+    };
+    if choice.what == Leaving::Source {
+        readable(facts, now)?;
+    }
+    let routes = routes(policy, facts, wish, &choice.what, now);
+    // Somebody asks for it: where all gave up, the first tries again.
+    let route = routes.taken.unwrap_or_else(|| wish.to.first().map_or("", String::as_str));
+    why.extend(routes.why);
+    Ok((wish.spec(route, choice.what), why))
+}
+
+/// Why something cannot be exported. Shown as a clause that says what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoExport {
+    Trashed {
+        /// It can be brought back.
+        back: bool,
+    },
+    Deleted,
+    UnknownStore {
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// The library's own.
+    TakesNone {
+        name: String,
+    },
+    NoSuchRendition {
+        wanted: String,
+        /// Those that there are.
+        there: Vec<String>,
+    },
+    /// The source has to be restored first.
+    Cold {
+        class: String,
+        /// That is asked for.
+        restoring: bool,
+    },
+    /// The source's bytes are not what was accepted, and why that is known.
+    Bad(String),
+}
+
+impl fmt::Display for NoExport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trashed { back: true } => {
+                f.write_str("it is in the trash; `videorec undelete` brings it back")
+            }
+            Self::Trashed { back: false } => f.write_str("it is being purged"),
+            Self::Deleted => f.write_str("it is deleted"),
+            Self::UnknownStore { name, known } => {
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                write!(f, "unknown store `{}`{}", clip(name), nearest(name, &known))
+            }
+            Self::TakesNone { name } => {
+                write!(
+                    f,
+                    "`{name}` is the library's own store, where it is already; name a store of `stores:`"
+                )
+            }
+            Self::NoSuchRendition { wanted, there } if there.is_empty() => {
+                write!(f, "there is no `{}` of it, and no rendition at all; `source` is there", clip(wanted))
+            }
+            Self::NoSuchRendition { wanted, there } => {
+                write!(f, "there is no `{}` of it; there are source, {}", clip(wanted), there.join(", "))
+            }
+            Self::Cold { class, restoring: true } => {
+                write!(f, "its source is being restored from {class}, and cannot be read before that is over")
+            }
+            Self::Cold { class, restoring: false } => {
+                write!(f, "its source is archived in {class}; `videorec restore` brings it back, at a price")
+            }
+            Self::Bad(why) => write!(f, "its source is bad: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for NoExport {}
+
+/// Whether files may be sent to a store.
+pub(crate) fn takes_exports(policy: &Policy, name: &str) -> Result<(), NoExport> {
+    if name == LIBRARY {
+        Err(NoExport::TakesNone { name: name.to_owned() })
+    } else if policy.stores().contains_key(name) {
+        Ok(())
+    } else {
+        let known = policy.stores().keys().filter(|name| *name != LIBRARY).cloned().collect();
+        Err(NoExport::UnknownStore { name: name.to_owned(), known })
+    }
+}
+
+/// The files that would do, the best first, and why it is the best.
+fn choices(facts: &Facts, wish: &Wish) -> Result<(Vec<Choice>, Vec<String>), NoExport> {
+    let choices = match &wish.rendition {
+        Wanted::Source => vec![Choice { bytes: facts.recording.digest.size, what: Leaving::Source }],
+        Wanted::Rendition(name) => vec![rendition(facts, name).ok_or_else(|| no_such(facts, wish))?],
+        Wanted::Smallest(smallest) => {
+            let choices = smallest.of(facts);
+            let why = why_smallest(smallest, &choices);
+            return Ok((choices, why.into_iter().collect()));
+        }
+    };
+    Ok((choices, Vec::new()))
+}
+
+/// A rendition by its name, as it is now.
+pub(crate) fn rendition(facts: &Facts, name: &str) -> Option<Choice> {
+    let made = facts.renditions.iter().filter(|r| r.name == name).min_by_key(|r| r.job)?;
+    Some(Choice { bytes: 0, what: Leaving::Rendition { name: name.to_owned(), job: made.job } })
+}
+
+/// A clause, where there was a choice.
+pub(crate) fn why_smallest(smallest: &Smallest, choices: &[Choice]) -> Option<String> {
+    let [best, others @ ..] = choices else { return None };
+    let (name, size) = (best.what.name(), show_size(best.bytes));
+    Some(match others.len() {
+        0 => format!("`{name}` ({size}) is the only one that is {}", smallest.described()),
+        n => format!("`{name}` ({size}) is the smallest of {} that are {}", n + 1, smallest.described()),
+    })
+}
+
+/// What was exported already by this wish. Whichever file and route it was, that was good enough: nothing leaves twice because
+/// an hour has passed or something smaller has been made.
+pub(crate) fn done(facts: &Facts, wish: &Wish, choices: &[Choice]) -> Option<ExportSpec> {
+    if facts.done.is_empty() {
+        return None;
+    }
+    let specs = choices.iter().flat_map(|choice| wish.to.iter().map(|to| wish.spec(to, choice.what.clone())));
+    specs.into_iter().find(|spec| facts.done.contains(&id(facts, spec)))
+}
+
+/// The job that an export is.
+pub(crate) fn id(facts: &Facts, spec: &ExportSpec) -> domain::JobId {
+    Action::Export(spec.clone()).job_id(facts.recording.id, &facts.recording.version)
+}
+
+/// The way that something takes, of several.
+pub(crate) struct Routes<'a> {
+    /// Nothing: all gave up.
+    pub(crate) taken: Option<&'a str>,
+    /// When the one that is taken opens; nothing while it is open.
+    pub(crate) opens: Option<Timestamp>,
+    /// When time alone would change that.
+    pub(crate) due: Option<Timestamp>,
+    /// Why that one, as clauses; nothing where there is only one.
+    pub(crate) why: Vec<String>,
+}
+
+/// The first that has not given up and whose hours are open, else the one that opens first.
+pub(crate) fn routes<'a>(
+    policy: &Policy,
+    facts: &Facts,
+    wish: &'a Wish,
+    what: &Leaving,
+    now: Timestamp,
+) -> Routes<'a> {
+    let mut found = Routes { taken: None, opens: None, due: None, why: Vec::new() };
+    let several = wish.to.len() > 1;
+    for to in &wish.to {
+        if several && let Some(reason) = facts.parked.get(&id(facts, &wish.spec(to, what.clone()))) {
+            found.why.push(format!("`{to}` gave up: {reason}"));
+            continue;
+        }
+        let hours = policy.stores().get(to).and_then(|store| store.terms.hours.as_ref());
+        let Some(opens) = hours.and_then(|hours| hours.opens(now)) else {
+            // Of those before it, each that opens again is better.
+            found.due = [found.due, hours.and_then(|hours| hours.closes(now))].into_iter().flatten().min();
+            (found.taken, found.opens) = (Some(to.as_str()), None);
+            break;
+        };
+        found.due = Some(found.due.map_or(opens, |due| due.min(opens)));
+        if several {
+            found.why.push(format!("`{to}` takes files from {opens} on"));
+        }
+        if found.opens.is_none_or(|first| opens < first) {
+            (found.taken, found.opens) = (Some(to.as_str()), Some(opens));
+        }
+    }
+    if let Some(taken) = found.taken.filter(|_| several) {
+        let how = if found.opens.is_some() { "opens first" } else { "is the first that is open" };
+        found.why.push(format!("`{taken}` {how}"));
+    }
+    found
+}
+
+fn no_such(facts: &Facts, wish: &Wish) -> NoExport {
+    let mut there: Vec<String> = facts.renditions.iter().map(|r| r.name.clone()).collect();
+    there.sort();
+    there.dedup();
+    NoExport::NoSuchRendition { wanted: wish.rendition.label(), there }
+}
+
+fn readable(facts: &Facts, now: Timestamp) -> Result<(), NoExport> {
+    let custody = &facts.recording.custody;
+    if let Some(bad) = &custody.place.bad {
+        return Err(NoExport::Bad(bad.clone()));
+    }
+    if custody.is_readable(now) {
+        return Ok(());
+    }
+    let restore = custody.place.cold.as_ref().and_then(|cold| cold.restore.as_ref());
+    Err(NoExport::Cold {
+        class: custody.place.class.clone().unwrap_or_else(|| "the archive".into()),
+        restoring: restore.is_some_and(|restore| restore.until.is_none()),
+    })
+}
