@@ -32,4 +32,4 @@ pub use store::{
 };
 pub use stream::{put_bytes, put_stream, read_all};
 pub use tier::{Access, Speed, Tier};
-pub use verified::{Verified, digest_of, verified_copy};
+pub use verified::{Verified, digest_of, verified_copy, verified_copy_to_one_of};

@@ -26,6 +26,50 @@ pub async fn verified_copy(
     to_key: &Key,
     expected: &Digest,
 ) -> Result<Verified, Error> {
+    match copy_once(from, key, version, to, to_key, expected).await? {
+        Copied::Verified(verified) => Ok(verified),
+        Copied::Taken(error) => Err(error),
+    }
+}
+
+/// [`verified_copy`] under the first of these keys that has no other bytes: what an earlier try wrote, the medium damaged,
+/// and nobody could remove, is in nobody's way and stays as it is.
+///
+/// # Panics
+/// Without any key.
+pub async fn verified_copy_to_one_of(
+    from: &dyn Store,
+    key: &Key,
+    version: Option<&str>,
+    to: &dyn Store,
+    to_keys: &[Key],
+    expected: &Digest,
+) -> Result<Verified, Error> {
+    let mut taken = None;
+    for to_key in to_keys {
+        match copy_once(from, key, version, to, to_key, expected).await? {
+            Copied::Verified(verified) => return Ok(verified),
+            Copied::Taken(error) => taken = Some(error),
+        }
+    }
+    Err(taken.expect("at least one key"))
+}
+
+/// What became of a copy that did not fail.
+enum Copied {
+    Verified(Verified),
+    /// There are other bytes, which were there before.
+    Taken(Error),
+}
+
+async fn copy_once(
+    from: &dyn Store,
+    key: &Key,
+    version: Option<&str>,
+    to: &dyn Store,
+    to_key: &Key,
+    expected: &Digest,
+) -> Result<Copied, Error> {
     let options = Put { if_absent: true, expected: Some(*expected) };
     // Reading it twice to copy it once would be most of the work.
     let known = version.is_some() && from.versions_endure();
@@ -42,13 +86,13 @@ pub async fn verified_copy(
     };
     let found = digest_of(to, to_key, Some(&meta.version)).await?;
     if found == *expected {
-        return Ok(Verified { meta, digest: found });
+        return Ok(Copied::Verified(Verified { meta, digest: found }));
     }
     let what_now = match to.delete(to_key, &meta.version).await {
         Ok(()) => {
             "the bad copy was removed; the source is untouched; copy again, and check the store's medium"
         }
-        Err(_) => "the bad copy could not be removed: remove it, then copy again",
+        Err(_) => "the bad copy could not be removed; the source is untouched; check the store's medium",
     };
     Err(Error::corrupt(to.name(), to_key, expected, &found, what_now))
 }
@@ -94,14 +138,14 @@ pub async fn digest_of(store: &dyn Store, key: &Key, version: Option<&str>) -> R
 /// Bytes that are hashed faster than they are handed to another thread.
 const SMALL: usize = 32 << 10;
 
-async fn already_there(to: &dyn Store, meta: Meta, expected: &Digest) -> Result<Verified, Error> {
+async fn already_there(to: &dyn Store, meta: Meta, expected: &Digest) -> Result<Copied, Error> {
     let found = digest_of(to, &meta.key, Some(&meta.version)).await?;
     if found == *expected {
-        return Ok(Verified { meta, digest: found });
+        return Ok(Copied::Verified(Verified { meta, digest: found }));
     }
     let what_now =
         "it was there before and stays as it is; look at it, then remove it or choose another place";
-    Err(Error::corrupt(to.name(), &meta.key, expected, &found, what_now))
+    Ok(Copied::Taken(Error::corrupt(to.name(), &meta.key, expected, &found, what_now)))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! ```text
 //! 3k/3kq0.../source.webm                       the accepted bytes, where the library took them in
 //! 3k/3kq0.../source-5f0c3a1b9d2e4f60.webm      a copy of bytes that lie in a watched bucket
+//! 3k/3kq0.../source-5f0c3a1b9d2e4f60.2.webm    the same, where the first try left bytes that are not to be removed
 //! 3k/3kq0.../mp4-720p-9f2c41ab.mp4             a rendition, named by its preset and job
 //! 3k/3kq0.../thumbnails-01hx7cde.poster.jpg
 //! ```
@@ -36,6 +37,19 @@ pub fn rendition(id: RecordingId, name: &str, job: JobId, role: Role, extension:
     };
     key(id, &format!("{name}-{}{part}.{extension}", job.short()))
 }
+
+/// The key, and others in the same folder for when there are other bytes under it that nobody may remove.
+pub fn or_beside(key: Key) -> Vec<Key> {
+    let (folder, file) = key.as_str().rsplit_once('/').unwrap_or(("", key.as_str()));
+    let (stem, extension) = file.rsplit_once('.').unwrap_or((file, "bin"));
+    let slash = if folder.is_empty() { "" } else { "/" };
+    let others = (2..=BESIDE).map(|n| Key::foreign(&format!("{folder}{slash}{stem}.{n}.{extension}")));
+    let others: Vec<Key> = others.filter_map(Result::ok).collect();
+    std::iter::once(key).chain(others).collect()
+}
+
+/// A medium that damages more than so many in a row is to be looked at.
+const BESIDE: u32 = 5;
 
 /// What all keys of a recording begin with.
 pub fn folder(id: RecordingId) -> String {

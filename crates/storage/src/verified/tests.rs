@@ -85,6 +85,29 @@ async fn a_bad_copy_that_cannot_be_removed_is_no_copy_either() {
 }
 
 #[tokio::test]
+async fn a_bad_copy_that_could_not_be_removed_is_in_nobodys_way() {
+    let s = Scene::set().await;
+    let denied = Fault::Fail { kind: ErrorKind::Denied, temporary: false };
+    let keys = ["cam1/a.mp4", "cam1/a.2.mp4", "cam1/a.3.mp4"].map(|key| Key::parse(key).unwrap());
+    let copy = || verified_copy_to_one_of(&s.from, &s.key, Some(&s.version), &s.to, &keys, &s.accepted);
+    let mut left = Vec::new();
+    for key in &keys[..2] {
+        s.to.on(Op::Create, 1, Fault::Flip { at: 5 }).on(Op::Delete, 1, denied);
+        let error = copy().await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains(key.as_str()), "{error}");
+        left.push(s.to.inner().head(key).await.unwrap());
+    }
+    let verified = copy().await.unwrap();
+    assert_eq!((&verified.meta.key, verified.digest), (&keys[2], s.accepted));
+    assert_eq!(copy().await.unwrap(), verified, "repeating is the same as doing it once");
+    for meta in left {
+        assert_eq!(s.to.inner().head(&meta.key).await.unwrap(), meta, "what is there is not touched");
+    }
+    let error = verified_copy_to_one_of(&s.from, &s.key, None, &s.to, &keys[..2], &s.accepted).await;
+    assert!(error.unwrap_err().to_string().contains("it was there before"));
+}
+
+#[tokio::test]
 async fn damage_at_the_source_does_not_spread() {
     let s = Scene::set().await;
     s.from.on(Op::Get, 1, Fault::Flip { at: 1_000_000 });

@@ -24,15 +24,16 @@ pub(crate) async fn perform(context: &Context<'_>, to: &str, keep: Duration) -> 
     let stores = &context.library.stores;
     let (from, to) = (stores.get(&recording.store)?, stores.get(to)?);
     let key = stored_key(&recording.key)?;
-    let to_key = match pinned(recording) {
+    let to_keys = keys::or_beside(match pinned(recording) {
         Some(_) => keys::copy(recording.id, &recording.name, &recording.digest),
         None => key.clone(),
-    };
+    });
     not_held(context).await?;
     context.still_ours().await?;
-    let verified = storage::verified_copy(from, &key, pinned(recording), to, &to_key, &recording.digest)
-        .await
-        .map_err(|e| storage_failure(&e))?;
+    let version = pinned(recording);
+    let verified =
+        storage::verified_copy_to_one_of(from, &key, version, to, &to_keys, &recording.digest).await;
+    let verified = verified.map_err(|e| storage_failure(&e))?;
     not_held(context).await?;
     context.library.steps.at(Point::MoveVerified);
     let now = context.library.now();
