@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use catalog::{Batch, BatchId};
-use domain::{Action, Facts, JobId, JobSpec, Lane, Speed, State, Timestamp, Trash};
+use domain::{Action, Facts, JobId, JobSpec, Lane, Recording, Speed, State, Timestamp, Trash};
 use policy::{Deed, Objection, ObjectionKind, Policy};
 
 /// What is done to each.
@@ -43,34 +43,8 @@ impl Verb {
         facts: &Facts,
         now: Timestamp,
     ) -> Result<JobSpec, LeftOut> {
-        let it = &facts.recording;
-        match it.state {
-            State::Deleted => return Err(LeftOut::Refused("it is deleted".into())),
-            State::Trashed => {
-                return Err(LeftOut::Refused(format!(
-                    "it is in the trash; `videorec undelete {}` brings it back",
-                    it.id.short()
-                )));
-            }
-            _ => {}
-        }
-        let action = self.action(policy, facts, now)?;
-        let text = serde_json::to_vec(&action).expect("an action is plain data");
-        Ok(JobSpec {
-            id: JobId::derive(&[
-                b"batch",
-                batch.id.to_string().as_bytes(),
-                it.id.to_string().as_bytes(),
-                it.version.as_bytes(),
-                &text,
-            ]),
-            recording: it.id,
-            version: it.version.clone(),
-            lane: Lane::Bulk,
-            rule: format!("by hand ({})", batch.by),
-            reason: format!("Ordered by {} at {}.", batch.by, batch.created_at),
-            action,
-        })
+        there(&facts.recording)?;
+        Ok(ordered(batch, &facts.recording, self.action(policy, facts, now)?))
     }
 
     fn action(&self, policy: &Policy, facts: &Facts, now: Timestamp) -> Result<Action, LeftOut> {
@@ -129,6 +103,59 @@ impl Verb {
                 Some(_) => Ok(Action::Restore { speed: *speed, days: *days, asked: now }),
             },
         }
+    }
+}
+
+/// Reads everything that is there of a recording back now: home and copies, one job each. What reads equal is good from then
+/// on, whatever was found before: two reads that lied are no reason to be bad for ever.
+pub fn verify(batch: &Batch, facts: &Facts, now: Timestamp) -> Result<Vec<JobSpec>, LeftOut> {
+    let it = &facts.recording;
+    there(it)?;
+    let place = &it.custody.place;
+    let home = (it.store.as_str(), place.verified_at.unwrap_or(it.accepted_at));
+    let home = it.custody.is_readable(now).then_some(home);
+    // What is left of former bytes is compared with nothing.
+    let copies = facts.copies.iter().filter(|c| c.version == it.version && c.store != it.store);
+    let places = home.into_iter().chain(copies.map(|c| (c.store.as_str(), c.verified_at)));
+    let verified = |(store, last): (&str, _)| Action::Verify { store: store.to_owned(), last };
+    let jobs: Vec<_> = places.map(|place| ordered(batch, it, verified(place))).collect();
+    match jobs.is_empty() {
+        false => Ok(jobs),
+        true => Err(LeftOut::Refused(format!(
+            "it is archived and has no copy; `videorec restore {}` makes it readable first",
+            it.id.short()
+        ))),
+    }
+}
+
+/// What is gone, or about to go, is left alone.
+fn there(it: &Recording) -> Result<(), LeftOut> {
+    match it.state {
+        State::Deleted => Err(LeftOut::Refused("it is deleted".into())),
+        State::Trashed => Err(LeftOut::Refused(format!(
+            "it is in the trash; `videorec undelete {}` brings it back",
+            it.id.short()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn ordered(batch: &Batch, it: &Recording, action: Action) -> JobSpec {
+    let text = serde_json::to_vec(&action).expect("an action is plain data");
+    JobSpec {
+        id: JobId::derive(&[
+            b"batch",
+            batch.id.to_string().as_bytes(),
+            it.id.to_string().as_bytes(),
+            it.version.as_bytes(),
+            &text,
+        ]),
+        recording: it.id,
+        version: it.version.clone(),
+        lane: Lane::Bulk,
+        rule: format!("by hand ({})", batch.by),
+        reason: format!("Ordered by {} at {}.", batch.by, batch.created_at),
+        action,
     }
 }
 

@@ -4,13 +4,13 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use catalog::{Change, Changed, JobFilter};
+use catalog::{Change, Changed, JobFilter, Retry};
 use domain::{Clock as _, JobState, Recording, RecordingId, State};
 use storage::{ErrorKind, Fault, Faulty, Key, Memory, Op, Put, Store, put_bytes};
 use support::{Hands, ingest_as, library_of, runner, until};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use worker::{LIBRARY_STORE, Library, Point, SEEN_POLICY, Steps};
+use worker::{LIBRARY_STORE, Library, Point, SEEN_POLICY, Steps, by_hand};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -284,6 +284,64 @@ async fn a_copy_or_a_source_that_went_bad_is_found_and_repaired() {
     s.end().await;
 }
 
+/// Two reads that lied make the only copy bad, and nothing that is done by itself can say otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_has_what_was_found_bad_looked_at_again() {
+    let s = Scene::set("version: 1\nprotect: { verify: 100% }\nrules: []\n").await;
+    let id = s.take("a.txt").await;
+    let now = s.clock.now();
+    let order = |text: &str| (by_hand::batch("verify", "ana", text, now), s.library.catalog.clone());
+    let verify = async |text: &str| {
+        let (batch, catalog) = order(text);
+        let facts = catalog.facts(id).await.unwrap().unwrap();
+        let jobs = by_hand::verify(&batch, &facts, now).unwrap();
+        assert_eq!(catalog.order(&batch, &jobs, now).await.unwrap(), 1);
+    };
+    s.own.on(Op::Get, 1, Fault::Flip { at: 3 }).on(Op::Get, 2, Fault::Flip { at: 3 });
+    verify("lies").await;
+    let bad = s.until(id, |r| r.custody.place.bad.is_some()).await;
+    s.until(id, |r| r.state == State::Unsupported).await;
+    verify("truth").await;
+    let good = s.until(id, |r| r.custody.place.bad.is_none()).await;
+    assert!(good.custody.place.verified_at >= bad.custody.place.verified_at);
+    assert_eq!(s.story(id).await.iter().filter(|what| *what == "record").count(), 3, "probe, and both");
+    s.end().await;
+}
+
+/// What a medium damaged on its way there, and nobody could remove, blocks that store for nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_backup_that_could_not_be_removed_is_not_in_the_way_of_the_next() {
+    let s = Scene::set(GONE).await;
+    let denied = Fault::Fail { kind: ErrorKind::Denied, temporary: false };
+    s.replica.on(Op::Create, 1, Fault::Flip { at: 3 }).on(Op::Delete, 1, denied);
+    let id = ingest_as(&s.library, s.home.path(), "a.txt").await;
+    let parked = JobFilter { states: vec![JobState::Parked], ..JobFilter::default() };
+    while s.library.catalog.jobs(&parked, 1).await.unwrap().is_empty() {
+        s.pass(Duration::from_secs(8)).await;
+    }
+    let left = s.replica.inner().list("", None, 9).await.unwrap();
+    assert_eq!(left.len(), 1);
+    s.library.catalog.retry(Retry::Recording(id), s.clock.now()).await.unwrap();
+    for _ in 0..100 {
+        s.pass(Duration::from_secs(8)).await;
+        if !s.library.catalog.copies(id).await.unwrap().is_empty() {
+            break;
+        }
+    }
+    let copy = s.library.catalog.copies(id).await.unwrap().remove(0);
+    assert!(copy.key.ends_with("/source.2.txt"), "{}", copy.key);
+    assert_eq!(text_in(&s.replica, &copy.key).await, "no recording at all");
+    assert_eq!(s.replica.inner().head(&left[0].key).await.unwrap(), left[0], "it is not touched");
+    // Both go with the recording.
+    s.see().await;
+    s.pass(11 * DAY).await;
+    s.until(id, |r| r.state == State::Trashed).await;
+    s.pass(3 * DAY).await;
+    s.until(id, |r| r.state == State::Deleted).await;
+    assert_eq!((held_by(&s.own).await, held_by(&s.replica).await), (0, 0));
+    s.end().await;
+}
+
 const MOVES: &str = "
 version: 1
 stores: { replica: { url: /replica } }
@@ -348,7 +406,11 @@ async fn a_hold_that_comes_in_the_last_moment_of_a_move_wins() {
     let moved = jobs.iter().find(|j| j.spec.action.verb() == "move").expect("a move");
     let failure = moved.error.as_ref().expect("it failed");
     assert!(failure.message.contains("held by `court` (case 12, placed by ana)"), "{failure}");
-    assert_eq!((moved.state, moved.failures), (JobState::Cancelled, 1), "nobody asks for it while it is held");
+    assert_eq!(
+        (moved.state, moved.failures),
+        (JobState::Cancelled, 1),
+        "nobody asks for it while it is held"
+    );
     // Once it is released, what was written by then is found and serves.
     assert_eq!(s.change(id, Change::Release { name: None }).await, Changed::Yes);
     s.until(id, |r| r.store == "replica").await;

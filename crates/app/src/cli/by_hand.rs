@@ -128,6 +128,9 @@ pub struct Copies {
     /// Recordings at most
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
+    /// Have all of them read back now: what reads as it was accepted is good again, whatever was found before
+    #[arg(long, conflicts_with = "limit")]
+    pub verify: bool,
 }
 
 #[derive(Args)]

@@ -1,6 +1,9 @@
+use std::collections::BTreeMap;
+
 use anyhow::Result;
-use domain::{Clock as _, Facts, Timestamp};
+use domain::{Clock as _, Facts, RecordingId, Timestamp};
 use serde_json::json;
+use worker::by_hand::{self, LeftOut};
 
 use super::which;
 use crate::{
@@ -9,13 +12,19 @@ use crate::{
     config::Config,
     exit::Code,
     ui::{self, text},
-    wire,
+    wire::{self, View},
 };
+
+/// Recordings ordered at a time.
+const PAGE: usize = 256;
 
 pub async fn run(config: &Config, args: &Copies) -> Result<Code> {
     let view = wire::look(config).await?;
     let ids = which::ids(&view, &args.which).await?;
     let now = clock::System.now();
+    if args.verify {
+        return verify(config, &view, &which::words(&args.which), &ids, now).await;
+    }
     let mut rows = Vec::new();
     for id in ids.iter().take(args.limit as usize) {
         let Some(facts) = view.catalog.facts(*id).await? else { continue };
@@ -33,6 +42,51 @@ pub async fn run(config: &Config, args: &Copies) -> Result<Code> {
         }
     }
     Ok(Code::Done)
+}
+
+/// Has all of them read back, as the jobs of a batch.
+async fn verify(
+    config: &Config,
+    view: &View,
+    what: &str,
+    ids: &[RecordingId],
+    now: Timestamp,
+) -> Result<Code> {
+    let batch = by_hand::batch("verify", &config.actor, what, now);
+    let (mut recordings, mut copies, mut left_out) = (0, 0, BTreeMap::<String, u64>::new());
+    for page in ids.chunks(PAGE) {
+        let mut jobs = Vec::new();
+        for id in page {
+            let Some(facts) = view.catalog.facts(*id).await? else { continue };
+            match by_hand::verify(&batch, &facts, now) {
+                Ok(ordered) => {
+                    recordings += 1;
+                    copies += ordered.len() as u64;
+                    jobs.extend(ordered);
+                }
+                Err(LeftOut::Already(why) | LeftOut::Refused(why)) => *left_out.entry(why).or_default() += 1,
+            }
+        }
+        if !jobs.is_empty() {
+            view.catalog.order(&batch, &jobs, now).await?;
+        }
+    }
+    if config.json {
+        ui::json(
+            &json!({ "batch": (copies > 0).then_some(&batch.id), "verb": "verify", "recordings": recordings,
+                          "copies": copies, "refused": left_out }),
+        );
+    } else {
+        ui::line(&format!("verify: {}, {} places", text::count(recordings, "recording"), copies));
+        for (why, n) in &left_out {
+            ui::line(&format!("left out: {n}: {}", text::inert(why)));
+        }
+        if copies > 0 {
+            let who = view.layout.as_ref().map_or("the fleet's workers do it", |_| "`videorec up` does it");
+            ui::line(&format!("batch {}: {who}; `videorec batch ls` shows how far it is", batch.id.short()));
+        }
+    }
+    Ok(if left_out.is_empty() { Code::Done } else { Code::Partly })
 }
 
 fn rows_of(facts: &Facts, now: Timestamp) -> Vec<Vec<String>> {
