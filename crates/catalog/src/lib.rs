@@ -37,7 +37,7 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use domain::{
     Alert, Certificate, Copy, DeletionLimit, Facts, Failure, Job, JobId, JobSpec, Lane, NewRecording, Offer,
-    Outcome, Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
+    Outcome, Outline, Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
 };
 
 pub use batch::{Batch, BatchId, BatchState, BatchStatus, BatchTag};
@@ -85,6 +85,14 @@ pub trait Catalog: Send + Sync {
     /// The facts of many, as of one moment, in the order of their ids, after the one given: in a handful of
     /// statements, however many they are.
     async fn facts_page(&self, after: Option<RecordingId>, limit: u32) -> Result<Vec<Facts>>;
+
+    /// The facts of these, as of one moment, in the order of their ids; those that are not known are left out.
+    async fn facts_of(&self, ids: &[RecordingId]) -> Result<Vec<Facts>>;
+
+    /// A page of what all recordings' own rows say, in whichever order is the fastest to read, after the one given; with where
+    /// the next page begins, and nothing when there was none any more. A recording whose date changes meanwhile may be missed
+    /// or come twice.
+    async fn outlines(&self, after: Option<Cursor>, limit: u32) -> Result<(Vec<Outline>, Option<Cursor>)>;
 
     /// Recordings that are dirty, or whose decision time alone has changed, in the order of their ids, after
     /// the one given.

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
-use domain::{Action, Cold, Facts, Failure, Lane, Outcome, Place, RecordingId, Timestamp};
+use domain::{Action, Cold, Facts, Failure, Lane, Outcome, Outline, Place, RecordingId, State, Timestamp};
 
 use super::{Fixture, kit::*};
-use crate::{Change, Eldest, Next};
+use crate::{Change, Claim, Eldest, Next};
 
 /// A page says of each recording what asking for it alone says.
 pub async fn a_page_of_facts_is_the_facts_of_each(f: &Fixture) {
@@ -50,6 +50,11 @@ pub async fn a_page_of_facts_is_the_facts_of_each(f: &Fixture) {
     assert!(alone.values().any(|f| !f.parked.is_empty()) && alone.values().any(|f| f.done.len() == 4));
     assert_eq!(alone[&it.id].copies.len(), 2);
     let expected: Vec<Facts> = alone.into_values().collect();
+    let ids: Vec<_> =
+        expected.iter().rev().map(|f| f.recording.id).chain([RecordingId::derive(&[b"?"])]).collect();
+    assert_eq!(c.facts_of(&ids).await.unwrap(), expected);
+    assert_eq!(c.facts_of(&ids[2..5]).await.unwrap().len(), 3);
+    assert_eq!(c.facts_of(&[]).await.unwrap(), []);
     for size in [1, 4, 15, 99] {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
@@ -61,6 +66,85 @@ pub async fn a_page_of_facts_is_the_facts_of_each(f: &Fixture) {
         }
         assert_eq!(all, expected, "{size} at a time");
     }
+}
+
+pub async fn an_outline_says_what_the_row_does(f: &Fixture) {
+    let c = &*f.catalog;
+    let mut new: Vec<_> = (0..7).map(|n| recording(&format!("{n}.mp4"))).collect();
+    new[1].tags = ["a \"quoted\" tag".to_owned()].into();
+    new[2].recorded_at = Some(later(5));
+    new.push(session("s.json", &[("1.mp4", "Ana")]));
+    c.accept(&new, T0).await.unwrap();
+    let all = async |size: u32| -> BTreeMap<RecordingId, Outline> {
+        let (mut all, mut after) = (BTreeMap::new(), None);
+        loop {
+            let (page, last) = c.outlines(after, size).await.unwrap();
+            assert!(page.len() <= size as usize && page.is_empty() == last.is_none());
+            if page.is_empty() {
+                return all;
+            }
+            after = last;
+            for it in page {
+                assert_eq!(all.insert(it.id, it), None);
+            }
+        }
+    };
+    let outlines = all(3).await;
+    assert_eq!(outlines.len(), 8);
+    for it in &new {
+        let r = get(c, it.id).await;
+        let expected = Outline {
+            id: r.id,
+            kind: r.kind,
+            name: r.name.clone(),
+            size: r.digest.size,
+            accepted_at: r.accepted_at,
+            recorded_at: r.recorded_at,
+            tags: r.tags.clone(),
+            probed: false,
+            state: r.state,
+            special: false,
+        };
+        assert_eq!(outlines[&it.id], expected);
+    }
+
+    // What needs care whatever the rules are.
+    let bad = |store: &str| Outcome::Verified { store: store.into(), at: later(1), bad: Some("bad".into()) };
+    let verify = |store: &str| Action::Verify { store: store.into(), last: T0 };
+    let cold = Place { cold: Some(Cold { since: T0, restore: None }), ..Place::default() };
+    let leftover = async |held: &Claim| {
+        let Outcome::Copied { copy } = copied(held, "nas", 10) else { panic!() };
+        Outcome::Moved { to: copy, place: Place::default(), keep_until: later(99) }
+    };
+    let cases: [(usize, Vec<Action>); 5] = [
+        (0, vec![Action::Probe]),
+        (1, vec![verify("library")]),
+        (2, vec![Action::Archive { class: "GLACIER".into() }]),
+        (3, vec![Action::Backup { store: "nas".into() }, verify("nas")]),
+        (4, vec![Action::Move { store: "nas".into(), from: "library".into(), keep_ms: 9 }]),
+    ];
+    for (n, actions) in cases {
+        let it = get(c, new[n].id).await;
+        for action in actions {
+            let job = spec(&it, action.clone(), Lane::Bulk);
+            settle(c, it.id, processing(vec![job.clone()]), T0).await;
+            let held = claim(c, &job, "w", T0).await;
+            let outcome = match action {
+                Action::Probe => probed("x"),
+                Action::Verify { store, .. } => bad(&store),
+                Action::Archive { .. } => Outcome::Placed { place: cold.clone() },
+                Action::Backup { store } => copied(&held, &store, 10),
+                _ => leftover(&held).await,
+            };
+            c.record(&held, &outcome, T0).await.unwrap();
+        }
+    }
+    trash_all(c, &[get(c, new[5].id).await], &ANY, T0).await;
+    change(c, new[6].id, &Change::Hold { name: "h".into(), reason: "r".into() }, T0).await;
+    let outlines = all(99).await;
+    let special: Vec<bool> = new.iter().map(|it| outlines[&it.id].special).collect();
+    assert_eq!(special, [false, true, true, true, true, true, false, false]);
+    assert!(outlines[&new[0].id].probed && outlines[&new[5].id].state == State::Trashed);
 }
 
 pub async fn the_eldest_are_verified_first(f: &Fixture) {

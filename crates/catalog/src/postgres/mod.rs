@@ -27,7 +27,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
 use async_trait::async_trait;
 use domain::{
     Alert, Certificate, Copy, DeletionLimit, Facts, Job, JobId, JobSpec, Lane, NewRecording, Offer, Outcome,
-    Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
+    Outline, Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
 };
 use sqlx::{PgConnection, PgPool};
 
@@ -304,6 +304,14 @@ impl Catalog for Postgres {
 
     async fn facts_page(&self, after: Option<RecordingId>, limit: u32) -> Result<Vec<Facts>> {
         change!(self, BEGIN_READING, self.long_patience, tx => pages::facts_page(&mut tx, after, limit))
+    }
+
+    async fn facts_of(&self, ids: &[RecordingId]) -> Result<Vec<Facts>> {
+        change!(self, BEGIN_READING, self.long_patience, tx => pages::facts_of(&mut tx, ids))
+    }
+
+    async fn outlines(&self, after: Option<Cursor>, limit: u32) -> Result<(Vec<Outline>, Option<Cursor>)> {
+        look!(self, conn => pages::outlines(&mut conn, after, limit))
     }
 
     async fn eldest(&self, verified_before: Timestamp, limit: u32) -> Result<Vec<Eldest>> {

@@ -1,9 +1,12 @@
-use domain::{Facts, Kind, Recording, RecordingId, Timestamp};
+use domain::{Facts, Kind, Outline, Recording, RecordingId, Timestamp};
 use sqlx::{PgConnection, postgres::PgRow};
 
-use super::{failure::Result, rows};
+use super::{
+    failure::Result,
+    rows::{self, Columns as _},
+};
 use crate::{
-    Eldest,
+    Cursor, Eldest,
     pages::{self, Found},
 };
 
@@ -24,44 +27,118 @@ pub(super) async fn facts_page(
     .await?;
     let recordings: Vec<Recording> = found.iter().map(rows::recording).collect::<crate::Result<_>>()?;
     let Some(last) = recordings.last().map(|r| r.id.to_string()) else { return Ok(Vec::new()) };
-    let sessions: Vec<String> =
-        recordings.iter().filter(|r| r.kind == Kind::Session).map(|r| r.id.to_string()).collect();
-    let members = if sessions.is_empty() {
-        Vec::new()
-    } else {
-        let members = concat!(
-            "SELECT ",
-            rows::recording_columns!(),
-            " FROM recording r WHERE r.session = ANY($1) ORDER BY r.accepted_at, r.id"
-        );
-        let found = sqlx::query(members).bind(sessions).fetch_all(&mut *conn).await?;
-        found.iter().map(rows::recording).collect::<crate::Result<_>>()?
-    };
+    let members = members(conn, &recordings).await?;
     let found = Found {
-        done: of(conn, DONE, &after, &last).await?,
-        parked: of(conn, PARKED, &after, &last).await?,
-        renditions: of(conn, RENDITIONS, &after, &last).await?,
-        copies: of(conn, COPIES, &after, &last).await?,
+        done: of(conn, RANGE.done, &after, &last).await?,
+        parked: of(conn, RANGE.parked, &after, &last).await?,
+        renditions: of(conn, RANGE.renditions, &after, &last).await?,
+        copies: of(conn, RANGE.copies, &after, &last).await?,
         members,
     };
     Ok(pages::facts(recordings, &found)?)
 }
+
+pub(super) async fn facts_of(conn: &mut PgConnection, ids: &[RecordingId]) -> Result<Vec<Facts>> {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let found = sqlx::query(concat!(
+        "SELECT ",
+        rows::recording_columns!(),
+        " FROM recording r WHERE r.id = ANY($1) ORDER BY r.id"
+    ))
+    .bind(&ids)
+    .fetch_all(&mut *conn)
+    .await?;
+    let recordings: Vec<Recording> = found.iter().map(rows::recording).collect::<crate::Result<_>>()?;
+    let members = members(conn, &recordings).await?;
+    let mut these = async |sql| sqlx::query(sql).bind(&ids).fetch_all(&mut *conn).await;
+    let found = Found {
+        done: these(LIST.done).await?,
+        parked: these(LIST.parked).await?,
+        renditions: these(LIST.renditions).await?,
+        copies: these(LIST.copies).await?,
+        members,
+    };
+    Ok(pages::facts(recordings, &found)?)
+}
+
+/// The tracks of the sessions among them.
+async fn members(conn: &mut PgConnection, recordings: &[Recording]) -> Result<Vec<Recording>> {
+    let sessions: Vec<String> =
+        recordings.iter().filter(|r| r.kind == Kind::Session).map(|r| r.id.to_string()).collect();
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let members = concat!(
+        "SELECT ",
+        rows::recording_columns!(),
+        " FROM recording r WHERE r.session = ANY($1) ORDER BY r.accepted_at, r.id"
+    );
+    let found = sqlx::query(members).bind(sessions).fetch_all(&mut *conn).await?;
+    Ok(found.iter().map(rows::recording).collect::<crate::Result<_>>()?)
+}
+
+pub(super) async fn outlines(
+    conn: &mut PgConnection,
+    after: Option<Cursor>,
+    limit: u32,
+) -> Result<(Vec<Outline>, Option<Cursor>)> {
+    let after = after.map_or(i64::MIN, |c| c.0);
+    let found = sqlx::query(OUTLINES).bind(after).bind(i64::from(limit)).fetch_all(conn).await?;
+    let last = found.last().map(|row| row.number("rid")).transpose()?.map(Cursor);
+    Ok((found.iter().map(rows::outline).collect::<crate::Result<_>>()?, last))
+}
+
+pub(super) const OUTLINES: &str = r#"
+SELECT rid, id, kind, name, size, accepted_at, recorded_at, nullif(tags, '[]') AS tags, (probe IS NOT NULL)::int::int8 AS probed,
+       state, nullif(custody, '{}') AS custody,
+       EXISTS (SELECT 1 FROM copy c WHERE c.recording = r.id
+               AND (strpos(c.body, '"bad":') > 0 OR strpos(c.body, '"until":') > 0))::int::int8 AS copies
+FROM recording r WHERE rid > $1 ORDER BY rid LIMIT $2"#;
 
 /// Everything of this kind that belongs to recordings after the one and up to the other.
 async fn of(conn: &mut PgConnection, sql: &'static str, after: &str, last: &str) -> Result<Vec<PgRow>> {
     Ok(sqlx::query(sql).bind(after).bind(last).fetch_all(conn).await?)
 }
 
-pub(super) const DONE: &str = "
-SELECT recording, version, string_agg(id, '') AS ids FROM job
-WHERE state = 'done' AND recording > $1 AND recording <= $2 GROUP BY recording, version ORDER BY recording, version";
-pub(super) const PARKED: &str = "
-SELECT recording, version, id, error FROM job
-WHERE state = 'parked' AND recording > $1 AND recording <= $2 ORDER BY recording";
-const RENDITIONS: &str = "
-SELECT recording, body FROM rendition WHERE recording > $1 AND recording <= $2 ORDER BY recording, name";
-const COPIES: &str = "
-SELECT recording, body FROM copy WHERE recording > $1 AND recording <= $2 AND leaving IS NULL ORDER BY recording, store";
+/// What belongs to some recordings.
+pub(super) struct Statements {
+    pub(super) done: &'static str,
+    pub(super) parked: &'static str,
+    renditions: &'static str,
+    copies: &'static str,
+}
+
+macro_rules! statements {
+    ($recording:literal) => {
+        Statements {
+            done: concat!(
+                "SELECT recording, version, string_agg(id, '') AS ids FROM job WHERE state = 'done' AND ",
+                $recording,
+                " GROUP BY recording, version ORDER BY recording, version"
+            ),
+            parked: concat!(
+                "SELECT recording, version, id, error FROM job WHERE state = 'parked' AND ",
+                $recording,
+                " ORDER BY recording"
+            ),
+            renditions: concat!(
+                "SELECT recording, body FROM rendition WHERE ",
+                $recording,
+                " ORDER BY recording, name"
+            ),
+            copies: concat!(
+                "SELECT recording, body FROM copy WHERE ",
+                $recording,
+                " AND leaving IS NULL ORDER BY recording, store"
+            ),
+        }
+    };
+}
+
+/// Of recordings after the one and up to the other.
+pub(super) const RANGE: Statements = statements!("recording > $1 AND recording <= $2");
+/// Of those in a list.
+const LIST: Statements = statements!("recording = ANY($1)");
 
 pub(super) async fn eldest(
     conn: &mut PgConnection,

@@ -4,13 +4,14 @@ use super::failure::Result;
 use crate::{Error, Kind};
 
 /// Forward only: a step that has been released is never edited.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("../../migrations/postgres/0001_start.sql"),
     include_str!("../../migrations/postgres/0002_custody.sql"),
     include_str!("../../migrations/postgres/0003_batches.sql"),
     include_str!("../../migrations/postgres/0004_pages.sql"),
     include_str!("../../migrations/postgres/0005_chain.sql"),
     include_str!("../../migrations/postgres/0006_history.sql"),
+    include_str!("../../migrations/postgres/0007_special.sql"),
 ];
 
 /// Tells our database from any other program's, and how many steps it has taken.

@@ -26,7 +26,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use async_trait::async_trait;
 use domain::{
     Alert, Certificate, Copy, DeletionLimit, Facts, Failure, Job, JobId, JobSpec, Lane, NewRecording, Offer,
-    Outcome, Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
+    Outcome, Outline, Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
 };
 use sqlx::{
     Connection as _, SqliteConnection, SqlitePool,
@@ -272,6 +272,16 @@ impl Catalog for Sqlite {
         let mut tx = self.read().await?;
         let found = pages::facts_page(&mut tx, after, limit).await;
         tx.end(found).await
+    }
+
+    async fn facts_of(&self, ids: &[RecordingId]) -> Result<Vec<Facts>> {
+        let mut tx = self.read().await?;
+        let found = pages::facts_of(&mut tx, ids).await;
+        tx.end(found).await
+    }
+
+    async fn outlines(&self, after: Option<Cursor>, limit: u32) -> Result<(Vec<Outline>, Option<Cursor>)> {
+        pages::outlines(&mut *self.readers.acquire().await?, after, limit).await
     }
 
     async fn eldest(&self, verified_before: Timestamp, limit: u32) -> Result<Vec<Eldest>> {

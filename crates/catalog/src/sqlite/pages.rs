@@ -1,9 +1,10 @@
-use domain::{Facts, Recording, RecordingId, Timestamp};
+use domain::{Facts, Outline, Recording, RecordingId, Timestamp};
 use sqlx::SqliteConnection;
+use tokio::task::JoinHandle;
 
 use super::{rows, whole};
 use crate::{
-    Eldest, Error, Result, error,
+    Cursor, Eldest, Error, Result, codec, error,
     pages::{self, Found},
 };
 
@@ -18,10 +19,29 @@ pub(super) async fn facts_page(
     while rest > 0 {
         let size = rest.min(PART);
         rest -= size;
-        let Some((last, texts)) = Texts::read(conn, &after, size).await? else { break };
+        let (recordings, last): (String, Option<String>) =
+            sqlx::query_as(PAGE).bind(&after).bind(size).fetch_one(&mut *conn).await?;
+        let Some(last) = last else { break };
+        let texts = Texts::read(conn, &RANGE, recordings, &after, &last).await?;
         after = last;
         parts.push(tokio::task::spawn_blocking(move || texts.facts()));
     }
+    together(parts).await
+}
+
+pub(super) async fn facts_of(conn: &mut SqliteConnection, ids: &[RecordingId]) -> Result<Vec<Facts>> {
+    let mut parts = Vec::new();
+    for part in ids.chunks(PART as usize) {
+        let ids = codec::to_json(&part);
+        let (recordings, _): (String, Option<String>) =
+            sqlx::query_as(NAMED).bind(&ids).fetch_one(&mut *conn).await?;
+        let texts = Texts::read(conn, &LIST, recordings, &ids, "").await?;
+        parts.push(tokio::task::spawn_blocking(move || texts.facts()));
+    }
+    together(parts).await
+}
+
+async fn together<T>(parts: Vec<JoinHandle<Result<Vec<T>>>>) -> Result<Vec<T>> {
     let mut all = Vec::new();
     for part in parts {
         all.append(
@@ -46,20 +66,22 @@ struct Texts {
 }
 
 impl Texts {
-    /// With the id of the last of them; nothing where there are none.
-    async fn read(conn: &mut SqliteConnection, after: &str, limit: u32) -> Result<Option<(String, Self)>> {
-        let (recordings, last): (String, Option<String>) =
-            sqlx::query_as(PAGE).bind(after).bind(limit).fetch_one(&mut *conn).await?;
-        let Some(last) = last else { return Ok(None) };
-        let texts = Self {
+    /// What belongs to these recordings, by two binds that say which they are.
+    async fn read(
+        conn: &mut SqliteConnection,
+        sql: &Statements,
+        recordings: String,
+        one: &str,
+        two: &str,
+    ) -> Result<Self> {
+        Ok(Self {
             recordings,
-            members: of(conn, MEMBERS, after, &last).await?,
-            done: of(conn, DONE, after, &last).await?,
-            parked: of(conn, PARKED, after, &last).await?,
-            renditions: of(conn, RENDITIONS, after, &last).await?,
-            copies: of(conn, COPIES, after, &last).await?,
-        };
-        Ok(Some((last, texts)))
+            members: of(conn, sql.members, one, two).await?,
+            done: of(conn, sql.done, one, two).await?,
+            parked: of(conn, sql.parked, one, two).await?,
+            renditions: of(conn, sql.renditions, one, two).await?,
+            copies: of(conn, sql.copies, one, two).await?,
+        })
     }
 
     fn facts(&self) -> Result<Vec<Facts>> {
@@ -78,7 +100,7 @@ fn recordings(text: &str) -> Result<Vec<Recording>> {
     whole::rows(text, &COLUMNS)?.iter().map(rows::recording).collect()
 }
 
-/// Everything of this kind that belongs to recordings after the one and up to the other, as one text.
+/// Everything of this kind that belongs to them, as one text.
 async fn of(conn: &mut SqliteConnection, sql: &'static str, after: &str, last: &str) -> Result<String> {
     Ok(sqlx::query_scalar(sql).bind(after).bind(last).fetch_one(conn).await?)
 }
@@ -109,36 +131,121 @@ const COLUMNS: [&str; 20] = [
 
 /// What a JSON function made would be JSON within JSON: with nothing added it is a text.
 macro_rules! recordings {
-    ($which:literal) => {
+    ($($which:literal),+) => {
         concat!(
             "SELECT json_group_array(json_array(id, kind, name, title, store, key, version, size, hex(sha256), crc64,
                         accepted_at, recorded_at, tags, session, probe, state, reason, custody, revision, tracks || '')), max(id)
              FROM (SELECT ",
             rows::recording_columns!(),
             " FROM recording r WHERE ",
-            $which,
+            $($which,)+
             ")"
         )
     };
 }
 pub(super) const PAGE: &str = recordings!("r.id > ?1 ORDER BY r.id LIMIT ?2");
-const MEMBERS: &str = recordings!("r.session > ?1 AND r.session <= ?2 ORDER BY r.accepted_at, r.id");
-pub(super) const DONE: &str = "
-SELECT json_group_array(json_array(recording, version, ids)) FROM (
-    SELECT recording, version, group_concat(id, '') AS ids FROM job INDEXED BY job_done
-    WHERE state = 'done' AND recording > ?1 AND recording <= ?2 GROUP BY recording, version
-    ORDER BY recording, version)";
-pub(super) const PARKED: &str = "
-SELECT json_group_array(json_array(recording, version, id, error)) FROM (
-    SELECT recording, version, id, error FROM job INDEXED BY job_parked
-    WHERE state = 'parked' AND recording > ?1 AND recording <= ?2 ORDER BY recording)";
-const RENDITIONS: &str = "
-SELECT json_group_array(json_array(recording, body)) FROM (
-    SELECT recording, body FROM rendition WHERE recording > ?1 AND recording <= ?2 ORDER BY recording, name)";
-const COPIES: &str = "
-SELECT json_group_array(json_array(recording, body)) FROM (
-    SELECT recording, body FROM copy WHERE recording > ?1 AND recording <= ?2 AND leaving IS NULL
-    ORDER BY recording, store)";
+const NAMED: &str = recordings!("r.id IN (SELECT value FROM json_each(?1)) ORDER BY r.id");
+
+/// What belongs to some recordings.
+pub(super) struct Statements {
+    members: &'static str,
+    pub(super) done: &'static str,
+    pub(super) parked: &'static str,
+    renditions: &'static str,
+    copies: &'static str,
+}
+
+macro_rules! statements {
+    ($session:literal, $recording:literal) => {
+        Statements {
+            members: recordings!($session, " ORDER BY r.accepted_at, r.id"),
+            done: concat!(
+                "SELECT json_group_array(json_array(recording, version, ids)) FROM (
+                     SELECT recording, version, group_concat(id, '') AS ids FROM job INDEXED BY job_done
+                     WHERE state = 'done' AND ",
+                $recording,
+                " GROUP BY recording, version
+                     ORDER BY recording, version)"
+            ),
+            parked: concat!(
+                "SELECT json_group_array(json_array(recording, version, id, error)) FROM (
+                     SELECT recording, version, id, error FROM job INDEXED BY job_parked
+                     WHERE state = 'parked' AND ",
+                $recording,
+                " ORDER BY recording)"
+            ),
+            renditions: concat!(
+                "SELECT json_group_array(json_array(recording, body)) FROM (
+                     SELECT recording, body FROM rendition WHERE ",
+                $recording,
+                " ORDER BY recording, name)"
+            ),
+            copies: concat!(
+                "SELECT json_group_array(json_array(recording, body)) FROM (
+                     SELECT recording, body FROM copy WHERE ",
+                $recording,
+                " AND leaving IS NULL
+                     ORDER BY recording, store)"
+            ),
+        }
+    };
+}
+
+/// Of recordings after the one and up to the other.
+pub(super) const RANGE: Statements =
+    statements!("r.session > ?1 AND r.session <= ?2", "recording > ?1 AND recording <= ?2");
+/// Of those in a list.
+pub(super) const LIST: Statements = statements!(
+    "r.session IN (SELECT value FROM json_each(?1)) AND ?2 = ''",
+    "recording IN (SELECT value FROM json_each(?1)) AND ?2 = ''"
+);
+
+/// As they lie in the file: that is several times as fast as by their ids.
+pub(super) async fn outlines(
+    conn: &mut SqliteConnection,
+    mut after: Option<Cursor>,
+    limit: u32,
+) -> Result<(Vec<Outline>, Option<Cursor>)> {
+    let (mut rest, mut parts) = (limit, Vec::new());
+    while rest > 0 {
+        let size = rest.min(LINES);
+        rest -= size;
+        let from = after.map_or(i64::MIN, |c| c.0);
+        let (text, last): (String, Option<i64>) =
+            sqlx::query_as(OUTLINES).bind(from).bind(size).fetch_one(&mut *conn).await?;
+        let Some(last) = last else { break };
+        after = Some(Cursor(last));
+        parts.push(tokio::task::spawn_blocking(move || {
+            whole::rows(&text, &OUTLINE)?.iter().map(rows::outline).collect::<Result<_>>()
+        }));
+    }
+    let found = together(parts).await?;
+    Ok(if found.is_empty() { (found, None) } else { (found, after) })
+}
+
+const LINES: u32 = 1_000;
+
+const OUTLINE: [&str; 11] = [
+    "id",
+    "kind",
+    "name",
+    "size",
+    "accepted_at",
+    "recorded_at",
+    "tags",
+    "probed",
+    "state",
+    "custody",
+    "copies",
+];
+
+pub(super) const OUTLINES: &str = "
+SELECT json_group_array(json_array(id, kind, name, size, accepted_at, recorded_at, nullif(tags, '[]'), probed, state,
+                                   nullif(custody, '{}'), copies)), max(rid)
+FROM (SELECT rid, id, kind, name, size, accepted_at, recorded_at, tags, probe IS NOT NULL AS probed, state, custody,
+             EXISTS (SELECT 1 FROM copy INDEXED BY copy_special WHERE recording = r.id
+                     AND (instr(body, '\"bad\":') OR instr(body, '\"until\":'))) AS copies
+      FROM recording r WHERE rid > ?1 ORDER BY rid LIMIT ?2)";
 
 pub(super) async fn eldest(
     conn: &mut SqliteConnection,
