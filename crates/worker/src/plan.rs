@@ -170,24 +170,68 @@ fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-/// Decides on every recording, in the order of their ids, a page in memory at a time.
+/// Decides on every recording that the policy may have anything to say of, in the order of their ids, a page in memory at a
+/// time; while one is decided on, the next is read. The number of those that were left out: alive, and of no concern to any
+/// rule.
 pub async fn over(
     catalog: &dyn Catalog,
     policy: &Policy,
     now: Timestamp,
     mut each: impl FnMut(&Facts, &Decision) -> ControlFlow<()>,
-) -> Result<()> {
+) -> Result<u64> {
     let usage = Usage::default();
-    let mut after = None;
-    loop {
-        let page = catalog.facts_page(after, PAGE).await.context("reading facts")?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.recording.id);
-        for facts in &page {
-            let decision = policy::decide(policy, facts, &usage, now);
-            if each(facts, &decision).is_break() {
-                return Ok(());
+    let mut decide = |page: Vec<Facts>| {
+        page.iter().try_for_each(|facts| each(facts, &policy::decide(policy, facts, &usage, now)))
+    };
+    if !policy.screens() {
+        let mut page = catalog.facts_page(None, PAGE).await.context("reading facts")?;
+        while let Some(last) = page.last().map(|f| f.recording.id) {
+            let (next, flow) = tokio::join!(catalog.facts_page(Some(last), PAGE), async { decide(page) });
+            if flow.is_break() {
+                break;
             }
+            page = next.context("reading facts")?;
         }
+        return Ok(0);
+    }
+    let (concerned, left_out) = concerned(catalog, policy, now).await?;
+    let mut pages = concerned.chunks(PAGE as usize);
+    let mut page = catalog.facts_of(pages.next().unwrap_or_default()).await.context("reading facts")?;
+    loop {
+        let ids = pages.next();
+        let (next, flow) = tokio::join!(catalog.facts_of(ids.unwrap_or_default()), async { decide(page) });
+        if flow.is_break() || ids.is_none() {
+            return Ok(left_out);
+        }
+        page = next.context("reading facts")?;
     }
 }
+
+/// The ids of those whose rows do not show that no rule is for them, in order; and how many others are alive.
+async fn concerned(
+    catalog: &dyn Catalog,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<(Vec<RecordingId>, u64)> {
+    let (mut ids, mut left_out) = (Vec::new(), 0);
+    let (mut page, mut after) = catalog.outlines(None, OUTLINES).await.context("reading rows")?;
+    while !page.is_empty() {
+        let look = async {
+            for it in &page {
+                if policy.may_concern(it, now) {
+                    ids.push(it.id);
+                } else if it.state != State::Deleted {
+                    left_out += 1;
+                }
+            }
+        };
+        let (next, ()) = tokio::join!(catalog.outlines(after, OUTLINES), look);
+        (page, after) = next.context("reading rows")?;
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok((ids, left_out))
+}
+
+/// Rows looked at together.
+const OUTLINES: u32 = 8_000;

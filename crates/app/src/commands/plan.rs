@@ -48,7 +48,7 @@ pub async fn run(config: &Config, args: &Plan) -> Result<Code> {
     let mut examples = Examples { all: args.all, shown: BTreeMap::new() };
     let mut out = args.out.as_deref().map(|path| Out::begin(path, &file.policy, now)).transpose()?;
     let mut failed = None;
-    plan::over(&*view.catalog, &file.policy, now, |facts, decision| {
+    let left_out = plan::over(&*view.catalog, &file.policy, now, |facts, decision| {
         totals.add(facts, decision, &prices, now);
         if config.json {
             print_json(&facts.recording, decision);
@@ -64,6 +64,7 @@ pub async fn run(config: &Config, args: &Plan) -> Result<Code> {
         ControlFlow::Continue(())
     })
     .await?;
+    totals.recordings += left_out;
     if let Some(e) = failed {
         return Err(e);
     }
