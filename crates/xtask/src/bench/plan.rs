@@ -73,11 +73,12 @@ pub fn run(size: Size) -> Result<(), String> {
 
 fn postgres(folder: &Path, tsv: &Path) -> Result<(), String> {
     let server = testbed::Postgres::start();
-    let database = server.database();
+    let url = server.database();
+    let database = url.rsplit('/').next().unwrap_or_default();
     let ask = || {
         let mut command = Command::new(target().join("release/videorec"));
         command.args(["plan", "--policy"]).arg(folder.join("library/policy.yaml"));
-        command.env("VIDEOREC_CATALOG", server.url(&database)).env_remove("VIDEOREC_LIBRARY");
+        command.env("VIDEOREC_CATALOG", &url).env_remove("VIDEOREC_LIBRARY");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
         command
     };
@@ -85,7 +86,7 @@ fn postgres(folder: &Path, tsv: &Path) -> Result<(), String> {
     plan(ask())?;
     let columns = "rid, id, kind, name, title, store, key, version, size, sha256, crc64, accepted_at, recorded_at, tags, session, \
                    state, reason, revision, media_type, duration_ms, probe, custody, verified_at";
-    server.psql(&database, &format!("COPY recording ({columns}) FROM '{}'; ANALYZE;", tsv.display()));
+    server.psql(database, &format!("COPY recording ({columns}) FROM '{}'; ANALYZE;", tsv.display()));
     let (mut plans, mut peaks) = (Vec::new(), Vec::new());
     for _ in 0..3 {
         let (seconds, peak) = plan(ask())?;
