@@ -13,6 +13,7 @@ use worker::Point;
 use crate::{
     cli::Global,
     exit::{Code, Coded},
+    secrets::{Folder, Secrets},
     tell::Channels,
 };
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub actor: String,
     /// How people are told, besides the log.
     pub channels: Channels,
+    /// What opens the doors of those that files are sent to.
+    pub secrets: Secrets,
     /// Absent: embedded mode.
     pub fleet: Option<Fleet>,
 }
@@ -106,8 +109,10 @@ impl Config {
             let wrong = |_| Coded::error(Code::Usage, "VIDEOREC_CLOCK_AHEAD: a number of seconds, for tests");
             crate::clock::live_ahead(seconds.parse().map_err(wrong)?);
         }
+        let layout = root.map(|root| Layout { root });
         Ok(Self {
-            layout: root.map(|root| Layout { root }),
+            secrets: secrets(layout.as_ref(), path_of("VIDEOREC_SECRETS"), path_of("CREDENTIALS_DIRECTORY")),
+            layout,
             policy: global.policy.clone(),
             ffmpeg: path_of("VIDEOREC_FFMPEG"),
             ffprobe: path_of("VIDEOREC_FFPROBE"),
@@ -200,6 +205,10 @@ impl Layout {
     pub fn lock(&self) -> PathBuf {
         self.state().join("lock")
     }
+    /// A file for each secret, by its name.
+    pub fn secrets(&self) -> PathBuf {
+        self.state().join("secrets")
+    }
     /// Jobs' private directories; on the store's filesystem, so that outputs move instead of being copied.
     pub fn work(&self) -> PathBuf {
         self.state().join("work")
@@ -208,6 +217,18 @@ impl Layout {
     pub fn policy_in_force(&self) -> PathBuf {
         self.state().join("policy-in-force.yaml")
     }
+}
+
+fn secrets(layout: Option<&Layout>, named: Option<PathBuf>, of_systemd: Option<PathBuf>) -> Secrets {
+    let variables = env::vars_os().filter_map(|(variable, value)| {
+        let name = variable.to_str()?.strip_prefix(Secrets::VARIABLE)?.to_owned();
+        Some((name, value.into_string().ok()?.as_str().into()))
+    });
+    let folder = |path: PathBuf, of_systemd: bool| Folder { path, of_systemd };
+    let folders = named.map(|path| folder(path, false)).into_iter();
+    let folders = folders.chain(of_systemd.map(|path| folder(path, true)));
+    let folders = folders.chain(layout.map(|layout| folder(layout.secrets(), false)));
+    Secrets { variables: variables.collect(), folders: folders.collect() }
 }
 
 fn layer(name: &str) -> Result<Layer> {

@@ -7,12 +7,14 @@ mod cli;
 mod clock;
 mod commands;
 mod config;
+mod destinations;
 mod exit;
 #[cfg(feature = "cloud")]
 mod fleet;
 mod lock;
 mod logging;
 mod reload;
+mod secrets;
 mod tell;
 mod ui;
 mod wire;

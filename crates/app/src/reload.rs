@@ -7,7 +7,7 @@ use domain::{Alert, Hasher, Severity};
 use policy::Policy;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use worker::{Library, Runner, Stores};
+use worker::{Destinations, Library, Runner, Stores};
 
 use crate::wire::PolicyFile;
 
@@ -17,6 +17,7 @@ pub trait Source {
     fn text(&self) -> impl Future<Output = Result<String>> + Send;
     fn parse(&self, text: String) -> Result<PolicyFile>;
     fn stores(&self, policy: &Policy) -> impl Future<Output = Result<Stores>> + Send;
+    fn destinations(&self, policy: &Policy) -> Destinations;
     /// Remembered as the policy in force.
     fn keep(&self, file: &PolicyFile) -> impl Future<Output = Result<()>> + Send;
     fn every(&self) -> Duration;
@@ -97,9 +98,10 @@ async fn take_over(source: &impl Source, library: &Library, text: String) -> Res
         return Ok(None);
     }
     let stores = source.stores(&file.policy).await?;
+    let destinations = source.destinations(&file.policy);
     source.keep(&file).await?;
     info!(policy = file.policy.hash(), "another policy checks and is taken over");
-    Ok(Some(library.under(file.policy, stores)))
+    Ok(Some(library.under(file.policy, stores, destinations)))
 }
 
 fn broken(library: &Library, text: &str, why: &str) -> Alert {

@@ -59,14 +59,15 @@ impl Admission {
     /// Waits until there is room. A job that wants more than there is gets all of it and runs alone.
     ///
     /// Threads come first and each lane has its own, asked for by one dispatcher; then memory, then disk, in this
-    /// order for everybody, so that no two jobs ever wait for each other.
-    pub async fn admit(&self, lane: Lane, cost: Cost) -> Admitted {
+    /// order for everybody, so that no two jobs ever wait for each other. A job that `has_line`, one of its destination's
+    /// connections, takes none of the room for jobs that wait: else a few slow partners had all of it.
+    pub async fn admit(&self, lane: Lane, cost: Cost, has_line: bool) -> Admitted {
         let threads = match lane {
             Lane::Interactive => &self.interactive,
             Lane::Bulk => &self.bulk,
         };
         let (permits, wanted) = match cost.threads {
-            0 => (&self.waiting, 1),
+            0 => (&self.waiting, u32::from(!has_line)),
             threads_wanted => (&threads.permits, threads_wanted.min(threads.all)),
         };
         let closed = "the semaphores are never closed";
@@ -100,10 +101,12 @@ impl Threads {
 mod tests {
     use std::time::Duration;
 
+    use futures::FutureExt as _;
+
     use super::*;
 
     async fn fits(admission: &Admission, lane: Lane, threads: u32, memory: u64) -> Option<Admitted> {
-        let admit = admission.admit(lane, Cost { threads, memory, disk: 0 });
+        let admit = admission.admit(lane, Cost { threads, memory, disk: 0 }, false);
         tokio::time::timeout(Duration::from_millis(20), admit).await.ok()
     }
 
@@ -128,6 +131,11 @@ mod tests {
             copies.push(fits(&admission, Lane::Bulk, 0, 1 << 20).await.expect("there is room for sixteen"));
         }
         assert!(fits(&admission, Lane::Bulk, 0, 1 << 20).await.is_none(), "and not for more");
+        let cost = Cost { threads: 0, memory: 1 << 20, disk: 0 };
+        assert!(
+            admission.admit(Lane::Bulk, cost, true).now_or_never().is_some(),
+            "but for one with a line of its own"
+        );
         copies.pop();
         assert!(fits(&admission, Lane::Interactive, 0, 1 << 20).await.is_some());
     }
@@ -137,7 +145,7 @@ mod tests {
     async fn the_scratch_disk_is_admitted_before_a_job_starts() {
         let admission = Admission::new(&limits());
         let fits = async |disk: u64| {
-            let admit = admission.admit(Lane::Bulk, Cost { threads: 1, memory: 0, disk });
+            let admit = admission.admit(Lane::Bulk, Cost { threads: 1, memory: 0, disk }, false);
             tokio::time::timeout(Duration::from_millis(20), admit).await.ok()
         };
         let first = fits(7 << 30).await.unwrap();

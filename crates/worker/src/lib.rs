@@ -8,6 +8,7 @@ mod buckets;
 pub mod by_hand;
 mod decide;
 pub mod events;
+mod exports;
 mod fetched;
 mod gate;
 mod hearing;
@@ -32,6 +33,7 @@ mod tell;
 mod walk;
 mod watch;
 
+pub use exports::{Destinations, Open};
 pub use fetched::Fetched;
 pub use gate::Protection;
 pub use inbox::Inbox;

@@ -16,7 +16,7 @@ use policy::Policy;
 use queue::{DeadLetters, Queue};
 use storage::{Key, Store};
 
-use crate::{Fetched, Steps, Watched};
+use crate::{Destinations, Fetched, Steps, Watched};
 
 /// The name of the store that holds what was accepted and what we made of it.
 pub const LIBRARY_STORE: &str = policy::LIBRARY;
@@ -28,6 +28,8 @@ pub struct Library {
     /// Where messages go that nobody can read.
     pub letters: Arc<dyn DeadLetters>,
     pub stores: Stores,
+    /// Places that are not ours.
+    pub destinations: Destinations,
     pub policy: Arc<Policy>,
     /// Another policy than this one is in force by now.
     pub outdated: AtomicBool,
@@ -83,15 +85,16 @@ impl Stores {
 }
 
 impl Library {
-    /// The same engines under another policy and its stores. What this one decided goes on; deciding is the other's from
-    /// here on.
-    pub fn under(&self, policy: Policy, stores: Stores) -> Self {
+    /// The same engines under another policy, its stores and destinations. What this one decided goes on; deciding is the
+    /// other's from here on.
+    pub fn under(&self, policy: Policy, stores: Stores, destinations: Destinations) -> Self {
         self.outdated.store(true, Ordering::SeqCst);
         Self {
             catalog: self.catalog.clone(),
             queue: self.queue.clone(),
             letters: self.letters.clone(),
             stores,
+            destinations,
             policy: Arc::new(policy),
             outdated: false.into(),
             full: self.full.load(Ordering::SeqCst).into(),

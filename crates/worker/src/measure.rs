@@ -12,6 +12,7 @@ pub(crate) fn job(action: &Action, done: &Result<Outcome, Stop>, took: Duration)
         Ok(_) => "done",
         Err(Stop::Failed(f)) if f.kind == FailureKind::Temporary => "failed-temporarily",
         Err(Stop::Failed(_)) => "failed",
+        Err(Stop::Later(_)) => "later",
         Err(Stop::Lost) => "lost",
     };
     metrics::counter!("videorec_jobs_total", "what" => action.verb(), "outcome" => outcome).increment(1);

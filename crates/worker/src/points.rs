@@ -34,6 +34,10 @@ pub enum Point {
     /// The bytes are in another store, too, read back, and nobody was found to hold the recording; the catalog has not
     /// switched.
     MoveVerified,
+    /// Half of a file has left for a destination.
+    ExportMidway,
+    /// All files are at the destination; the ledger does not know.
+    ExportSent,
     /// The way back from the trash is closed; every byte is still there.
     PurgeBegun,
     /// Every byte is gone; the catalog does not know.
@@ -41,7 +45,7 @@ pub enum Point {
 }
 
 impl Point {
-    pub const ALL: [Point; 16] = [
+    pub const ALL: [Point; 18] = [
         Self::IntakeHashed,
         Self::IntakeStored,
         Self::IntakeAccepted,
@@ -56,6 +60,8 @@ impl Point {
         Self::JobSettled,
         Self::JobAcknowledged,
         Self::MoveVerified,
+        Self::ExportMidway,
+        Self::ExportSent,
         Self::PurgeBegun,
         Self::PurgeRemoved,
     ];
@@ -76,6 +82,8 @@ impl Point {
             Self::JobSettled => "job-settled",
             Self::JobAcknowledged => "job-acknowledged",
             Self::MoveVerified => "move-verified",
+            Self::ExportMidway => "export-midway",
+            Self::ExportSent => "export-sent",
             Self::PurgeBegun => "purge-begun",
             Self::PurgeRemoved => "purge-removed",
         }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use catalog::{Claim, Next};
-use domain::{Cost, Failure, JobId, JobState, Lane, Outcome, RecordingId};
+use catalog::{Claim, JobFilter, Next};
+use domain::{Cost, Failure, JobId, JobState, Lane, Outcome, RecordingId, Timestamp};
 use futures::FutureExt as _;
 use queue::Message;
 use tokio::{
@@ -21,6 +21,7 @@ use tracing::{Instrument as _, debug, error, info, info_span, warn};
 use crate::{
     Library, Point, Protection,
     admission::{Admission, Admitted},
+    exports::{Line, Turn},
     gate::Gate,
     jobs,
     keep::Keep,
@@ -50,6 +51,9 @@ pub struct Limits {
 const POLL: Duration = Duration::from_secs(20);
 /// How often `run_to_rest` looks whether there is nothing left.
 const REST: Duration = Duration::from_millis(250);
+/// What is to be done later than this keeps `run_to_rest` from nothing; and of so many jobs at most that is looked at.
+const FAR: Duration = Duration::from_secs(15 * 60);
+const LATER_JOBS: u32 = 1000;
 /// How often the bulk lane looks whether there is room again.
 const FULL: Duration = Duration::from_secs(1);
 /// Event messages looked at together: reading and hashing is what they cost.
@@ -64,6 +68,8 @@ enum Room {
 /// Why a job's work ended without an outcome.
 pub(crate) enum Stop {
     Failed(Failure),
+    /// It is not the time for it: it is given back, to be taken up again then.
+    Later(Timestamp),
     /// Another worker may have the job: not a word more is written.
     Lost,
 }
@@ -72,6 +78,12 @@ impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
+}
+
+/// What a job takes for as long as it runs.
+struct Held {
+    _room: Admitted,
+    _line: Option<Line>,
 }
 
 #[derive(Clone)]
@@ -193,12 +205,25 @@ impl Runner {
     async fn at_rest(&self) -> Result<bool> {
         let catalog = &self.library.catalog;
         let before = catalog.counts().await?.jobs;
-        let open =
-            [JobState::Pending, JobState::Running].iter().any(|s| before.get(s).is_some_and(|n| *n > 0));
-        if open || !catalog.to_decide(self.library.now(), None, 1).await?.is_empty() {
+        let open = |state| before.get(&state).copied().unwrap_or(0);
+        if open(JobState::Running) > 0 || !self.all_later(open(JobState::Pending)).await? {
+            return Ok(false);
+        }
+        if !catalog.to_decide(self.library.now(), None, 1).await?.is_empty() {
             return Ok(false);
         }
         Ok(catalog.counts().await?.jobs == before)
+    }
+
+    /// Whether that many jobs all wait for a time that is far: for the hours of a destination.
+    async fn all_later(&self, pending: u64) -> Result<bool> {
+        if pending == 0 {
+            return Ok(true);
+        }
+        let filter = JobFilter { states: vec![JobState::Pending], ..JobFilter::default() };
+        let jobs = self.library.catalog.jobs(&filter, LATER_JOBS).await?;
+        let soon = self.library.now() + FAR;
+        Ok(jobs.len() as u64 == pending && jobs.iter().all(|job| job.run_after > soon))
     }
 
     /// The events' dispatcher: as many at a time as may be looked at besides those that are.
@@ -330,13 +355,22 @@ impl Runner {
             return Ok(Room::AtOnce);
         };
         library.steps.at(Point::JobClaimed);
+        let line = match library.destinations.turn(&claim.job.spec.action, library.now()) {
+            Turn::Now(line) => line,
+            Turn::Later(at) => {
+                let runner = self.clone();
+                self.tasks.spawn(async move { runner.put_off(&claim, &message, at).await });
+                return Ok(Room::AtOnce);
+            }
+        };
         let heartbeat =
             Heartbeat::start(library.catalog.clone(), library.clock.clone(), claim.clone(), library.lease);
         let keep = Keep::start(library, message.receipt.clone());
         let spec = &claim.job.spec;
         let cost = self.cost(&claim).await?;
         let mut room = Room::AtOnce;
-        let admitted = match self.admission.admit(lane, cost).now_or_never() {
+        let admit = || self.admission.admit(lane, cost, line.is_some());
+        let admitted = match admit().now_or_never() {
             Some(admitted) => admitted,
             None => {
                 room = Room::After;
@@ -346,7 +380,7 @@ impl Runner {
                 // While another encodes, what this one will read is fetched.
                 tokio::spawn(jobs::prefetch(library.clone(), spec.recording, spec.action.clone()));
                 tokio::select! {
-                    admitted = self.admission.admit(lane, cost) => admitted,
+                    admitted = admit() => admitted,
                     () = stop.cancelled() => {
                         self.hand_back(&claim, &message).await?;
                         return Ok(room);
@@ -357,7 +391,7 @@ impl Runner {
         let span = info_span!("job", job.id = %spec.id, recording.id = %spec.recording, job.what = spec.action.label());
         let (runner, busy) = (self.clone(), self.gate.busy());
         let work = async move {
-            runner.finish(claim, heartbeat, keep, admitted, message).await;
+            runner.finish(claim, heartbeat, keep, Held { _room: admitted, _line: line }, message).await;
             drop(busy);
         };
         self.tasks.spawn(work.instrument(span));
@@ -374,14 +408,7 @@ impl Runner {
 
     /// Does one claimed job and writes down what came of it. When the catalog does not take it, the lease runs
     /// out and the job is done again.
-    async fn finish(
-        &self,
-        claim: Claim,
-        heartbeat: Heartbeat,
-        keep: Keep,
-        admitted: Admitted,
-        message: Message,
-    ) {
+    async fn finish(&self, claim: Claim, heartbeat: Heartbeat, keep: Keep, held: Held, message: Message) {
         let started = tokio::time::Instant::now();
         let done = tokio::select! {
             done = jobs::perform(&self.library, &claim, &heartbeat.progress) => done,
@@ -390,11 +417,15 @@ impl Runner {
             () = keep.lost.cancelled() => return self.abandoned(&claim, &message).await,
             () = self.abandon.cancelled() => return self.abandoned(&claim, &message).await,
         };
-        drop(admitted);
+        drop(held);
         measure::job(&claim.job.spec.action, &done, started.elapsed());
         let kept = match done {
             Ok(outcome) => self.record(&claim, outcome).await,
             Err(Stop::Failed(failure)) => self.fail(&claim, failure).await,
+            Err(Stop::Later(at)) => {
+                drop(heartbeat);
+                return self.put_off(&claim, &message, at).await;
+            }
             // The message may come again at once: the ledger knows whose the job is.
             Err(Stop::Lost) => return self.give_back(&message).await,
         };
@@ -432,7 +463,7 @@ impl Runner {
     async fn fail(&self, claim: &Claim, failure: Failure) -> Result<()> {
         let now = self.library.now();
         let failures = claim.job.failures + 1;
-        let next = match retry::next(&failure, failures) {
+        let next = match retry::next(&claim.job.spec.action, &failure, failures) {
             _ if claim.job.attempts >= retry::MAX_ATTEMPTS => Next::Park,
             retry::Next::After(delay) => Next::Retry { at: now + delay },
             retry::Next::Park => Next::Park,
@@ -453,6 +484,17 @@ impl Runner {
         self.library.decide(&ids).await?;
         self.library.steps.at(Point::JobSettled);
         Ok(())
+    }
+
+    /// The ledger hands it over again when it is time; this message has served.
+    async fn put_off(&self, claim: &Claim, message: &Message, until: Timestamp) {
+        match self.library.catalog.release(claim, until).await {
+            Ok(()) => {
+                debug!(job.id = %claim.job.spec.id, %until, "put off");
+                self.acknowledge(message).await;
+            }
+            Err(e) => warn!(error = %e, "job not put off; its lease will run out"),
+        }
     }
 
     async fn abandoned(&self, claim: &Claim, message: &Message) {

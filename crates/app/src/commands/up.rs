@@ -8,6 +8,7 @@ use worker::{Inbox, Intake, Library, Options, Runner};
 use crate::{
     cli::Up,
     config::{Config, Layout},
+    destinations,
     exit::{Code, Coded},
     reload, wire,
 };
@@ -76,6 +77,9 @@ impl reload::Source for PolicyOnDisk<'_> {
     }
     async fn stores(&self, policy: &policy::Policy) -> Result<worker::Stores> {
         wire::stores(self.layout, policy).await
+    }
+    fn destinations(&self, policy: &policy::Policy) -> worker::Destinations {
+        destinations::of(self.config, policy)
     }
     async fn keep(&self, file: &wire::PolicyFile) -> Result<()> {
         wire::write_whole(&self.layout.policy_in_force(), &file.text)

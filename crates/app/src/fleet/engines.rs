@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use aws_config::BehaviorVersion;
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_http_client::tls;
 use aws_types::SdkConfig;
 use catalog::{Catalog, Postgres};
@@ -25,9 +26,12 @@ use crate::{
     cli::Work,
     clock,
     config::{Config, Fleet},
+    destinations,
     exit::{Code, Coded},
     lock::{self, Lock, Taken},
-    reload, tell,
+    reload,
+    secrets::Keys,
+    tell,
     wire::{self, POLICY_TEXT},
 };
 
@@ -106,14 +110,28 @@ async fn queue_with(fleet: &Fleet, visibility: Duration) -> Result<Sqs> {
 
 /// A bucket that the policy names as a store.
 pub fn store_of(name: &str, store: &policy::Store, sdk: &SdkConfig) -> Result<S3> {
-    let Some(policy::Place::S3 { bucket, prefix, region, .. }) = &store.place else {
+    store_with(name, store, sdk, &Keys::default())
+}
+
+/// The same, opened by keys of its own where it has a secret.
+pub fn store_with(name: &str, store: &policy::Store, sdk: &SdkConfig, keys: &Keys) -> Result<S3> {
+    let Some(policy::Place::S3 { bucket, prefix, region, endpoint }) = &store.place else {
         anyhow::bail!("store `{name}` is no bucket");
     };
-    let sdk = match region {
-        Some(region) => sdk.to_builder().region(aws_types::region::Region::new(region.clone())).build(),
-        None => sdk.clone(),
-    };
-    s3_store(name, &sdk, &format!("s3://{bucket}/{prefix}"))
+    let mut sdk = sdk.to_builder();
+    if let Some(region) = region {
+        sdk.set_region(aws_types::region::Region::new(region.clone()));
+    }
+    if let Some(endpoint) = endpoint {
+        sdk.set_endpoint_url(Some(endpoint.clone()));
+    }
+    if let (Some(id), Some(key)) = (&keys.access_key_id, &keys.secret_access_key) {
+        let own = Credentials::new(id.expose(), key.expose(), None, None, "secret");
+        sdk.set_credentials_provider(Some(SharedCredentialsProvider::new(own)));
+    } else if store.terms.secret.is_some() {
+        anyhow::bail!("its secret has to have `access_key_id` and `secret_access_key`");
+    }
+    s3_store(name, &sdk.build(), &format!("s3://{bucket}/{prefix}"))
 }
 
 fn s3_store(name: &str, sdk: &SdkConfig, url: &str) -> Result<S3> {
@@ -143,6 +161,7 @@ pub async fn work(config: &Config, args: &Work) -> Result<Shop> {
         queue: queue.clone(),
         letters: queue,
         stores,
+        destinations: destinations::of(config, &policy.policy),
         policy: Arc::new(policy.policy),
         outdated: false.into(),
         full: false.into(),
@@ -300,6 +319,9 @@ impl reload::Source for PolicyOfFleet<'_> {
         let sdk = sdk_config().await;
         let (stores, watched) = places(fleet_of(self.config)?, &sdk)?;
         with_policy(stores, &watched, policy, &sdk).await
+    }
+    fn destinations(&self, policy: &policy::Policy) -> worker::Destinations {
+        destinations::of(self.config, policy)
     }
     async fn keep(&self, file: &wire::PolicyFile) -> Result<()> {
         Ok(self.catalog.set_bookmark(POLICY_TEXT, Some(&file.text)).await?)

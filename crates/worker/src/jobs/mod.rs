@@ -4,9 +4,10 @@ mod archive;
 mod backup;
 mod convert;
 mod evict;
+mod export;
 mod feed;
 mod follow;
-mod good;
+pub(crate) mod good;
 mod mix;
 mod notify;
 mod probe;
@@ -78,7 +79,7 @@ pub(crate) async fn perform(
         Action::Verify { store, .. } => verify::perform(&context, store).await,
         Action::Repair { store, .. } => repair::perform(&context, store).await,
         Action::Purge { life } => purge::perform(&context, *life).await,
-        Action::Export(_) => Err(Failure::permanent("not yet").into()),
+        Action::Export(export) => export::perform(&context, export).await,
         Action::Notify { rule, severity, subject } => notify::perform(&context, rule, *severity, subject),
     }
 }

@@ -72,7 +72,11 @@ impl Life {
         (it.clock, it.queue) = (clock.clone(), turns.clone());
         let mut raw = Stores::default();
         memories.iter().for_each(|memory| raw.add(Arc::new(memory.clone())));
-        let quiet = Arc::new(library.under(policy::parse(&text).expect("read before"), raw));
+        let quiet = Arc::new(library.under(
+            policy::parse(&text).expect("read before"),
+            raw,
+            worker::Destinations::default(),
+        ));
         // Nobody takes over from it: these two are one.
         library.outdated.store(false, Ordering::SeqCst);
         let runner = support::runner(&library, Duration::from_secs(2));

@@ -67,6 +67,7 @@ pub async fn library_of(
         outdated: false.into(),
         full: false.into(),
         watched: Vec::new(),
+        destinations: worker::Destinations::default(),
         alerts: Arc::new(alerts::Log),
     })
 }

@@ -1,0 +1,36 @@
+//! Recordings leave for places that are not ours.
+
+mod counted;
+pub(crate) mod describe;
+mod destinations;
+pub(crate) mod parcel;
+#[cfg(test)]
+mod samples;
+
+pub(crate) use counted::Counted;
+pub use destinations::{Destinations, Open};
+pub(crate) use destinations::{Line, Turn};
+
+use domain::Failure;
+
+/// What trouble with a destination means for a job.
+pub(crate) fn failure(error: &transfer::Error) -> Failure {
+    let message = error.to_string();
+    if error.is_temporary() { Failure::temporary(message) } else { Failure::permanent(message) }
+}
+
+/// How it is known that a file is whole there, as a word.
+pub(crate) fn checked(how: transfer::Checked) -> &'static str {
+    use transfer::{Algorithm, Checked};
+    match how {
+        Checked::None => "none",
+        Checked::Size => "size",
+        Checked::ServerHash(Algorithm::Md5) => "md5",
+        Checked::ServerHash(Algorithm::Sha1) => "sha1",
+        Checked::ServerHash(Algorithm::Crc32) => "crc32",
+        Checked::ServerHash(Algorithm::Sha512) => "sha512",
+        Checked::ServerHash(Algorithm::Sha256) => "sha256",
+        Checked::OnArrival => "on-arrival",
+        Checked::ReadBack => "read-back",
+    }
+}
