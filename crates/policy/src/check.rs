@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
+
 use crate::{
     Problem, Problems,
-    problem::{clip, nearest},
+    problem::{clip, nearest, without_passwords},
     yaml::{At, Node, Value},
 };
 
@@ -10,6 +12,8 @@ pub(crate) struct Check<'t> {
     lines: Vec<&'t str>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    /// Lines that are not shown, since a secret may be on them.
+    hidden: BTreeSet<usize>,
 }
 
 /// A field of a mapping: its name, the place of the name, and its value.
@@ -21,18 +25,27 @@ pub(crate) struct Field<'n> {
 
 impl<'t> Check<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
-        Self { lines: text.lines().collect(), problems: Vec::new(), warnings: Vec::new() }
+        let lines = text.lines().collect();
+        Self { lines, problems: Vec::new(), warnings: Vec::new(), hidden: BTreeSet::new() }
     }
 
     /// The warnings, or else everything that is wrong.
     pub(crate) fn finish(self) -> Result<Vec<Problem>, Problems> {
-        if self.problems.is_empty() {
-            let mut warnings = self.warnings;
+        let Self { mut problems, mut warnings, hidden, .. } = self;
+        for problem in problems.iter_mut().chain(&mut warnings).filter(|p| hidden.contains(&p.line)) {
+            problem.source.clear();
+        }
+        if problems.is_empty() {
             warnings.sort();
             Ok(warnings)
         } else {
-            Err(self.problems.into())
+            Err(problems.into())
         }
+    }
+
+    /// Has no message show a line of the file.
+    pub(crate) fn hide(&mut self, at: At) {
+        self.hidden.insert(at.line);
     }
 
     pub(crate) fn problem(&mut self, at: At, message: impl Into<String>) {
@@ -190,7 +203,8 @@ impl<'t> Check<'t> {
     }
 
     fn positioned(&self, at: At, message: String) -> Problem {
-        let source = self.lines.get(at.line - 1).copied().unwrap_or_default().to_owned();
+        let source = self.lines.get(at.line - 1).copied().unwrap_or_default();
+        let source = without_passwords(source).into_owned();
         Problem { line: at.line, column: at.column, message, source }
     }
 }

@@ -19,6 +19,7 @@ mod matching;
 mod mix;
 mod model;
 mod parse;
+mod place;
 mod placing;
 mod presets;
 mod problem;

@@ -76,7 +76,8 @@ pub struct Remote {
     /// Absent: the protocol's own.
     pub port: Option<u16>,
     pub user: Option<String>,
-    /// Decoded; the folder below which everything goes. Empty: where the server puts whoever comes in.
+    /// Decoded; the folder below which everything goes, from where the server lets us in: `in` for `sftp://host/in`, `/srv/in` for
+    /// `sftp://host//srv/in`, which is from the server's root. Without a slash at its end; empty: where the server lets us in.
     pub path: String,
 }
 
@@ -135,6 +136,20 @@ impl Protocol {
             Self::Http => "http",
             Self::Https => "https",
         }
+    }
+    /// The port that it has where nothing else is said.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Sftp => 22,
+            Self::Ftp | Self::FtpExplicit => 21,
+            Self::FtpImplicit => 990,
+            Self::Dav | Self::Http => 80,
+            Self::Davs | Self::Https => 443,
+        }
+    }
+    /// Whether servers show a certificate.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::FtpExplicit | Self::FtpImplicit | Self::Davs | Self::Https)
     }
     /// Whether others on the way can read what is sent, passwords among it.
     pub fn is_open(self) -> bool {

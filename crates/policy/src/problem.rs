@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// One thing that is wrong with a policy file, and where.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +109,59 @@ pub(crate) fn clip(text: &str) -> String {
 }
 
 pub(crate) fn clip_to(text: &str, length: usize) -> String {
+    let text = without_passwords(text);
     let short: String = text.chars().take(length).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(length).is_some() { short + "…" } else { short }
+}
+
+/// Where a url has a password in it: in bytes, from its colon to its `@`. A number after the colon is a port.
+pub(crate) fn password(url: &str) -> Option<std::ops::Range<usize>> {
+    let from = url.find("://")? + 3;
+    let rest = &url[from..];
+    let end = rest.rfind('@')?;
+    let colon = rest[..end].find([':', '/', ' ']).filter(|at| rest[*at..].starts_with(':'))?;
+    let port = rest[colon + 1..end].split_once('/').map(|(port, _)| port);
+    let is_port = port.is_some_and(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    (!is_port).then_some(from + colon + 1..from + end)
+}
+
+/// A text as it may be shown, with a star for each character of a password in a url.
+pub(crate) fn without_passwords(text: &str) -> Cow<'_, str> {
+    if !(text.contains("://") && text.contains('@')) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::new();
+    // A line may hold several values; a quote is where one ends.
+    for value in text.split_inclusive(['"', '\'']) {
+        match password(value) {
+            Some(at) => {
+                shown.push_str(&value[..at.start]);
+                shown.extend(value[at.clone()].chars().map(|_| '*'));
+                shown.push_str(&value[at.end..]);
+            }
+            None => shown.push_str(value),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for (text, shown) in [
+            ("a: { url: sftp://u:pw@h/in }", "a: { url: sftp://u:**@h/in }"),
+            ("url: \"ftp://u:p@w:x@h\", secret: s@t", "url: \"ftp://u:*****@h\", secret: s@t"),
+            ("https://h:8443/a@b", "https://h:8443/a@b"),
+            ("https://h:84x/a@b", "https://h:*****@b"),
+            ("url: sftp://u@h, hours: 1 # bo@x", "url: sftp://u@h, hours: 1 # bo@x"),
+            ("x://u:é@h", "x://u:*@h"),
+            ("nothing: to@hide", "nothing: to@hide"),
+        ] {
+            assert_eq!(without_passwords(text), shown);
+            assert!(!clip_to(text, 12).contains("pw"), "{text}");
+        }
+    }
 }

@@ -123,6 +123,7 @@ pub(crate) fn warn_of_the_unreachable<'a>(
     protect: &Protect,
     stores: impl Iterator<Item = &'a Store> + Clone,
 ) {
+    let stores = stores.filter(|store| store.holds());
     let names: BTreeSet<&str> = stores.clone().map(|s| s.name.as_str()).chain([LIBRARY]).collect();
     let known = |name: &&str| stores.clone().find(|s| s.name == **name).and_then(|s| s.region.as_deref());
     let regions: BTreeSet<&str> = names.iter().map(|name| known(name).unwrap_or(name)).collect();

@@ -55,6 +55,22 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
+    /// Whether there is such a store and it can hold copies; told where it is otherwise.
+    pub(crate) fn holds(&self, check: &mut Check<'_>, node: &Node, name: &str) -> bool {
+        if !self.store(check, node, name) {
+            return false;
+        }
+        let holds = self.stores.get(name).is_none_or(Store::holds);
+        if !holds {
+            let message = format!(
+                "store `{}` only takes exports: what is there is not ours to keep and to find again; `export` sends to it",
+                clip(name)
+            );
+            check.problem(node.at, message);
+        }
+        holds
+    }
+
     /// Whether there is such a store; told where there is none.
     pub(crate) fn store(&self, check: &mut Check<'_>, node: &Node, name: &str) -> bool {
         let known = self.store_names.contains(name);

@@ -3,7 +3,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     condition,
     model::LIBRARY,
-    presets, rules,
+    presets, rules, stores,
     verbs::{self, CLASSES},
     watermark,
 };
@@ -112,19 +112,47 @@ fn one_or_more(words: &[&str]) -> Value {
 }
 
 fn stores() -> Value {
-    let capacity = || ("capacity", reference("size"));
-    let region =
-        || ("region", json!({ "description": "Stores of one region are lost together", "type": "string" }));
-    let url =
-        json!({ "description": "An absolute folder, a file: URL, or s3://bucket/prefix", "type": "string" });
-    let store = with(fields([("url", url), capacity(), region()]), "required", json!(["url"]));
+    let field = |name: &str| match name {
+        "url" => json!({
+            "description": "An absolute folder, a file: URL, or s3://bucket/prefix; for exports also sftp:, ftp:, ftpes:, ftps:, \
+                            dav:, davs:, http: and https:, as in sftp://user@host:port/in",
+            "type": "string",
+        }),
+        "capacity" => reference("size"),
+        "region" => json!({ "description": "Stores of one region are lost together", "type": "string" }),
+        "secret" => {
+            json!({ "description": "The name under which the machine keeps what opens it", "type": "string" })
+        }
+        "host_key" => {
+            let key = json!({ "description": "As ssh-keygen -lf prints it", "type": "string", "pattern": HOST_KEY });
+            any(&[key.clone(), json!({ "type": "array", "minItems": 1, "items": key })])
+        }
+        "ca" => {
+            json!({ "description": "A file with the certificates that its own is signed by", "type": "string" })
+        }
+        "connections" => json!({ "type": ["integer", "string"], "minimum": 1, "maximum": 64 }),
+        "bandwidth" => {
+            pattern("Bytes a second, of all transfers together: 20MB", &format!("^ *{SIZE} *(/s)? *$"))
+        }
+        "hours" => json!({ "description": "22:00-06:00 Europe/Madrid", "type": "string" }),
+        "endpoint" => {
+            json!({ "description": "A service that speaks S3 elsewhere: https://minio.local:9000", "type": "string" })
+        }
+        other => {
+            unreachable!("`{other}` is a field of stores that the schema does not know; a test asks for all")
+        }
+    };
+    let own = ["capacity", "region"].map(|name| (name, field(name)));
+    let store = with(fields(stores::FIELDS.map(|name| (name, field(name)))), "required", json!(["url"]));
     json!({
-        "description": format!("Places for sources and copies; `{LIBRARY}` is the library's own"),
+        "description": format!("Places for sources, copies and exports; `{LIBRARY}` is the library's own"),
         "type": "object",
-        "properties": { LIBRARY: fields([capacity(), region()]) },
+        "properties": { LIBRARY: fields(own) },
         "additionalProperties": store,
     })
 }
+
+const HOST_KEY: &str = "^ *SHA256:[A-Za-z0-9+/]{43}=? *$";
 
 fn protect() -> Value {
     let deletion = fields([

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Place, Store, Terms,
-    check::{Check, name_is_plain},
+    Hours, Place, Protocol, Store, Terms,
+    check::{Check, Field, name_is_plain},
     model::LIBRARY,
+    place::{endpoint, place},
     problem::clip,
     units,
     yaml::Node,
@@ -12,61 +13,204 @@ use crate::{
 /// Reads `stores:`.
 pub(crate) fn read(check: &mut Check<'_>, node: &Node) -> BTreeMap<String, Store> {
     let mut stores: BTreeMap<String, Store> = BTreeMap::new();
-    for store in check.entries(node, "`stores`").unwrap_or_default() {
-        let name = store.name;
+    for entry in check.entries(node, "`stores`").unwrap_or_default() {
+        let name = entry.name;
         if !name_is_plain(name) {
             let message = format!("`{}` cannot name a store: 1 to 40 of a-z, 0-9 and -", clip(name));
-            check.problem(store.at, message);
+            check.problem(entry.at, message);
         }
-        let what = format!("store `{}`", clip(name));
-        let Some(fields) = check.fields(store.value, &what, &["capacity", "region", "url"], LATER) else {
-            continue;
-        };
-        let part = |name: &str| fields.iter().find(|f| f.name == name);
-        let capacity = part("capacity").and_then(|f| check.value(f.value, "`capacity`", units::size));
-        let region = part("region").and_then(|f| check.value(f.value, "`region`", region));
-        let place = match (part("url"), name == LIBRARY) {
-            (Some(url), true) => {
-                check.problem(
-                    url.at,
-                    format!(
-                        "`{LIBRARY}` is the library's own store, where it was set up to be; leave `url` out"
-                    ),
-                );
-                None
-            }
-            (None, true) => None,
-            (Some(url), false) => check.value(url.value, "`url`", place),
-            (None, false) => {
-                let message =
-                    format!("{what} has no `url`: a folder such as /mnt/replica, or s3://bucket/prefix");
-                check.problem(store.at, message);
-                None
-            }
-        };
-        let place = match place {
-            Some(Place::S3 { bucket, prefix, .. }) => {
-                Some(Place::S3 { bucket, prefix, region: region.clone(), endpoint: None })
-            }
-            place => place,
-        };
-        // Two names for one place would count one copy as two.
-        if let Some((other, what)) = place
-            .as_ref()
-            .and_then(|p| stores.values().find_map(|s| Some((s, shared(s.place.as_ref()?, p)?))))
-        {
-            let message = format!("stores `{}` and `{}` are the same {what}", clip(&other.name), clip(name));
-            check.problem(store.at, message);
-        }
-        stores.insert(
-            name.to_owned(),
-            Store { name: name.to_owned(), place, capacity, region, terms: Terms::default() },
-        );
+        let Some(store) = read_store(check, &entry) else { continue };
+        meets(check, &entry, &store, stores.values());
+        stores.insert(name.to_owned(), store);
     }
     stores
 }
 
-const LATER: &[&str] = &["host_key", "secret"];
+pub(crate) const FIELDS: [&str; 10] = [
+    "bandwidth",
+    "ca",
+    "capacity",
+    "connections",
+    "endpoint",
+    "host_key",
+    "hours",
+    "region",
+    "secret",
+    "url",
+];
+
+fn read_store(check: &mut Check<'_>, entry: &Field<'_>) -> Option<Store> {
+    let what = format!("store `{}`", clip(entry.name));
+    let fields = check.fields(entry.value, &what, &FIELDS, &[])?;
+    let part = |name: &str| fields.iter().find(|f| f.name == name);
+    let capacity = part("capacity").and_then(|f| check.value(f.value, "`capacity`", units::size));
+    let region = part("region").and_then(|f| check.value(f.value, "`region`", region));
+    let mut store = Store {
+        name: entry.name.to_owned(),
+        place: None,
+        capacity,
+        region,
+        terms: Terms {
+            secret: part("secret").and_then(|f| secret(check, f)),
+            host_key: part("host_key").map(|f| host_keys(check, f)).unwrap_or_default(),
+            ca: part("ca").and_then(|f| check.value(f.value, "`ca`", certificates)),
+            connections: part("connections").and_then(|f| check.value(f.value, "`connections`", connections)),
+            bandwidth: part("bandwidth").and_then(|f| check.value(f.value, "`bandwidth`", bandwidth)),
+            hours: part("hours").and_then(|f| check.value(f.value, "`hours`", Hours::new)),
+        },
+    };
+    if entry.name == LIBRARY {
+        for field in fields.iter().filter(|f| !matches!(f.name, "capacity" | "region")) {
+            let message = match field.name {
+                "url" => format!(
+                    "`{LIBRARY}` is the library's own store, where it was set up to be; leave `url` out"
+                ),
+                other => format!(
+                    "`{LIBRARY}` is the library's own store, to which nothing is exported; leave `{other}` out"
+                ),
+            };
+            check.problem(field.at, message);
+        }
+        return Some(store);
+    }
+    let Some(url) = part("url") else {
+        let message = format!(
+            "{what} has no `url`: a folder such as /mnt/replica, or s3://bucket/prefix; for exports also sftp://user@host/in and \
+             others"
+        );
+        check.problem(entry.at, message);
+        return Some(store);
+    };
+    let address = part("endpoint").map(|f| (f, check.value(f.value, "`endpoint`", endpoint)));
+    store.place = check.value(url.value, "`url`", place);
+    if let Some(Place::S3 { region, endpoint, .. }) = &mut store.place {
+        *region = store.region.clone();
+        *endpoint = address.and_then(|(_, url)| url);
+    }
+    if store.place.is_some() {
+        fits(check, entry, &fields, &store);
+    }
+    Some(store)
+}
+
+/// Whether what is said of a store goes with where it is.
+fn fits(check: &mut Check<'_>, entry: &Field<'_>, fields: &[Field<'_>], store: &Store) {
+    let name = &store.name;
+    let Some(place) = &store.place else { return };
+    let part = |name: &str| fields.iter().find(|f| f.name == name);
+    for field in fields {
+        if let Some(why) = unfit(field.name, place, store) {
+            check.problem(field.at, format!("store `{}`: {why}", clip(name)));
+        }
+    }
+    match place {
+        Place::Remote(remote) => {
+            let scheme = remote.protocol.scheme();
+            if remote.protocol == Protocol::Sftp && part("host_key").is_none() {
+                let port = remote.port.map(|port| format!("-p {port} ")).unwrap_or_default();
+                let message = format!(
+                    "store `{}` has no `host_key`, by which we know that the server is the one that is meant: \
+                     `ssh-keyscan {port}{} | ssh-keygen -lf -` shows what it has; ask its owner whether that is right",
+                    clip(name),
+                    remote.host
+                );
+                check.problem(entry.at, message);
+            }
+            if remote.protocol.is_open()
+                && let Some(url) = part("url")
+            {
+                let instead = match remote.protocol {
+                    Protocol::Ftp => "ftpes:, ftps: or sftp:",
+                    Protocol::Dav => "davs:",
+                    _ => "https:",
+                };
+                let message = format!(
+                    "store `{}`: everybody on the way to it can read what is sent by `{scheme}:`, passwords among it; use \
+                     {instead} where the server can",
+                    clip(name)
+                );
+                check.warning(url.at, message);
+            }
+        }
+        Place::S3 { endpoint: Some(address), .. } => {
+            if let Some(field) = part("endpoint") {
+                if part("secret").is_none() {
+                    let message = format!(
+                        "store `{}`: an `endpoint` is another's service and has keys of its own; name them by `secret`",
+                        clip(name)
+                    );
+                    check.problem(field.at, message);
+                }
+                if address.starts_with("http:") {
+                    let message = format!(
+                        "store `{}`: everybody on the way to it can read what is sent by `http:`; use https:// where the service \
+                         can",
+                        clip(name)
+                    );
+                    check.warning(field.at, message);
+                }
+            }
+        }
+        Place::S3 { .. } | Place::Folder(_) => {}
+    }
+}
+
+/// Why a field is not for a store in that place.
+fn unfit(field: &str, place: &Place, store: &Store) -> Option<String> {
+    let protocol = match place {
+        Place::Remote(remote) => Some(remote.protocol),
+        _ => None,
+    };
+    let kind = match place {
+        Place::Folder(_) => "a folder".to_owned(),
+        Place::S3 { .. } => "a bucket".to_owned(),
+        Place::Remote(remote) => format!("a `{}:` server", remote.protocol.scheme()),
+    };
+    let only_takes =
+        |why: &str| Some(format!("it only takes exports, so `{field}` has no meaning here: {why}"));
+    match (field, place) {
+        ("capacity", _) if !store.holds() => only_takes("what it is filled with is for its owner to see"),
+        // A bucket's is where it is asked for.
+        ("region", Place::Remote(_)) => only_takes("nothing there counts as a copy"),
+        ("secret", Place::Folder(_)) => Some(format!("{kind} is opened by whoever may; leave `secret` out")),
+        ("host_key", _) if protocol != Some(Protocol::Sftp) => Some(match protocol {
+            Some(protocol) if protocol.is_tls() => {
+                format!("{kind} has no `host_key`; it shows a certificate, see `ca`")
+            }
+            _ => format!("{kind} has no `host_key`; only sftp: servers have"),
+        }),
+        ("ca", Place::S3 { endpoint: Some(url), .. }) if url.starts_with("https:") => None,
+        ("ca", _) if !protocol.is_some_and(Protocol::is_tls) => Some(match protocol {
+            Some(Protocol::Sftp) => format!("{kind} shows no certificate; it is known by its `host_key`"),
+            _ => format!("{kind} shows no certificate of its own; leave `ca` out"),
+        }),
+        ("endpoint", Place::Folder(_) | Place::Remote(_)) => {
+            Some(format!("`endpoint` is for s3:// only; {kind} is where its url says"))
+        }
+        _ => None,
+    }
+}
+
+/// Two names for one place would count one copy as two.
+fn meets<'s>(
+    check: &mut Check<'_>,
+    entry: &Field<'_>,
+    store: &Store,
+    others: impl Iterator<Item = &'s Store>,
+) {
+    let Some(place) = &store.place else { return };
+    for other in others {
+        let Some(what) = other.place.as_ref().and_then(|place_of_other| shared(place_of_other, place)) else {
+            continue;
+        };
+        let both = format!("stores `{}` and `{}` are the same {what}", clip(&other.name), clip(&store.name));
+        if store.holds() && other.holds() {
+            check.problem(entry.at, both);
+        } else if store.holds() != other.holds() || store.terms.secret == other.terms.secret {
+            check.warning(entry.at, format!("{both}: what is exported to the one is at the other"));
+        }
+    }
+}
 
 /// What two places have in common that only one store may have.
 fn shared(one: &Place, other: &Place) -> Option<&'static str> {
@@ -74,48 +218,15 @@ fn shared(one: &Place, other: &Place) -> Option<&'static str> {
         (Place::Folder(a), Place::Folder(b)) => {
             (a.trim_end_matches('/') == b.trim_end_matches('/')).then_some("folder")
         }
-        (Place::S3 { bucket: a, prefix: p, .. }, Place::S3 { bucket: b, prefix: q, .. }) => {
-            (a == b && p == q).then_some("bucket and prefix")
+        (
+            Place::S3 { bucket: a, prefix: p, endpoint: e, .. },
+            Place::S3 { bucket: b, prefix: q, endpoint: f, .. },
+        ) => (a == b && p == q && e == f).then_some("bucket and prefix"),
+        (Place::Remote(a), Place::Remote(b)) => {
+            (a == b).then_some("folder of the same user on the same server")
         }
         _ => None,
     }
-}
-
-/// What is behind a store's url.
-fn place(url: &str) -> Result<Place, String> {
-    match url.strip_prefix("s3://") {
-        Some(rest) => bucket(url, rest),
-        None => folder(url).map(Place::Folder),
-    }
-}
-
-/// S3's own rules for general purpose buckets, and a prefix that keys of ours may follow.
-fn bucket(url: &str, rest: &str) -> Result<Place, String> {
-    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
-    let ends = |b: u8| b != b'-' && b != b'.';
-    if !(3..=63).contains(&bucket.len())
-        || !bucket.bytes().all(plain)
-        || !bucket.bytes().next().is_some_and(ends)
-        || !bucket.bytes().last().is_some_and(ends)
-    {
-        return Err(format!(
-            "`{}` names no bucket: after s3:// come 3 to 63 of a-z, 0-9, `-` and `.`, as in s3://acme-replica",
-            clip(url)
-        ));
-    }
-    let prefix = prefix.trim_end_matches('/');
-    let part = |p: &str| {
-        !matches!(p, "" | "." | "..")
-            && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"._=@+-".contains(&b))
-    };
-    if !prefix.is_empty() && (prefix.len() > 200 || !prefix.split('/').all(part)) {
-        return Err(format!(
-            "`{}`: a prefix has parts of letters, digits and `._=@+-` between single slashes",
-            clip(url)
-        ));
-    }
-    Ok(Place::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned(), region: None, endpoint: None })
 }
 
 fn region(text: &str) -> Result<String, String> {
@@ -127,34 +238,87 @@ fn region(text: &str) -> Result<String, String> {
         .ok_or_else(|| format!("`{}` is no region, such as eu-west-1 or site-b", clip(text)))
 }
 
-fn folder(url: &str) -> Result<String, String> {
-    let path = match url.split_once(':') {
-        Some(("file", rest)) => match rest.strip_prefix("//") {
-            Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
-            None => rest,
-        },
-        Some((scheme, _)) if is_scheme(scheme) => {
-            return Err(format!(
-                "`{scheme}:` stores are part of the policy language but not of this release; a folder or s3:// works \
-                 today"
-            ));
-        }
-        _ => url,
-    };
-    if path.starts_with('~') {
-        return Err(format!("`{}`: `~` is not expanded; write the whole path", clip(path)));
+/// A name, and not what it names: what looks otherwise is not shown.
+fn secret(check: &mut Check<'_>, field: &Field<'_>) -> Option<String> {
+    let text = check.text(field.value, "`secret`")?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/_+=.@:-".contains(&b);
+    if text.len() <= 256 && text.bytes().all(plain) {
+        return Some(text.to_owned());
     }
-    if !path.starts_with('/') {
-        return Err(format!("`{}` is not an absolute path, so it depends on who runs us where", clip(path)));
-    }
-    if path.split('/').any(|part| part == "..") || path.contains('\0') {
-        return Err(format!("`{}` is not a plain path", clip(path)));
-    }
-    Ok(path.to_owned())
+    check.hide(field.value.at);
+    check.problem(
+        field.value.at,
+        "`secret` is the name under which the machine keeps it, of letters, digits and `/_+=.@:-`; the secret itself has no place \
+         in a policy",
+    );
+    None
 }
 
-/// RFC 3986, 3.1.
-fn is_scheme(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+fn host_keys(check: &mut Check<'_>, field: &Field<'_>) -> Vec<String> {
+    let mut keys = Vec::new();
+    for (node, text) in check.values(field.value, "`host_key`") {
+        match fingerprint(text) {
+            Ok(key) => keys.push(key),
+            Err(message) => check.problem(node.at, format!("`host_key`: {message}")),
+        }
+    }
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// `SHA256:` and 32 bytes in base64, without padding, as `ssh-keygen -lf` prints it.
+fn fingerprint(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let hash = text.strip_prefix("SHA256:").map(|hash| hash.strip_suffix('=').unwrap_or(hash));
+    // 43 characters hold 258 bits; the last two are none.
+    let right = |hash: &&str| {
+        hash.len() == 43
+            && hash.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/".contains(&b))
+            && hash.ends_with(|c| "AEIMQUYcgkosw048".contains(c))
+    };
+    match hash.filter(right) {
+        Some(hash) => Ok(format!("SHA256:{hash}")),
+        None if text.starts_with("ssh-") || text.starts_with("ecdsa-") => Err(
+            "this is the key itself; its fingerprint is wanted, which `ssh-keygen -lf FILE` prints, as SHA256:..."
+                .into(),
+        ),
+        None => Err(format!(
+            "`{}` is no fingerprint: `SHA256:` and 43 characters, as `ssh-keygen -lf` prints it",
+            clip(text)
+        )),
+    }
+}
+
+fn certificates(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && !text.contains('\0') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{}` is not the absolute path of a file with certificates (PEM)", clip(text)))
+    }
+}
+
+fn connections(text: &str) -> Result<u32, String> {
+    match units::count(text)? {
+        n @ 1..=64 => Ok(n as u32),
+        n => Err(format!("{n} is not between 1 and 64")),
+    }
+}
+
+/// Bytes a second: `20MB`, `20MB/s`.
+fn bandwidth(text: &str) -> Result<u64, String> {
+    let size = text.trim();
+    let size = size.strip_suffix("/s").unwrap_or(size).trim_end();
+    let unit = size.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ' ');
+    // A letter's case is all that tells a line of 20 Mb from one that is eight times as fast.
+    if unit.ends_with('b') || unit.to_ascii_lowercase().contains("bit") || unit.ends_with("ps") {
+        return Err(format!(
+            "`{}`: bits? Bytes a second are wanted, as in 20MB/s; 8 Mbit/s are 1MB/s",
+            clip(text)
+        ));
+    }
+    match units::size(size)? {
+        bytes @ 1_000.. => Ok(bytes),
+        _ => Err(format!("`{}` is nothing to send by; at least 1kB/s", clip(text))),
+    }
 }

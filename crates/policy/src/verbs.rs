@@ -26,7 +26,7 @@ pub(crate) fn read(check: &mut Check<'_>, verb: &Field<'_>, rule: &str, known: &
         }
         "backup" => {
             let names = check.values(verb.value, "`backup`");
-            let known = names.into_iter().filter(|(node, name)| known.store(check, node, name));
+            let known = names.into_iter().filter(|(node, name)| known.holds(check, node, name));
             let backup = |(_, name): (_, &str)| Ask::Action(Action::Backup { store: name.to_owned() });
             known.map(backup).collect()
         }
@@ -62,7 +62,7 @@ fn archive(check: &mut Check<'_>, verb: &Field<'_>, known: &Known<'_>) -> Option
             return Some(to_class(word));
         }
         if known.store_names.contains(word.as_str()) {
-            return Some(to_store(word));
+            return known.holds(check, verb.value, word).then(|| to_store(word));
         }
         let names: Vec<&str> = known.store_names.iter().copied().chain(CLASSES.iter().copied()).collect();
         let message =
@@ -83,7 +83,7 @@ fn archive(check: &mut Check<'_>, verb: &Field<'_>, known: &Known<'_>) -> Option
         }
         [field] => {
             let store = check.text(field.value, "`to`")?;
-            known.store(check, field.value, store).then(|| to_store(store))
+            known.holds(check, field.value, store).then(|| to_store(store))
         }
         _ => {
             let message =
@@ -116,7 +116,7 @@ fn move_to(check: &mut Check<'_>, verb: &Field<'_>, known: &Known<'_>) -> Option
         Some(keep) => check.value(keep, "`keep`", units::duration)?,
         None => MOVED_KEPT,
     };
-    known.store(check, to, store).then(|| Ask::Move { to: store.to_owned(), keep_ms: keep, archive: false })
+    known.holds(check, to, store).then(|| Ask::Move { to: store.to_owned(), keep_ms: keep, archive: false })
 }
 
 /// A week in which a move can be undone without carrying anything.
@@ -147,7 +147,7 @@ fn evict(check: &mut Check<'_>, verb: &Field<'_>, known: &Known<'_>) -> Option<A
         }
     };
     let store = check.text(node, "`store`")?;
-    known.store(check, node, store).then(|| Ask::Evict { store: store.to_owned() })
+    known.holds(check, node, store).then(|| Ask::Evict { store: store.to_owned() })
 }
 
 fn hold(check: &mut Check<'_>, verb: &Field<'_>) -> Option<Ask> {

@@ -60,7 +60,7 @@ pub(crate) fn read(
     }
     let store = part("store").and_then(|node| {
         let name = check.text(node, "`store`")?;
-        known.store(check, node, name).then_some((node, name))
+        known.holds(check, node, name).then_some((node, name))
     });
     let percent = |check: &mut Check<'_>, name: &str| {
         let node = part(name)?;

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, fmt};
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 
-use crate::Problem;
+use crate::{Problem, problem::without_passwords};
 
 /// YAML as a tree in which every node knows its place, so that many problems can be told in one go.
 ///
@@ -21,7 +21,8 @@ pub(crate) fn read(text: &str) -> Result<Node, Problem> {
             let line = error.location().map_or(1, |l| l.line().max(1) as usize);
             let column = error.location().map_or(1, |l| l.column().max(1) as usize);
             let source = lines().nth(line - 1).unwrap_or_default().to_owned();
-            Err(Problem { line, column, message: describe(&error, &source), source })
+            let message = describe(&error, &source);
+            Err(Problem { line, column, message, source: without_passwords(&source).into_owned() })
         }
     }
 }

@@ -340,3 +340,162 @@ rules:
     assert_eq!(policy.rules()[1].looks_for(), "type video/*");
     assert_eq!(policy.rules()[2].looks_for(), "size >=1MB, type video/*");
 }
+
+const KEY: &str = "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU";
+
+fn stores(text: &str) -> Result<policy::Policy, policy::Problems> {
+    policy::parse(&format!("version: 1\nstores: {{ {text} }}\nrules: []\n").replace("KEY", KEY))
+}
+
+/// Where files may be sent to, and on which terms.
+#[test]
+fn stores_for_exports_are_read() {
+    let policy = stores(
+        "partner: { url: 'sftp://drop@Sftp.example.com:2222/in', secret: partner-sftp, host_key: [KEY=, KEY], connections: 4,
+                    bandwidth: 20MB/s, hours: '22:00-06:00 Europe/Madrid' },
+         minio: { url: 's3://acme-exports/in', endpoint: 'https://minio.local:9000/', secret: minio, ca: /etc/minio.pem, region: eu-west-1 },
+         portal: { url: 'davs://cloud.example.com/remote.php/dav/files/u', secret: 'arn:aws:x/portal', ca: /etc/partner.pem },
+         nas: { url: /mnt/nas, hours: '08:00-18:00 UTC', bandwidth: 1.5 MiB, connections: 1, capacity: 1TB, region: house }",
+    )
+    .unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(policy.warnings().len(), 1, "no rules: {:?}", policy.warnings());
+    let store = |name: &str| &policy.stores()[name];
+    let partner = store("partner");
+    let policy::Place::Remote(remote) = partner.place.as_ref().unwrap() else { panic!("{partner:?}") };
+    assert_eq!((remote.protocol, remote.host.as_str()), (policy::Protocol::Sftp, "sftp.example.com"));
+    assert_eq!((remote.port, remote.user.as_deref(), remote.path.as_str()), (Some(2222), Some("drop"), "in"));
+    assert_eq!(partner.terms.host_key, [KEY]);
+    assert_eq!((partner.terms.connections, partner.terms.bandwidth), (Some(4), Some(20_000_000)));
+    assert_eq!(partner.terms.hours.as_ref().unwrap().as_str(), "22:00-06:00 Europe/Madrid");
+    assert_eq!(partner.terms.secret.as_deref(), Some("partner-sftp"));
+    let endpoint = Some("https://minio.local:9000".to_owned());
+    let (bucket, prefix, region) = ("acme-exports".to_owned(), "in".to_owned(), Some("eu-west-1".to_owned()));
+    assert_eq!(store("minio").place, Some(policy::Place::S3 { bucket, prefix, region, endpoint }));
+    assert_eq!(store("portal").terms.ca.as_deref(), Some("/etc/partner.pem"));
+    assert_eq!(store("nas").terms.bandwidth, Some(3 << 19));
+    let holds: Vec<_> = policy.stores().values().map(policy::Store::holds).collect();
+    assert_eq!(holds, [false, true, false, false], "minio, nas, partner, portal");
+}
+
+/// Each mistake has its own words.
+#[test]
+fn stores_for_exports_that_are_wrong_say_what_is_right() {
+    for (text, says) in [
+        ("a: { url: 'sftp://u:canary@h/in', host_key: KEY }", "name it by `secret:`"),
+        ("a: { url: 'sftp://u@h/in' }", "`ssh-keyscan h | ssh-keygen -lf -` shows"),
+        ("a: { url: 'sftp://u@h:2222/in' }", "`ssh-keyscan -p 2222 h | ssh-keygen"),
+        ("a: { url: 'sftp://u@h', host_key: [] }", "is an empty list"),
+        ("a: { url: 'sftp://u@h', host_key: 'MD5:16:27:ac' }", "no fingerprint: `SHA256:` and 43"),
+        ("a: { url: 'sftp://u@h', host_key: 'SHA256:47DEQpj8' }", "no fingerprint"),
+        // 43 characters that are more than 32 bytes.
+        (
+            "a: { url: 'sftp://u@h', host_key: 'SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFV' }",
+            "no fingerprint",
+        ),
+        ("a: { url: 'sftp://u@h', host_key: ssh-ed25519 AAAAC3Nza }", "this is the key itself"),
+        ("a: { url: 'ftps://h', host_key: KEY }", "it shows a certificate, see `ca`"),
+        ("a: { url: 'ftp://h', host_key: KEY }", "only sftp: servers have"),
+        ("a: { url: 's3://acme', secret: a, host_key: KEY }", "a bucket has no `host_key`"),
+        ("a: { url: 'sftp://h', host_key: KEY, ca: /x.pem }", "known by its `host_key`"),
+        ("a: { url: 'http://h', ca: /x.pem }", "leave `ca` out"),
+        ("a: { url: 'davs://h', ca: x.pem }", "not the absolute path"),
+        ("a: { url: /mnt/a, secret: x }", "leave `secret` out"),
+        ("a: { url: 'davs://h', secret: 'two words' }", "has no place in a policy"),
+        ("a: { url: 'sftp://h', host_key: KEY, endpoint: 'https://m' }", "`endpoint` is for s3:// only"),
+        ("a: { url: /mnt/a, endpoint: 'https://m' }", "a folder is where its url says"),
+        ("a: { url: 's3://acme', endpoint: minio.local, secret: m }", "such as https://minio.local:9000"),
+        ("a: { url: 's3://acme', endpoint: 'https://m' }", "name them by `secret`"),
+        ("a: { url: 'sftp://h', host_key: KEY, region: eu-west-1 }", "nothing there counts as a copy"),
+        ("a: { url: 'davs://h', capacity: 1TB }", "for its owner to see"),
+        ("a: { url: 's3://acme', secret: x, capacity: 1TB }", "it only takes exports"),
+        ("a: { url: /mnt/a, connections: 0 }", "not between 1 and 64"),
+        ("a: { url: /mnt/a, connections: 65 }", "not between 1 and 64"),
+        ("a: { url: /mnt/a, bandwidth: 20Mb/s }", "8 Mbit/s are 1MB/s"),
+        ("a: { url: /mnt/a, bandwidth: 20Mbit }", "bits?"),
+        ("a: { url: /mnt/a, bandwidth: 20MBps }", "bits?"),
+        ("a: { url: /mnt/a, bandwidth: 20 }", "has no unit"),
+        ("a: { url: /mnt/a, bandwidth: 10B/s }", "at least 1kB/s"),
+        ("a: { url: /mnt/a, hours: '22:00-06:00' }", "with their time zone"),
+        ("recordings: { hours: '22:00-06:00 UTC' }", "leave `hours` out"),
+        ("a: { url: /mnt/a, host_kye: KEY }", "did you mean `host_key`?"),
+        (
+            "a: { url: 's3://acme/x', secret: p }, b: { url: 's3://acme/x' }, c: { url: 's3://acme/x' }",
+            "are the same bucket",
+        ),
+    ] {
+        let problems = stores(text).expect_err(text).to_string();
+        assert!(problems.contains(says), "{text}: {problems}");
+        assert!(!problems.contains("canary") && !problems.contains("two words"), "{problems}");
+    }
+}
+
+#[test]
+fn stores_for_exports_that_are_surely_not_meant_are_warned_of() {
+    for (text, says) in [
+        ("a: { url: 'ftp://h' }", "ftpes:, ftps: or sftp:"),
+        ("a: { url: 'dav://h' }", "use davs:"),
+        ("a: { url: 'http://h' }", "use https:"),
+        ("a: { url: 's3://acme', secret: m, endpoint: 'http://m' }", "use https://"),
+        (
+            "a: { url: 'davs://u@h/in' }, b: { url: 'davs://u@H:443/in/' }",
+            "are the same folder of the same user",
+        ),
+        ("a: { url: 's3://acme' }, b: { url: 's3://acme', secret: x }", "is at the other"),
+    ] {
+        let policy = stores(text).unwrap_or_else(|problems| panic!("{text}: {problems}"));
+        let told: Vec<_> = policy.warnings().iter().map(|w| w.message.as_str()).collect();
+        assert!(told.iter().any(|w| w.contains(says)), "{text}: {told:?}");
+    }
+    for text in [
+        "a: { url: 'davs://u@h/in' }, b: { url: 'davs://v@h/in' }, c: { url: 'davs://u@h/out' }, d: { url: 'https://u@h/in' }",
+        "a: { url: 's3://acme', secret: a }, b: { url: 's3://acme', secret: b }",
+        "a: { url: 's3://acme' }, b: { url: 's3://acme', secret: x, endpoint: 'https://m' }",
+    ] {
+        let policy = stores(text).unwrap_or_else(|problems| panic!("{text}: {problems}"));
+        assert_eq!(policy.warnings().len(), 1, "no rules: {:?}", policy.warnings());
+    }
+}
+
+/// A password in a line that is wrong in another way, or that YAML cannot read, is not shown either.
+#[test]
+fn no_message_shows_a_password() {
+    for text in [
+        "version: 1\nstores:\n  a: { url: 'sftp://u:canary@h/in', ulr: x }\nrules: []\n",
+        "version: 1\nstores:\n  a: sftp://u:canary@h/in\nrules: []\n",
+        "version: 1\nstores:\n  a: { url: sftp://u:canary@h/in\nrules: []\n",
+        "version: 1\nstores:\n  sftp://u:canary@h/in: {}\nrules: []\n",
+        "version: 1\nstores:\n  a: { url: 'davs://h', secret: 'my canary', prot: 22 }\nrules: []\n",
+    ] {
+        let problems = policy::parse(text).expect_err(text);
+        let told = format!("{problems} {problems:?}");
+        assert!(!told.contains("canary"), "{told}");
+    }
+}
+
+/// What only takes exports keeps nothing for us.
+#[test]
+fn a_store_that_only_takes_exports_holds_no_copies() {
+    let verbs = [
+        "backup: partner",
+        "backup: [attic, partner]",
+        "move: partner",
+        "move: { to: partner }",
+        "archive: partner",
+        "archive: { to: partner }",
+        "evict: partner, watermark: { store: partner, high: 90%, low: 80% }",
+        "delete: {}, watermark: { store: partner, high: 90%, low: 80% }",
+    ];
+    for verb in verbs {
+        let text = format!(
+            "version: 1\nstores: {{ attic: {{ url: /mnt/attic }}, partner: {{ url: 'davs://h' }} }}\n\
+             rules: [{{ name: a, match: {{ tags: x }}, {verb} }}]\n"
+        );
+        let problems = policy::parse(&text).expect_err(verb).to_string();
+        assert!(problems.contains("store `partner` only takes exports"), "{verb}: {problems}");
+    }
+    // Nor does it count among those that copies could be in.
+    let text =
+        "version: 1\nstores: { partner: { url: 'davs://h' } }\nprotect: { copies: { min: 2 } }\nrules: []\n";
+    let policy = policy::parse(text).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(policy.warnings().iter().any(|w| w.message.contains("wants 2 copies and there are 1 stores")));
+}

@@ -45,6 +45,14 @@ fn what_is_read_is_accepted() {
         }
         accepts(&text).unwrap();
     }
+    accepts(
+        "version: 1
+stores:
+  a: { url: 'sftp://u@h/in', secret: x, host_key: ['SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU'], connections: 4 }
+  b: { url: 's3://acme', secret: x, endpoint: 'https://m', ca: /x.pem, region: eu-west-1, bandwidth: 20 MB/s, hours: '22:00-06:00 UTC' }
+rules: []",
+    )
+    .unwrap();
     accepts("version: '1'\nprotect: { copies: { min: 2 }, deletion: { max_percent: 0.5, floor: 7, max_bytes: 1TB }, verify: 1%, trash: 1d }\nrules: []").unwrap();
 }
 
@@ -98,6 +106,11 @@ fn what_is_mistyped_is_refused() {
     for part in [
         "stores: { a: { capacity: 1TB } }",
         "stores: { recordings: { url: /mnt/x } }",
+        "stores: { recordings: { hours: '22:00-06:00 UTC' } }",
+        "stores: { a: { url: 'sftp://h', host_key: 'MD5:16:27' } }",
+        "stores: { a: { url: 'sftp://h', host_key: [] } }",
+        "stores: { a: { url: /mnt/a, connections: 65 } }",
+        "stores: { a: { url: /mnt/a, bandwidth: 20Mbit } }",
         "protect: { trash: 14 }",
         "protect: { copies: { max: 2 } }",
         "protect: { deletion: { max_percent: 101 } }",
