@@ -54,6 +54,13 @@ impl Copies {
     }
 }
 
+/// Of a recording with fewer verified copies, or in fewer regions, than the policy protects: how many there are. Nothing when it
+/// is enough.
+pub fn short_of_copies(policy: &Policy, facts: &Facts) -> Option<u32> {
+    let copies = Copies::of(policy, facts);
+    copies.lacking(policy).map(|_| copies.count)
+}
+
 /// The stores with verified bytes, the recording's own first.
 fn good(facts: &Facts) -> impl Iterator<Item = &str> {
     let r = &facts.recording;
