@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use domain::Action;
 
 use crate::{
+    Wanted, Wish,
     check::{Check, Field},
     condition::{Condition, Test},
     model::{Ask, Rule},
@@ -47,16 +48,20 @@ pub(crate) fn within(check: &mut Check<'_>, fields: &[Field<'_>], rule: &Rule) {
     room(check, fields, rule);
     let reads = |ask: &Ask| match ask {
         Ask::Action(action) => {
-            matches!(action, Action::Convert { .. } | Action::Backup { .. } | Action::Archive { .. })
+            matches!(
+                action,
+                Action::Convert { .. } | Action::Backup { .. } | Action::Archive { .. } | Action::Export(_)
+            )
         }
         Ask::Mix { .. } | Ask::Move { .. } => true,
+        Ask::Export(wish) => !matches!(wish.rendition, Wanted::Rendition(_)),
         _ => false,
     };
     if let Some(cold) = field("cold")
         && !rule.asks.iter().any(reads)
     {
         let message = "`cold` says what becomes of a verb that reads an archived source: convert, mix, backup, \
-                       archive, move; this rule has none";
+                       archive, move, export of the source; this rule has none";
         check.problem(cold.at, message);
     }
     if let Some(tag) = field("tag") {
@@ -144,6 +149,39 @@ fn undoing(check: &mut Check<'_>, field: &Field<'_>, rule: &Rule) {
 pub(crate) fn between(check: &mut Check<'_>, rules: &[Rule], places: &BTreeMap<&str, At>) {
     mixes(check, rules, places);
     targets(check, rules, places);
+    exports(check, rules, places);
+}
+
+/// An export of what no rule makes waits for a person.
+fn exports(check: &mut Check<'_>, rules: &[Rule], places: &BTreeMap<&str, At>) {
+    let makes = |rule: &Rule, name: &str| {
+        rule.asks.iter().any(|ask| match ask {
+            Ask::Action(Action::Convert { preset }) | Ask::Mix { preset, .. } => preset.name == name,
+            _ => false,
+        })
+    };
+    for rule in rules {
+        for ask in &rule.asks {
+            let Ask::Export(Wish { rendition: Wanted::Rendition(name), .. }) = ask else { continue };
+            let mut makers = rules.iter().filter(|other| makes(other, name)).peekable();
+            let message = if makers.peek().is_none() {
+                format!(
+                    "rule `{}` exports `{name}`, which no rule makes: it waits until somebody has it made by hand. \
+                     `convert: {name}` makes it",
+                    rule.name
+                )
+            } else if makers.all(|maker| exclude(rule, maker)) {
+                format!(
+                    "rule `{}` exports `{name}`, and the rules that make it match other recordings: it waits until somebody \
+                     has it made by hand",
+                    rule.name
+                )
+            } else {
+                continue;
+            };
+            check.warning(places[rule.name.as_str()], message);
+        }
+    }
 }
 
 /// Two places for one recording cannot both be had.

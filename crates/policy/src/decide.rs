@@ -8,7 +8,7 @@ use crate::{
     Objection, ObjectionKind, Policy, Standing,
     deletion::{objection as to_deleting, objection_to_archiving, objection_to_evicting},
     evaluate::{Evaluation, Fate, Step, evaluate},
-    model::{CUSTODY, INTAKE},
+    model::{Ask, CUSTODY, INTAKE},
 };
 
 /// What should happen to a recording now: the jobs whose outcomes are missing, what is waited for, and where
@@ -106,8 +106,8 @@ pub(crate) fn standing(evaluation: &Evaluation<'_>, facts: &Facts) -> (State, St
         _ => None,
     }));
     // What a finished mix lacks stays true of it, and what is held back is no work under way: it may be for ever.
-    let mut lacks =
-        set(steps().filter(|s| s.standing == Standing::Done).flat_map(|s| s.without.iter().cloned()));
+    let mixed = |s: &&Step<'_>| s.standing == Standing::Done && matches!(s.ask, Some(Ask::Mix { .. }));
+    let mut lacks = set(steps().filter(mixed).flat_map(|s| s.without.iter().cloned()));
     lacks.extend(set(steps().filter_map(|s| match &s.standing {
         Standing::Barred(what) => Some(format!("{} waits for {what}", s.label())),
         _ => None,
@@ -152,8 +152,9 @@ fn job(policy: &Policy, id: JobId, steps: &[&Step<'_>], facts: &Facts) -> JobSpe
         });
         format!("Asked for by {}.", reasons.by_ref().collect::<Vec<_>>().join(" and "))
     };
-    if !first.without.is_empty() {
-        reason = sentences([reason].into_iter().chain(first.without.iter().cloned()));
+    let without = set(steps.iter().flat_map(|s| s.without.iter().cloned()));
+    if !without.is_empty() {
+        reason = sentences([reason].into_iter().chain(without));
     }
     JobSpec {
         id,

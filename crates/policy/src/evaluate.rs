@@ -9,6 +9,8 @@ use crate::{
     mix::{Mixing, mix},
     model::{Ask, INTAKE, Rule},
     placing::{self, Placing},
+    probing::Probing,
+    sending,
     shield::Shield,
     source::{self, Source},
     when::Answer,
@@ -32,7 +34,7 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
         found.steps.push(Step::own(INTAKE, id, Action::Probe, standing));
     }
     let source = Source::of(&mut found, facts, now);
-    let mut placings = Vec::new();
+    let (mut placings, mut sendings) = (Vec::new(), Vec::new());
     let mut deletion = Deletion::default();
     for rule in &policy.rules {
         let held = matching::matches(policy, rule, facts, now, &mut found.due_at);
@@ -62,7 +64,11 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
                 }
                 (Ask::Delete { .. } | Ask::Evict { .. }, _) => Standing::Done,
                 (Ask::Move { .. } | Ask::Action(Action::Archive { .. }), _) => {
-                    placings.push(Placing { at: found.steps.len(), rule, scheduled });
+                    placings.push(Placing { at: found.steps.len(), rule, scheduled, parameters });
+                    Standing::Done
+                }
+                (Ask::Export(_) | Ask::Action(Action::Export(_)), _) => {
+                    sendings.push(Placing { at: found.steps.len(), rule, scheduled, parameters });
                     Standing::Done
                 }
                 _ => {
@@ -77,6 +83,7 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
             found.steps.push(Step::without_job(rule, ask, standing));
         }
     }
+    sending::send(&mut found, policy, &sendings, &source, &probing, facts);
     placing::place(&mut found, policy, &placings, &source, facts);
     custody::leftovers(&mut found, policy, facts, now);
     deletion.offer(&mut found, policy, facts, now);
@@ -160,7 +167,7 @@ pub(crate) struct Step<'p> {
     pub(crate) ask: Option<&'p Ask>,
     pub(crate) job: Option<(JobId, Cow<'p, Action>)>,
     pub(crate) standing: Standing,
-    /// What a mix lacks, as clauses.
+    /// What a mix lacks, and why an export takes this file and this way, as clauses.
     pub(crate) without: Vec<String>,
 }
 
@@ -188,53 +195,6 @@ impl<'p> Step<'p> {
     /// Whether a job of it is to be done, or will be without anybody's help.
     pub(crate) fn is_under_way(&self) -> bool {
         matches!(self.standing, Standing::ToDo | Standing::Waits(_))
-    }
-}
-
-/// Where probing stands; sessions need none.
-enum Probing {
-    Finished,
-    ToDo(JobId),
-    Parked(JobId, String),
-    /// Recorded as done, yet without a result: nothing that waiting would mend.
-    Lost(JobId),
-}
-
-impl Probing {
-    fn of(facts: &Facts) -> Self {
-        let r = &facts.recording;
-        if r.kind == Kind::Session || r.probe.is_some() {
-            return Self::Finished;
-        }
-        let job = Action::Probe.job_id(r.id, &r.version);
-        match facts.parked.get(&job) {
-            Some(reason) => Self::Parked(job, reason.clone()),
-            None if facts.done.contains(&job) => Self::Lost(job),
-            None => Self::ToDo(job),
-        }
-    }
-
-    fn step(&self) -> Option<(JobId, Standing)> {
-        match self {
-            Self::Finished => None,
-            Self::ToDo(job) => Some((*job, Standing::ToDo)),
-            Self::Parked(job, reason) => Some((*job, Standing::Parked(reason.clone()))),
-            Self::Lost(job) => {
-                let why = "probing is recorded as done and its result is not there";
-                Some((*job, Standing::Impossible(why.into())))
-            }
-        }
-    }
-
-    /// How a step stands that needs what probing finds; nothing when it was found.
-    fn hinders(&self) -> Option<Standing> {
-        match self {
-            Self::Finished => None,
-            Self::ToDo(_) => Some(Standing::Waits("probing".into())),
-            Self::Parked(..) | Self::Lost(_) => {
-                Some(Standing::NotApplicable("it could not be probed".into()))
-            }
-        }
     }
 }
 
@@ -306,7 +266,7 @@ pub(crate) fn job(action: &Action, facts: &Facts) -> (JobId, Standing) {
     (id, standing(id, facts))
 }
 
-fn standing(id: JobId, facts: &Facts) -> Standing {
+pub(crate) fn standing(id: JobId, facts: &Facts) -> Standing {
     match facts.parked.get(&id) {
         _ if facts.done.contains(&id) => Standing::Done,
         Some(reason) => Standing::Parked(reason.clone()),
@@ -315,7 +275,7 @@ fn standing(id: JobId, facts: &Facts) -> Standing {
 }
 
 /// Why a preset makes nothing of what probing found.
-fn unfit(facts: &Facts, preset: &Preset) -> Option<String> {
+pub(crate) fn unfit(facts: &Facts, preset: &Preset) -> Option<String> {
     let probe = facts.recording.probe.as_ref()?;
     if let Verdict::Unsupported { reason } = &probe.verdict {
         return Some(format!("it is unsupported: {reason}"));

@@ -136,7 +136,7 @@ pub struct StepExplained {
     pub step: String,
     pub job: Option<JobId>,
     pub standing: Standing,
-    /// What a mix lacks, as clauses.
+    /// What a mix lacks, and why an export takes this file and this way, as clauses.
     pub without: Vec<String>,
 }
 

@@ -4,6 +4,7 @@ use domain::{Action, ExportSpec, Facts, Leaving, State, Timestamp};
 
 use crate::{
     Policy,
+    matching::earlier,
     model::LIBRARY,
     problem::{clip, nearest},
     units::show_size,
@@ -40,7 +41,9 @@ pub fn export(
     if choice.what == Leaving::Source {
         readable(facts, now)?;
     }
-    let routes = routes(policy, facts, wish, &choice.what, now);
+    let gave_up =
+        |to: &str| facts.parked.get(&id(facts, &wish.spec(to, choice.what.clone()))).map(String::as_str);
+    let routes = routes(policy, &wish.to, now, gave_up);
     // Somebody asks for it: where all gave up, the first tries again.
     let route = routes.taken.unwrap_or_else(|| wish.to.first().map_or("", String::as_str));
     why.extend(routes.why);
@@ -185,29 +188,30 @@ pub(crate) struct Routes<'a> {
     pub(crate) why: Vec<String>,
 }
 
-/// The first that has not given up and whose hours are open, else the one that opens first.
-pub(crate) fn routes<'a>(
+/// The first that has not given up and whose hours are open, else the one that opens first. `gave_up` says why.
+pub(crate) fn routes<'a, 'f>(
     policy: &Policy,
-    facts: &Facts,
-    wish: &'a Wish,
-    what: &Leaving,
+    to: &'a [String],
     now: Timestamp,
+    gave_up: impl Fn(&str) -> Option<&'f str>,
 ) -> Routes<'a> {
     let mut found = Routes { taken: None, opens: None, due: None, why: Vec::new() };
-    let several = wish.to.len() > 1;
-    for to in &wish.to {
-        if several && let Some(reason) = facts.parked.get(&id(facts, &wish.spec(to, what.clone()))) {
-            found.why.push(format!("`{to}` gave up: {reason}"));
+    let several = to.len() > 1;
+    for to in to {
+        if let Some(reason) = gave_up(to) {
+            if several {
+                found.why.push(format!("`{to}` gave up: {reason}"));
+            }
             continue;
         }
         let hours = policy.stores().get(to).and_then(|store| store.terms.hours.as_ref());
         let Some(opens) = hours.and_then(|hours| hours.opens(now)) else {
-            // Of those before it, each that opens again is better.
-            found.due = [found.due, hours.and_then(|hours| hours.closes(now))].into_iter().flatten().min();
+            // Each before it is better once it opens.
+            found.due = earlier(found.due, hours.and_then(|hours| hours.closes(now)));
             (found.taken, found.opens) = (Some(to.as_str()), None);
             break;
         };
-        found.due = Some(found.due.map_or(opens, |due| due.min(opens)));
+        found.due = earlier(found.due, Some(opens));
         if several {
             found.why.push(format!("`{to}` takes files from {opens} on"));
         }

@@ -1,5 +1,5 @@
 use domain::Timestamp;
-use jiff::{Timestamp as Instant, ToSpan as _, Zoned, civil::Time, tz::TimeZone};
+use jiff::{Timestamp as Instant, ToSpan as _, civil::Time, tz::TimeZone};
 use serde::{Serialize, Serializer};
 
 use crate::problem::clip;
@@ -40,38 +40,45 @@ impl Hours {
 
     /// When they begin next; nothing while they last.
     pub fn opens(&self, now: Timestamp) -> Option<Timestamp> {
-        let here = self.local(now)?;
-        (!self.holds(here.time())).then(|| next(&here, self.from)).flatten()
+        let now = instant(now)?;
+        if self.hold(now) { None } else { self.change(now) }
     }
 
     /// When those that last come to their end; nothing outside of them.
     pub fn closes(&self, now: Timestamp) -> Option<Timestamp> {
-        let here = self.local(now)?;
-        self.holds(here.time()).then(|| next(&here, self.to)).flatten()
+        let now = instant(now)?;
+        if self.hold(now) { self.change(now) } else { None }
     }
 
-    fn local(&self, now: Timestamp) -> Option<Zoned> {
-        Some(Instant::from_millisecond(now.0).ok()?.to_zoned(self.zone.clone()))
-    }
-
-    fn holds(&self, time: Time) -> bool {
+    fn hold(&self, at: Instant) -> bool {
+        let time = at.to_zoned(self.zone.clone()).time();
         if self.from < self.to {
             self.from <= time && time < self.to
         } else {
             self.from <= time || time < self.to
         }
     }
+
+    /// The first instant after this one at which it is otherwise: when a clock on the wall shows one of both times, or is set
+    /// across it. An hour that a day has twice comes twice, and of hours that it lacks nothing is left.
+    fn change(&self, now: Instant) -> Option<Timestamp> {
+        let held = self.hold(now);
+        let today = now.to_zoned(self.zone.clone()).date();
+        // Two days further, as a day may lack both times.
+        let days = (0..=2).filter_map(|n| today.checked_add(n.days()).ok());
+        let shown =
+            days.flat_map(|day| [self.from, self.to].map(|time| day.to_datetime(time))).flat_map(|at| {
+                let at = self.zone.to_ambiguous_timestamp(at);
+                [at.earlier(), at.later()].into_iter().filter_map(Result::ok)
+            });
+        let set = self.zone.following(now).take(2).map(|transition| transition.timestamp());
+        let first = shown.chain(set).filter(|at| *at > now && self.hold(*at) != held).min()?;
+        Some(Timestamp(first.as_millisecond()))
+    }
 }
 
-/// The next instant at which it is that time. Where the clocks skip it, as much later.
-fn next(here: &Zoned, time: Time) -> Option<Timestamp> {
-    let today = here.with().time(time).build().ok()?;
-    let found = if today.timestamp() > here.timestamp() {
-        today
-    } else {
-        here.checked_add(1.day()).ok()?.with().time(time).build().ok()?
-    };
-    Some(Timestamp(found.timestamp().as_millisecond()))
+fn instant(at: Timestamp) -> Option<Instant> {
+    Instant::from_millisecond(at.0).ok()
 }
 
 /// `22:00`; `24:00` is midnight.
@@ -90,6 +97,8 @@ impl Serialize for Hours {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(text: &str) -> Timestamp {
@@ -110,12 +119,43 @@ mod tests {
         assert_eq!(day.opens(at("2026-06-02T00:00:00Z")), Some(at("2026-06-02T08:00:00Z")));
     }
 
-    /// An hour that a day lacks is no trap: whoever waits for it waits no longer than that day.
+    /// An hour that a day lacks is no trap, and one that it has twice comes twice.
     #[test]
     fn when_the_clocks_change() {
         let hours = Hours::new("02:30-03:30 Europe/Madrid").unwrap();
-        assert_eq!(hours.opens(at("2026-03-29T00:00:00Z")), Some(at("2026-03-29T01:30:00Z")));
+        // At 01:00 UTC the clocks go from 02:00 to 03:00: what is left is half an hour.
+        assert_eq!(hours.opens(at("2026-03-29T00:00:00Z")), Some(at("2026-03-29T01:00:00Z")));
+        assert_eq!(hours.closes(at("2026-03-29T01:00:00Z")), Some(at("2026-03-29T01:30:00Z")));
+        let lacking = Hours::new("02:15-02:45 Europe/Madrid").unwrap();
+        assert_eq!(lacking.opens(at("2026-03-29T00:00:00Z")), Some(at("2026-03-30T00:15:00Z")));
+        // At 01:00 UTC the clocks go from 03:00 back to 02:00.
         assert_eq!(hours.opens(at("2026-10-25T00:00:00Z")), Some(at("2026-10-25T00:30:00Z")));
+        assert_eq!(hours.closes(at("2026-10-25T00:30:00Z")), Some(at("2026-10-25T01:00:00Z")));
+        assert_eq!(hours.opens(at("2026-10-25T01:00:00Z")), Some(at("2026-10-25T01:30:00Z")));
+        assert_eq!(hours.closes(at("2026-10-25T01:30:00Z")), Some(at("2026-10-25T02:30:00Z")));
+    }
+
+    proptest! {
+        /// What is said of the next change holds up to it, and not from it on.
+        #[test]
+        fn nothing_changes_before_it_is_said_to(
+            hours in (0u8..24, 0u8..4, 0u8..24, 0u8..4).prop_filter("empty", |(a, b, c, d)| (a, b) != (c, d)),
+            zone in prop::sample::select(vec!["UTC", "Europe/Madrid", "Australia/Lord_Howe", "America/New_York"]),
+            // 2026, by the minute.
+            minute in 0i64..525_600,
+            part in 0.0..1.0f64,
+        ) {
+            let (a, b, c, d) = hours;
+            let hours = Hours::new(&format!("{a:02}:{:02}-{c:02}:{:02} {zone}", b * 15, d * 15)).unwrap();
+            let now = Timestamp(1_767_225_600_000 + minute * 60_000);
+            let (opens, closes) = (hours.opens(now), hours.closes(now));
+            prop_assert!(opens.is_some() != closes.is_some());
+            let change = opens.or(closes).unwrap();
+            let between = Timestamp(now.0 + ((change.0 - now.0 - 1) as f64 * part) as i64);
+            prop_assert_eq!(hours.opens(between), opens);
+            prop_assert_eq!(hours.closes(between), closes);
+            prop_assert_eq!(hours.opens(change).is_some(), closes.is_some());
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use domain::{Action, Layout, Preset, Tenths};
 use serde::Serialize;
 
 use crate::{
-    Hours, Problem, Protect, Watermark, condition::Condition, schedule::Schedule, units::show_duration,
+    Hours, Problem, Protect, Watermark, Wish, condition::Condition, schedule::Schedule, units::show_duration,
     when::When,
 };
 
@@ -190,7 +190,7 @@ pub(crate) enum WhenCold {
 /// One verb with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) enum Ask {
-    /// Complete as it stands: convert, backup, tag, notify, and archive by storage class.
+    /// Complete as it stands: convert, backup, tag, notify, archive by storage class, and export of the source to one store.
     Action(Action),
     /// Becomes an action with a session's tracks.
     Mix {
@@ -209,6 +209,8 @@ pub(crate) enum Ask {
     Delete {
         trash: Duration,
     },
+    /// Becomes an action with the file that is good enough and the route that can be used.
+    Export(Wish),
     /// Give up the copy in that store, to make room there.
     Evict {
         store: String,
@@ -300,6 +302,7 @@ impl Ask {
             Self::Move { to, .. } => format!("{} {to}", self.verb()),
             Self::Delete { .. } => "delete".into(),
             Self::Evict { store } => format!("evict {store}"),
+            Self::Export(wish) => wish.label(),
             Self::Hold { reason } => format!("hold ({reason})"),
             Self::Keep { for_ms: Some(ms) } => format!("keep {}", show_duration(*ms)),
             Self::Keep { for_ms: None } => "keep for ever".into(),
@@ -313,6 +316,7 @@ impl Ask {
             Self::Move { archive: false, .. } => "move",
             Self::Delete { .. } => "delete",
             Self::Evict { .. } => "evict",
+            Self::Export(_) => "export",
             Self::Hold { .. } => "hold",
             Self::Keep { .. } => "keep",
         }

@@ -32,16 +32,18 @@ pub(crate) fn place<'p>(
     }
 }
 
-/// A step that waits for its turn.
+/// A step that waits for its turn: it is decided once what all rules ask for is known.
 pub(crate) struct Placing<'p> {
     /// Where it is among the steps.
     pub(crate) at: usize,
     pub(crate) rule: &'p Rule,
     /// The firing that it has to wait for.
     pub(crate) scheduled: Option<Timestamp>,
+    /// See `Rule::parameters`.
+    pub(crate) parameters: &'p [u8],
 }
 
-type Job<'p> = Option<(domain::JobId, Cow<'p, Action>)>;
+pub(crate) type Job<'p> = Option<(domain::JobId, Cow<'p, Action>)>;
 
 fn standing<'p>(
     found: &mut Evaluation<'p>,

@@ -82,7 +82,7 @@ impl Known<'_> {
     }
 }
 
-const LATER: &[&str] = &["export", "script"];
+const LATER: &[&str] = &["script"];
 
 type Name<'n> = Option<(&'n str, &'n Node)>;
 
@@ -165,6 +165,7 @@ pub(crate) const RULE_FIELDS: &[&str] = &[
     "convert",
     "delete",
     "evict",
+    "export",
     "hold",
     "keep",
     "match",

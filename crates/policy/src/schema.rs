@@ -1,3 +1,4 @@
+use domain::{Companion, Conflict, NameTemplate, Verify};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -224,6 +225,29 @@ fn rule() -> Value {
             json!({ "type": "string" }),
             with(fields([("store", text())]), "required", json!(["store"])),
         ]),
+        "export" => {
+            let smallest = || fields([("type", reference("texts")), ("min_height", reference("count"))]);
+            let by_name = |name: &str| match name {
+                "to" => reference("texts"),
+                "rendition" => any(&[
+                    json!({ "description": "source, a preset, or video/*:480", "type": "string" }),
+                    with(smallest(), "required", json!(["type"])),
+                ]),
+                "as" => json!({
+                    "description": format!("The name it gets there, of {{{}}}", NameTemplate::fields().collect::<Vec<_>>().join("} {")),
+                    "type": "string",
+                }),
+                "with" => one_or_more(&Companion::ALL.map(Companion::as_str)),
+                "on_conflict" => json!({ "enum": Conflict::ALL.map(Conflict::as_str) }),
+                "verify" => json!({ "enum": Verify::ALL.map(Verify::as_str) }),
+                other => unreachable!("`{other}` is a field of exports that the schema does not know"),
+            };
+            let export = fields(verbs::export::FIELDS.map(|name| (name, by_name(name))));
+            any(&[
+                json!({ "description": "A store", "type": "string" }),
+                with(export, "required", json!(["to"])),
+            ])
+        }
         "notify" => any(&[
             json!({ "enum": ["info", "warning", "critical"] }),
             fields([("severity", json!({ "enum": ["info", "warning", "critical"] })), ("text", text())]),

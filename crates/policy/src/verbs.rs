@@ -13,8 +13,12 @@ use crate::{
     yaml::{Node, Value},
 };
 
-pub(crate) const NAMES: &[&str] =
-    &["convert", "mix", "backup", "archive", "move", "delete", "evict", "tag", "notify", "hold", "keep"];
+pub(crate) mod export;
+
+pub(crate) const NAMES: &[&str] = &[
+    "convert", "mix", "backup", "archive", "move", "delete", "evict", "export", "tag", "notify", "hold",
+    "keep",
+];
 
 /// Reads one verb of a rule.
 pub(crate) fn read(check: &mut Check<'_>, verb: &Field<'_>, rule: &str, known: &Known<'_>) -> Vec<Ask> {
@@ -47,6 +51,7 @@ pub(crate) fn read(check: &mut Check<'_>, verb: &Field<'_>, rule: &str, known: &
         "move" => move_to(check, verb, known).into_iter().collect(),
         "delete" => delete(check, verb, known).into_iter().collect(),
         "evict" => evict(check, verb, known).into_iter().collect(),
+        "export" => export::export(check, verb, known).into_iter().collect(),
         "hold" => hold(check, verb).into_iter().collect(),
         "keep" => keep(check, verb).into_iter().collect(),
         _ => notify(check, verb, rule).into_iter().collect(),

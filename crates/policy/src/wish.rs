@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    Companion, Conflict, ExportSpec, Facts, Leaving, MediaFacts, NameTemplate, RenditionFile, Verify,
+    Companion, Conflict, ExportSpec, Facts, Leaving, MediaFacts, NameTemplate, Rendition, RenditionFile,
+    Role, Verify,
 };
 use serde::Serialize;
 
@@ -110,8 +111,10 @@ impl Smallest {
     pub(crate) fn of(&self, facts: &Facts) -> Vec<Choice> {
         let source = facts.recording.media().filter(|media| self.is_satisfied_by(media));
         let source = source.map(|_| Choice { bytes: facts.recording.digest.size, what: Leaving::Source });
-        let made =
-            facts.renditions.iter().filter(|r| r.facts.as_ref().is_some_and(|m| self.is_satisfied_by(m)));
+        // Pictures of it are no media, whatever they are probed as.
+        let plays = |r: &&Rendition| r.files.iter().any(|file| file.role == Role::Media);
+        let good = |r: &&Rendition| r.facts.as_ref().is_some_and(|media| self.is_satisfied_by(media));
+        let made = facts.renditions.iter().filter(plays).filter(good);
         let mut choices: Vec<Choice> = source
             .into_iter()
             .chain(made.map(|r| Choice {

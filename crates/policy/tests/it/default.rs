@@ -26,8 +26,8 @@ fn the_commented_examples_are_right_too() {
     let text = without_comments(policy::DEFAULT);
     let policy = policy::parse(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
     assert_eq!(policy.warnings(), []);
-    assert_eq!(policy.rules().len(), 19);
-    assert_eq!(policy.stores().len(), 4);
+    assert_eq!(policy.rules().len(), 22);
+    assert_eq!(policy.stores().len(), 8);
     assert_eq!(policy.presets().len(), 9 + 4);
     for word in [
         "kind",
@@ -50,9 +50,10 @@ fn the_commented_examples_are_right_too() {
     ] {
         assert!(policy.rules().iter().any(|r| r.looks_for().contains(word)), "{word} is not shown");
     }
-    for verb in
-        ["convert", "mix", "backup", "archive", "move", "delete", "evict", "tag", "notify", "hold", "keep"]
-    {
+    for verb in [
+        "convert", "mix", "backup", "archive", "move", "delete", "evict", "export", "tag", "notify", "hold",
+        "keep",
+    ] {
         let shown = |asks: String| asks.split(' ').next() == Some(verb);
         assert!(policy.rules().iter().any(|r| r.asks_for().any(shown)), "{verb} is not shown");
     }
