@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use domain::{Digest, Hasher};
+use domain::{Digest, Hasher, Timestamp};
 use futures::StreamExt as _;
 
 use crate::{
@@ -41,6 +41,7 @@ pub enum Op {
     Tier,
     SetClass,
     Restore,
+    SweepUploads,
     Check,
 }
 
@@ -280,6 +281,10 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn restore(&self, key: &Key, version: &str, days: u32, speed: Speed) -> Result<(), Error> {
         self.script.play(self.name(), Op::Restore, self.inner.restore(key, version, days, speed)).await
+    }
+
+    async fn sweep_uploads(&self, before: Timestamp) -> Result<u64, Error> {
+        self.script.play(self.name(), Op::SweepUploads, self.inner.sweep_uploads(before)).await
     }
 
     async fn check(&self) -> Result<Health, Error> {

@@ -118,12 +118,6 @@ impl S3 {
         Self { bucket: Arc::new(Bucket::new(name.into(), sdk, place, options)) }
     }
 
-    /// Removes unfinished uploads below our prefix that began before `before`, and counts them. They cost money and are
-    /// seen by nobody: a writer that was killed leaves them. `before` must be earlier than the beginning of any upload
-    /// that may still go on.
-    pub async fn sweep_uploads(&self, before: Timestamp) -> Result<u64, Error> {
-        sweep::sweep(&self.bucket, before).await
-    }
 }
 
 #[async_trait]
@@ -215,6 +209,10 @@ impl Store for S3 {
 
     async fn restore(&self, key: &Key, version: &str, days: u32, speed: Speed) -> Result<(), Error> {
         tiers::restore(&self.bucket, key, version, days, speed).await
+    }
+
+    async fn sweep_uploads(&self, before: Timestamp) -> Result<u64, Error> {
+        sweep::sweep(&self.bucket, before).await
     }
 
     async fn check(&self) -> Result<Health, Error> {

@@ -136,6 +136,14 @@ pub trait Store: Send + Sync + Debug {
         Err(no_classes(self.name()))
     }
 
+    /// Removes what writers that were killed before `before` left half, and counts it: it costs money and is seen by nobody.
+    /// `before` must be earlier than the beginning of any write that may still go on. Where nothing of that kind is left,
+    /// there is nothing to do.
+    async fn sweep_uploads(&self, before: Timestamp) -> Result<u64, Error> {
+        let _ = before;
+        Ok(0)
+    }
+
     /// Writes, reads and removes a probe, so that a full disk or a missing permission shows before work begins.
     async fn check(&self) -> Result<Health, Error>;
 }
