@@ -51,6 +51,12 @@ pub fn or_beside(key: Key) -> Vec<Key> {
 /// A medium that damages more than so many in a row is to be looked at.
 const BESIDE: u32 = 5;
 
+/// Whose folder a key is in, if it is one that we make.
+pub fn owner(key: &Key) -> Option<RecordingId> {
+    let id = key.segments().nth(1)?.parse().ok()?;
+    key.as_str().starts_with(&folder(id)).then_some(id)
+}
+
 /// What all keys of a recording begin with.
 pub fn folder(id: RecordingId) -> String {
     let id = id.to_string();

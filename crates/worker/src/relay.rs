@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::{Library, events, rounds::Rounds, watch::Watch};
+use crate::{Library, Manifests, drift::Drift, events, rounds::Rounds, survey::Survey, watch::Watch};
 
 const ROLE: &str = "relay";
 /// How often the leader looks when nothing wakes it: what another process's decision waits at most.
@@ -46,7 +46,10 @@ pub(crate) struct Relay {
     walked: Option<Timestamp>,
     quiet_until: Option<Timestamp>,
     rounds: Rounds,
+    manifests: Manifests,
     watch: Watch,
+    survey: Survey,
+    drift: Drift,
 }
 
 impl Relay {
@@ -59,7 +62,10 @@ impl Relay {
             walked: None,
             quiet_until: None,
             rounds: Rounds::default(),
+            manifests: Manifests::default(),
             watch: Watch::default(),
+            survey: Survey::default(),
+            drift: Drift::default(),
         }
     }
 
@@ -122,6 +128,11 @@ impl Relay {
         if let Err(e) = self.watch.turn(&self.library).await {
             error!(error = format!("{e:#}"), "the hourly look came to nothing; trying again");
         }
+        if let Err(e) = self.survey.turn(&self.library).await {
+            error!(error = format!("{e:#}"), "the look at all recordings came to nothing; trying again");
+        }
+        self.drift.turn(&self.library);
+        self.manifests.turn(&self.library);
         self.tell().await?;
         Ok(true)
     }

@@ -18,7 +18,7 @@ use domain::{Alert, Severity, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::{info, warn};
 
-use crate::Library;
+use crate::{Library, drift, survey};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 /// After trouble.
@@ -74,6 +74,8 @@ async fn wrong(library: &Library, now: Timestamp) -> Result<Vec<Alert>> {
     wrong.extend(counts(library, &samples, now).await.context("comparing the last hour")?);
     wrong.extend(silent(library, now).await.context("looking for silent sources")?);
     wrong.extend(dead_letters(library, now).await?);
+    wrong.extend(survey::wrong(library, now).await.context("looking at copies and restores")?);
+    wrong.extend(drift::wrong(library, now).await.context("looking whether stores and the catalog agree")?);
     Ok(wrong)
 }
 
@@ -235,11 +237,11 @@ async fn latest(library: &Library) -> Result<Vec<Told>> {
 }
 
 /// What cannot be read any more (of another version) is forgotten: at worst something is told twice.
-async fn remembered<T: DeserializeOwned + Default>(library: &Library, name: &str) -> Result<T> {
+pub(crate) async fn remembered<T: DeserializeOwned + Default>(library: &Library, name: &str) -> Result<T> {
     let text = library.catalog.bookmark(name).await?;
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
-async fn remember<T: Serialize + Sync>(library: &Library, name: &str, value: &T) -> Result<()> {
+pub(crate) async fn remember<T: Serialize + Sync>(library: &Library, name: &str, value: &T) -> Result<()> {
     Ok(library.catalog.set_bookmark(name, Some(&serde_json::to_string(value)?)).await?)
 }
