@@ -3,7 +3,7 @@ mod by_hand;
 use std::path::PathBuf;
 
 pub use by_hand::{
-    Alerts, Apply, Archive, Audit, Backup, Batch, Certificates, Copies, Delete, Hold, Move, Release, Restore,
+    Alerts, Apply, Archive, Audit, Backup, Batch, Certificates, Copies, Delete, Export, Hold, Import, Move, Release, Restore,
     Undelete, Which,
 };
 use clap::{Args, Parser, Subcommand};
@@ -98,6 +98,10 @@ pub enum Command {
     Restore(Restore),
     /// Let another store hold recordings: copied, verified, switched, and only then removed
     Move(Move),
+    /// Send recordings to a partner: by SFTP, FTP, WebDAV, HTTP, S3 or into a folder, with proof
+    Export(Export),
+    /// Bring back what was exported: by its manifest, from a partner or a folder
+    Import(Import),
     /// Show where every copy is, and when it was last read back
     Copies(Copies),
     /// Look at the audit log, and verify it
@@ -111,7 +115,7 @@ pub enum Command {
     /// Look at what people were told, and acknowledge it
     #[command(subcommand)]
     Alerts(Alerts),
-    /// Check ffmpeg, the sandbox, the disk and the stores; each line says what to do
+    /// Check ffmpeg, the sandbox, the disk, the stores and the partners' servers; each line says what to do
     Doctor,
     /// Write, check and explain the policy
     #[command(subcommand)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use catalog::{Batch, BatchId};
 use domain::{Action, Facts, JobId, JobSpec, Lane, Recording, Speed, State, Timestamp, Trash};
-use policy::{Deed, Objection, ObjectionKind, Policy};
+use policy::{Deed, NoExport, Objection, ObjectionKind, Policy, Wish};
 
 /// What is done to each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,6 +157,37 @@ fn ordered(batch: &Batch, it: &Recording, action: Action) -> JobSpec {
         reason: format!("Ordered by {} at {}.", batch.by, batch.created_at),
         action,
     }
+}
+
+/// The jobs for one recording that is to leave: what makes its source readable, where `restore` says how fast and for how many
+/// days, and the export itself. And, where there was a choice, why this file and this route.
+pub fn export(
+    policy: &Policy,
+    batch: &Batch,
+    facts: &Facts,
+    wish: &Wish,
+    restore: Option<(Speed, u32)>,
+    now: Timestamp,
+) -> Result<(Vec<JobSpec>, Vec<String>), LeftOut> {
+    let it = &facts.recording;
+    there(it)?;
+    let refused = |no: NoExport| LeftOut::Refused(no.to_string());
+    let mut jobs = Vec::new();
+    let (export, why) = match (policy::export(policy, facts, wish, now), restore) {
+        (Err(NoExport::Cold { restoring, .. }), Some((speed, days))) => {
+            if !restoring {
+                jobs.push(ordered(batch, it, Action::Restore { speed, days, asked: now }));
+            }
+            let mut restored = facts.clone();
+            restored.recording.custody.place.cold = None;
+            policy::export(policy, &restored, wish, now).map_err(refused)?
+        }
+        (export, _) => export.map_err(refused)?,
+    };
+    let mut job = ordered(batch, it, Action::Export(export));
+    why.iter().for_each(|why| job.reason.push_str(&format!(" Because {why}.")));
+    jobs.push(job);
+    Ok((jobs, why))
 }
 
 /// What is ordered together. Ordered twice in one millisecond by one person, the same is the same.

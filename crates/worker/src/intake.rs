@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use catalog::Known;
-use domain::{Digest, Hasher, Kind, Manifest, NewRecording, RecordingId, Timestamp};
+use domain::{Digest, Hasher, Kind, Manifest, NewRecording, RecordingId, Sha256, Timestamp};
 use futures::{Stream, StreamExt as _};
 use storage::{ErrorKind, Put};
 
@@ -36,6 +36,8 @@ pub struct Options {
     /// When they were recorded; trusted, because it does not come from inside the file.
     pub recorded_at: Option<Timestamp>,
     pub tags: BTreeSet<String>,
+    /// What it is called; absent: the file's name without its extension, or as a session's manifest says.
+    pub title: Option<String>,
     /// Remove each file once its stored bytes were read back equal and the catalog knows it: the inbox's way.
     pub remove: bool,
 }
@@ -120,7 +122,7 @@ impl Intake {
         };
         self.library.steps.at(Point::IntakeHashed);
 
-        let id = RecordingId::derive(&[b"file", found.name.as_bytes(), &digest.sha256.0]);
+        let id = id(&found.name, &digest.sha256);
         if self.library.catalog.get(id).await?.is_some() {
             // Known, and still there? A source that was lost from the store is healed by bringing it in again.
             if !self.is_stored(id, &found.name, &digest).await? {
@@ -187,6 +189,9 @@ impl Intake {
         };
         if let Some(manifest) = manifest {
             manifest::apply(manifest, &mut new);
+        }
+        if let Some(title) = &self.options.title {
+            new.title.clone_from(title);
         }
         new
     }
@@ -278,6 +283,11 @@ impl Intake {
         self.library.steps.at(Point::IntakeRemoved);
         Ok(())
     }
+}
+
+/// The id of what comes in as a file: made of its name and bytes.
+pub(crate) fn id(name: &str, sha256: &Sha256) -> RecordingId {
+    RecordingId::derive(&[b"file", name.as_bytes(), &sha256.0])
 }
 
 /// A file as it was when it was hashed.

@@ -35,7 +35,7 @@ mod tell;
 mod walk;
 mod watch;
 
-pub use exports::{Destinations, Open};
+pub use exports::{Destinations, Manifests, Open, import, preview};
 pub use fetched::Fetched;
 pub use gate::Protection;
 pub use inbox::Inbox;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use catalog::{Claim, JobFilter, Next};
-use domain::{Cost, Failure, JobId, JobState, Lane, Outcome, RecordingId, Timestamp};
+use domain::{Action, Cost, Failure, Job, JobId, JobState, Lane, Outcome, RecordingId, Timestamp};
 use futures::FutureExt as _;
 use queue::Message;
 use tokio::{
@@ -51,8 +51,8 @@ pub struct Limits {
 const POLL: Duration = Duration::from_secs(20);
 /// How often `run_to_rest` looks whether there is nothing left.
 const REST: Duration = Duration::from_millis(250);
-/// What is to be done later than this keeps `run_to_rest` from nothing; and of so many jobs at most that is looked at.
-const FAR: Duration = Duration::from_secs(15 * 60);
+/// An export that is to be done later than this keeps `run_to_rest` from nothing; and of so many jobs at most that is looked at.
+const FAR: Duration = Duration::from_secs(60);
 const LATER_JOBS: u32 = 1000;
 /// How often the bulk lane looks whether there is room again.
 const FULL: Duration = Duration::from_secs(1);
@@ -215,7 +215,7 @@ impl Runner {
         Ok(catalog.counts().await?.jobs == before)
     }
 
-    /// Whether that many jobs all wait for a time that is far: for the hours of a destination.
+    /// Whether that many jobs all wait for somebody else: for the hours of a destination, or until it answers again.
     async fn all_later(&self, pending: u64) -> Result<bool> {
         if pending == 0 {
             return Ok(true);
@@ -223,7 +223,8 @@ impl Runner {
         let filter = JobFilter { states: vec![JobState::Pending], ..JobFilter::default() };
         let jobs = self.library.catalog.jobs(&filter, LATER_JOBS).await?;
         let soon = self.library.now() + FAR;
-        Ok(jobs.len() as u64 == pending && jobs.iter().all(|job| job.run_after > soon))
+        let is_later = |job: &Job| matches!(job.spec.action, Action::Export(_)) && job.run_after > soon;
+        Ok(jobs.len() as u64 == pending && jobs.iter().all(is_later))
     }
 
     /// The events' dispatcher: as many at a time as may be looked at besides those that are.

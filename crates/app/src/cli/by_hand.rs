@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
-use domain::Speed;
+use domain::{Companion, Conflict, NameTemplate, Speed, Verify};
 
 /// Which recordings: an id or its first characters, or a query as `videorec search` takes it.
 #[derive(Args)]
@@ -122,6 +122,55 @@ pub struct Move {
 }
 
 #[derive(Args)]
+pub struct Export {
+    #[command(flatten)]
+    pub which: Which,
+    /// Where to: a store of the policy. Of several the first whose hours are open, else the one that opens first
+    #[arg(long, value_name = "PARTNER", required = true, value_delimiter = ',')]
+    pub to: Vec<String>,
+    /// Which file: source, a preset's name, or a media type (video/*, video/*:480) for the smallest that is of it
+    #[arg(long, value_name = "RENDITION", default_value = "source")]
+    pub rendition: String,
+    /// The files' names there [default: {recorded:%Y/%m/%d}/{title}-{id}.{ext}]
+    #[arg(long, value_name = "TEMPLATE")]
+    pub r#as: Option<NameTemplate>,
+    /// What travels along: json, dublin-core, thumbnails
+    #[arg(long, value_name = "COMPANIONS", value_delimiter = ',', value_parser = companion)]
+    pub with: Vec<Companion>,
+    /// What happens when another file has the name: rename (ours becomes `name (2)`), skip or replace
+    #[arg(long, value_name = "WHAT", default_value = "rename", value_parser = conflict)]
+    pub on_conflict: Conflict,
+    /// How it is made sure that all arrived: hash (the server's, else read back), size or none
+    #[arg(long, value_name = "HOW", default_value = "hash", value_parser = verify)]
+    pub verify: Verify,
+    /// Have what is archived restored first: expedited, standard or bulk
+    #[arg(long, value_name = "SPEED", value_parser = speed)]
+    pub restore: Option<Speed>,
+    /// For how many days what is restored is to be readable
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=365))]
+    pub days: u32,
+    /// Deliver no manifest when all is done
+    #[arg(long)]
+    pub no_manifest: bool,
+    /// Only say what would be done: which files, by which route and why, names that would meet
+    #[arg(long)]
+    pub plan: bool,
+}
+
+#[derive(Args)]
+pub struct Import {
+    /// A store of the policy, or a folder
+    #[arg(value_name = "PARTNER|FOLDER")]
+    pub from: String,
+    /// The manifest's name there [default: the only one that there is]
+    #[arg(long, value_name = "NAME")]
+    pub manifest: Option<String>,
+    /// Only say what would be done
+    #[arg(long)]
+    pub plan: bool,
+}
+
+#[derive(Args)]
 pub struct Copies {
     #[command(flatten)]
     pub which: Which,
@@ -170,6 +219,8 @@ pub enum Batch {
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
+    /// Show how far one is: bytes, the time that is left, what is under way, what gave up and why
+    Show { id: String },
     /// Hand out no more of its jobs; what runs goes on
     Pause { id: String },
     /// Go on
@@ -216,5 +267,24 @@ fn speed(text: &str) -> Result<Speed, String> {
     Speed::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| {
         let known: Vec<_> = Speed::ALL.iter().map(|s| s.as_str()).collect();
         format!("not a speed; the speeds are {}", known.join(", "))
+    })
+}
+
+fn companion(text: &str) -> Result<Companion, String> {
+    word(text, "companion", &Companion::ALL, Companion::as_str)
+}
+
+fn conflict(text: &str) -> Result<Conflict, String> {
+    word(text, "way out", &Conflict::ALL, Conflict::as_str)
+}
+
+fn verify(text: &str) -> Result<Verify, String> {
+    word(text, "way to verify", &Verify::ALL, Verify::as_str)
+}
+
+fn word<T: Copy>(text: &str, what: &str, all: &[T], name: fn(T) -> &'static str) -> Result<T, String> {
+    all.iter().copied().find(|one| name(*one) == text).ok_or_else(|| {
+        let known: Vec<_> = all.iter().map(|one| name(*one)).collect();
+        format!("not a {what}; there are {}", known.join(", "))
     })
 }

@@ -46,24 +46,34 @@ pub async fn relocate(config: &Config, args: &Move) -> Result<Code> {
 
 /// What a selection comes to: how many, how much, what is left out and why.
 #[derive(Default)]
-struct Sum {
-    count: u64,
-    bytes: u64,
-    money: Money,
+pub struct Sum {
+    pub count: u64,
+    pub bytes: u64,
+    pub money: Money,
     already: u64,
     /// By reason.
     refused: BTreeMap<String, (u64, String)>,
 }
 
 impl Sum {
-    fn leave_out(&mut self, id: RecordingId, why: LeftOut) {
+    pub fn leave_out(&mut self, id: RecordingId, why: LeftOut) {
         match why {
             LeftOut::Already(_) => self.already += 1,
             LeftOut::Refused(why) => self.refused.entry(why).or_insert((0, id.short())).0 += 1,
         }
     }
 
-    fn print(&self, what: &str) {
+    /// Nothing was refused.
+    pub fn is_whole(&self) -> bool {
+        self.refused.is_empty()
+    }
+
+    /// How many, by reason.
+    pub fn refusals(&self) -> BTreeMap<&str, u64> {
+        self.refused.iter().map(|(why, (n, _))| (why.as_str(), *n)).collect()
+    }
+
+    pub fn print(&self, what: &str) {
         let mut line =
             format!("{what}: {}, {}", text::count(self.count, "recording"), text::bytes(self.bytes));
         line.push_str(&money(&self.money));
@@ -110,7 +120,7 @@ async fn order(config: &Config, selection: &Which, verb: &Verb, only_plan: bool)
         ui::json(&serde_json::json!({
             "batch": (!only_plan && sum.count > 0).then_some(&batch.id), "verb": verb.name(),
             "recordings": sum.count, "bytes": sum.bytes, "already": sum.already,
-            "refused": sum.refused.iter().map(|(why, (n, _))| (why.clone(), *n)).collect::<BTreeMap<_, _>>(),
+            "refused": sum.refusals(),
         }));
     } else {
         sum.print(verb.name());
@@ -121,7 +131,7 @@ async fn order(config: &Config, selection: &Which, verb: &Verb, only_plan: bool)
             ui::line(&format!("batch {}: {who}; `videorec batch ls` shows how far it is", batch.id.short()));
         }
     }
-    Ok(if sum.refused.is_empty() { Code::Done } else { Code::Partly })
+    Ok(if sum.is_whole() { Code::Done } else { Code::Partly })
 }
 
 fn known_store(policy: &Policy, name: &str) -> Result<()> {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use anyhow::Result;
 use sandbox::{Layer, Status};
 use serde::Serialize;
@@ -26,6 +28,7 @@ pub async fn run(config: &Config) -> Result<Code> {
     let mut findings = sandbox();
     findings.extend(tools(config).await);
     findings.extend(library(config).await);
+    findings.extend(destinations(config).await);
     let all_well = findings.iter().all(|f| f.ok);
     if config.json {
         findings.iter().for_each(ui::json);
@@ -87,6 +90,41 @@ async fn tools(config: &Config) -> Vec<Finding> {
         ),
     }));
     findings
+}
+
+/// A server that does not answer in this time does not.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// Everybody that files are sent to: reached, let in, and written to.
+async fn destinations(config: &Config) -> Vec<Finding> {
+    let policy = match wire::look(config).await {
+        Ok(view) => wire::policy_of(config, &view).await,
+        Err(e) => Err(e),
+    };
+    // What is wrong with the library or its policy was said.
+    let Ok(policy) = policy.map(|file| file.policy) else { return Vec::new() };
+    let all = crate::destinations::of(config, &policy);
+    let asked = policy.stores().values().filter(|store| store.place.is_some() && !store.holds());
+    let looks = asked.map(|store| {
+        let all = &all;
+        async move {
+            let what = format!("destination {}", store.name);
+            let look = async { all.get(&store.name).await?.check().await };
+            match tokio::time::timeout(PATIENCE, look).await {
+                Ok(Ok(health)) => {
+                    let free = health.free.map(|free| format!(", {} free", text::bytes(free)));
+                    Finding { what, ok: true, says: format!("writable{}", free.unwrap_or_default()) }
+                }
+                Ok(Err(e)) => Finding { what, ok: false, says: e.to_string() },
+                Err(_) => Finding {
+                    what,
+                    ok: false,
+                    says: format!("no answer within {PATIENCE:?}; check its address"),
+                },
+            }
+        }
+    });
+    futures::future::join_all(looks).await
 }
 
 async fn library(config: &Config) -> Vec<Finding> {

@@ -116,7 +116,7 @@ async fn take_in(
     let mut tally = Tally::default();
     let mut unreadable = Vec::new();
     let options =
-        Options { recorded_at: args.recorded_at, tags: args.tag.iter().cloned().collect(), remove: false };
+        Options { recorded_at: args.recorded_at, tags: args.tag.iter().cloned().collect(), ..Options::default() };
     let intake = Intake::new(workshop.library.clone(), options);
     let library_folders = [workshop.layout.recordings(), workshop.layout.state(), workshop.layout.inbox()];
     let walk = Walk::new(&args.paths, &library_folders).filter_map(|entry| match entry {

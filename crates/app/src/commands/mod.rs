@@ -10,8 +10,10 @@ mod custody;
 #[cfg(feature = "cloud")]
 mod dlq;
 mod doctor;
+mod export;
 #[cfg(feature = "cloud")]
 mod fleet;
+mod import;
 mod ingest;
 mod jobs;
 mod ls;
@@ -79,6 +81,8 @@ async fn dispatch(command: Command, config: &Config) -> Result<Code> {
         Command::Archive(args) => by_hand::archive(config, &args).await,
         Command::Restore(args) => by_hand::restore(config, &args).await,
         Command::Move(args) => by_hand::relocate(config, &args).await,
+        Command::Export(args) => export::run(config, &args).await,
+        Command::Import(args) => import::run(config, &args).await,
         Command::Copies(args) => copies::run(config, &args).await,
         Command::Audit(args) => audit::run(config, &args).await,
         Command::Certificates(args) => audit::certificates(config, &args).await,

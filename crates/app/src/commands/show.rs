@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use domain::{Clock as _, Facts, StreamFacts, Usage};
+use catalog::{Catalog, Ended, JobFilter};
+use domain::{Arrival, Clock as _, Facts, JobState, Outcome, RecordingId, StreamFacts, Usage};
 
 use super::one;
 use crate::{
@@ -18,6 +19,7 @@ pub async fn run(config: &Config, id: &str) -> Result<Code> {
     let Some(facts) = view.catalog.facts(id).await? else {
         anyhow::bail!("recording {id} vanished meanwhile")
     };
+    let exports = exports(&*view.catalog, id).await?;
     let policy = wire::policy_of(config, &view).await;
     let explain = |file: &wire::PolicyFile| {
         policy::explain(&file.policy, &facts, &Usage::default(), clock::System.now())
@@ -29,11 +31,13 @@ pub async fn run(config: &Config, id: &str) -> Result<Code> {
             "recording": facts.recording,
             "renditions": facts.renditions,
             "copies": facts.copies,
+            "exports": exports.iter().map(as_json).collect::<Vec<_>>(),
             "explanation": explanation,
         }));
         return Ok(Code::Done);
     }
     describe(view.layout.as_ref(), &facts);
+    exports.iter().for_each(show_export);
     ui::line("\nWhy it is so");
     match explanation {
         Ok(explanation) => indented(&explanation.to_string()),
@@ -100,6 +104,38 @@ fn describe(layout: Option<&Layout>, facts: &Facts) {
     for copy in &facts.copies {
         field("copy", format!("in `{}`, read back and equal at {}", copy.store, copy.verified_at));
     }
+}
+
+/// What left of it, oldest first.
+async fn exports(catalog: &dyn Catalog, id: RecordingId) -> Result<Vec<Ended>> {
+    let filter = JobFilter { states: vec![JobState::Done], recording: Some(id), ..JobFilter::default() };
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = catalog.ended(&filter, after, 200).await?;
+        let Some(last) = page.last() else { return Ok(all) };
+        after = Some(last.seq);
+        all.extend(page.into_iter().filter(|e| matches!(e.outcome, Some(Outcome::Exported { .. }))));
+    }
+}
+
+fn show_export(ended: &Ended) {
+    let Some(Outcome::Exported { to, files, at }) = &ended.outcome else { return };
+    let what = text::inert(&ended.job.spec.action.label());
+    ui::line(&format!("{:<10}{what}, at {at}", "left"));
+    for file in files {
+        let arrival = match file.arrival {
+            Arrival::Sent | Arrival::Already => format!("whole by {}", file.checked),
+            Arrival::Skipped => "not sent: another file has the name".to_owned(),
+        };
+        let (bytes, name) = (text::bytes(file.digest.size), text::inert(&file.name));
+        ui::line(&format!("{:<10}{bytes}  {}: {name} ({arrival})", "", text::inert(to)));
+    }
+}
+
+fn as_json(ended: &Ended) -> serde_json::Value {
+    serde_json::json!({
+        "job": ended.job.spec.id, "rule": ended.job.spec.rule, "export": ended.job.spec.action, "outcome": ended.outcome,
+    })
 }
 
 fn stream(s: &StreamFacts) -> String {

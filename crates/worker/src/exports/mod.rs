@@ -3,6 +3,9 @@
 mod counted;
 pub(crate) mod describe;
 mod destinations;
+pub mod import;
+mod manifest;
+mod manifests;
 pub(crate) mod parcel;
 #[cfg(test)]
 mod samples;
@@ -10,8 +13,21 @@ mod samples;
 pub(crate) use counted::Counted;
 pub use destinations::{Destinations, Open};
 pub(crate) use destinations::{Line, Turn};
+pub use manifests::Manifests;
 
-use domain::Failure;
+use domain::{ExportSpec, Facts, Failure, Timestamp};
+use transfer::{Name, names::Rules};
+
+/// What would leave by an export: the first file's name there, and the bytes of all that are ours already.
+pub fn preview(
+    facts: &Facts,
+    export: &ExportSpec,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<(Name, u64), Failure> {
+    let parcel = parcel::Parcel::of(facts, export, now)?;
+    Ok((parcel.name(&facts.recording, export, rules), parcel.bytes()))
+}
 
 /// What trouble with a destination means for a job.
 pub(crate) fn failure(error: &transfer::Error) -> Failure {

@@ -7,8 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use catalog::JobFilter;
 use domain::{
-    Arrival, Companion, Digest, ExportSpec, ExportedFile, Facts, Failure, Hasher, Kind, Leaving, MediaFacts,
+    Action, Arrival, Companion, Digest, ExportSpec, ExportedFile, Facts, Failure, Hasher, JobState, Kind, Leaving, MediaFacts,
     Outcome, Progress, Role,
 };
 use tokio::time::Instant;
@@ -169,6 +170,9 @@ impl Shipment<'_> {
         ));
         for place in &item.places {
             if place.cold {
+                if self.is_awaited().await? {
+                    return Err(Stop::Later(self.context.library.now() + LOOK_AGAIN).into());
+                }
                 trouble = Trouble::from(Failure::permanent(format!(
                     "it is archived; `videorec restore {}` makes it readable, then `videorec retry`",
                     self.context.recording.id.short()
@@ -194,6 +198,19 @@ impl Shipment<'_> {
             }
         }
         Err(trouble)
+    }
+
+    /// Whether the source is to come back from its archive, by what was asked for.
+    async fn is_awaited(&self) -> Result<bool, Trouble> {
+        let it = &self.context.recording;
+        if it.custody.place.cold.as_ref().is_some_and(|cold| cold.restore.is_some()) {
+            return Ok(true);
+        }
+        let states = vec![JobState::Pending, JobState::Running];
+        let filter = JobFilter { states, recording: Some(it.id), ..JobFilter::default() };
+        let jobs = self.context.library.catalog.jobs(&filter, 100).await;
+        let jobs = jobs.map_err(|e| Failure::temporary(e.to_string()))?;
+        Ok(jobs.iter().any(|job| matches!(job.spec.action, Action::Restore { .. })))
     }
 
     /// A file of our own making.
@@ -260,6 +277,8 @@ impl Shipment<'_> {
     }
 }
 
+/// How long a source may still be on its way from an archive, before that is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(10 * 60);
 /// Bytes of a WebVTT file with a few thousand tiles.
 const MAX_TILES: u64 = 4 << 20;
 

@@ -1,0 +1,229 @@
+//! The leader's round for manifests: each is delivered when all of its batch has ended, and again until it is there.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use catalog::{BatchId, Catalog, JobFilter};
+use domain::{Alert, Conflict, JobState, Severity, Timestamp, Verify};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+use transfer::{FileSource, How, Name};
+
+use super::manifest::{Writing, Written, stem};
+use crate::Library;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(3);
+/// Between two looks among all batches, for what the list has lost.
+const ALL_EVERY: Duration = Duration::from_secs(60 * 60);
+const BATCHES: u32 = 1000;
+/// After the first failure to deliver; it doubles, to the second.
+const FIRST: Duration = Duration::from_secs(30);
+const LAST: Duration = Duration::from_secs(60 * 60);
+/// Ended jobs in memory at a time.
+const PAGE: u32 = 256;
+/// Of batches that are to have a manifest. Whether one still is says [`bookmark`]; two who change the list in one instant may
+/// lose an entry, which is found again.
+const LIST: &str = "manifests";
+
+/// Which manifests are to be delivered.
+#[derive(Default)]
+pub struct Manifests {
+    next: Option<Timestamp>,
+    all: Option<Timestamp>,
+    /// A slow partner keeps the leader from nothing.
+    task: Option<JoinHandle<()>>,
+}
+
+/// What is remembered of one.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Wanted {
+    failures: u32,
+    /// Not before.
+    after: Option<Timestamp>,
+}
+
+fn bookmark(batch: BatchId) -> String {
+    format!("manifest:{batch}")
+}
+
+impl Manifests {
+    /// To be asked for when all of a batch is ordered. Safe to repeat.
+    pub async fn ask_for(catalog: &dyn Catalog, batch: BatchId) -> Result<()> {
+        catalog.set_bookmark(&bookmark(batch), Some(&serde_json::to_string(&Wanted::default())?)).await?;
+        add(catalog, batch).await
+    }
+
+    /// Looks, where it is time and the last look has ended.
+    pub(crate) fn turn(&mut self, library: &Arc<Library>) {
+        let now = library.now();
+        if self.next.is_some_and(|next| now < next) || self.task.as_ref().is_some_and(|t| !t.is_finished()) {
+            return;
+        }
+        self.next = Some(now + EVERY);
+        let all = self.all.is_none_or(|all| now >= all);
+        if all {
+            self.all = Some(now + ALL_EVERY);
+        }
+        let library = library.clone();
+        self.task = Some(tokio::spawn(async move {
+            if let Err(e) = round(&library, all).await {
+                warn!(error = format!("{e:#}"), "cannot look after manifests; trying again");
+            }
+        }));
+    }
+}
+
+impl Drop for Manifests {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+async fn round(library: &Library, all: bool) -> Result<()> {
+    let catalog = &*library.catalog;
+    if all {
+        for status in catalog.batches(BATCHES).await? {
+            let id = status.batch.id;
+            if status.batch.verb == "export" && catalog.bookmark(&bookmark(id)).await?.is_some() {
+                add(catalog, id).await?;
+            }
+        }
+    }
+    for batch in list(catalog).await? {
+        let Some(wanted) = catalog.bookmark(&bookmark(batch)).await? else {
+            remove(catalog, batch).await?;
+            continue;
+        };
+        let wanted: Wanted = serde_json::from_str(&wanted).unwrap_or_default();
+        if wanted.after.is_some_and(|after| library.now() < after) || is_open(catalog, batch).await? {
+            continue;
+        }
+        match deliver(library, batch).await {
+            Ok(None) => {
+                catalog.set_bookmark(&bookmark(batch), None).await?;
+                remove(catalog, batch).await?;
+                info!(batch = %batch, "the manifest is delivered");
+            }
+            Ok(Some(opens)) => keep(catalog, batch, Wanted { after: Some(opens), ..wanted }).await?,
+            Err(e) => failed(library, batch, &wanted, &e).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether some of it is still to be done.
+async fn is_open(catalog: &dyn Catalog, batch: BatchId) -> Result<bool> {
+    let states = vec![JobState::Pending, JobState::Running];
+    let filter = JobFilter { states, batch: Some(batch), ..JobFilter::default() };
+    Ok(!catalog.jobs(&filter, 1).await?.is_empty())
+}
+
+async fn failed(library: &Library, batch: BatchId, wanted: &Wanted, error: &anyhow::Error) -> Result<()> {
+    let (now, why) = (library.now(), format!("{error:#}"));
+    let after = now + LAST.min(FIRST * 2u32.saturating_pow(wanted.failures));
+    warn!(batch = %batch, error = why, again = %after, "the manifest is not delivered");
+    let alert = Alert {
+        key: format!("manifest/{batch}"),
+        severity: Severity::Warning,
+        service: "export".into(),
+        subject: format!("the manifest of batch {} is not delivered", batch.short()),
+        cause: why,
+        next: "It is tried again until it is there, hourly at last; `videorec doctor` shows what is wrong."
+            .into(),
+        recording: None,
+        at: now,
+    };
+    library.catalog.raise(&[alert]).await?;
+    keep(&*library.catalog, batch, Wanted { failures: wanted.failures + 1, after: Some(after) }).await
+}
+
+async fn keep(catalog: &dyn Catalog, batch: BatchId, wanted: Wanted) -> Result<()> {
+    Ok(catalog.set_bookmark(&bookmark(batch), Some(&serde_json::to_string(&wanted)?)).await?)
+}
+
+async fn list(catalog: &dyn Catalog) -> Result<Vec<BatchId>> {
+    let text = catalog.bookmark(LIST).await?.unwrap_or_default();
+    Ok(serde_json::from_str(&text).unwrap_or_default())
+}
+
+async fn add(catalog: &dyn Catalog, batch: BatchId) -> Result<()> {
+    let mut list = list(catalog).await?;
+    if !list.contains(&batch) {
+        list.push(batch);
+        catalog.set_bookmark(LIST, Some(&serde_json::to_string(&list)?)).await?;
+    }
+    Ok(())
+}
+
+async fn remove(catalog: &dyn Catalog, batch: BatchId) -> Result<()> {
+    let mut list = list(catalog).await?;
+    list.retain(|id| *id != batch);
+    let text = serde_json::to_string(&list)?;
+    Ok(catalog.set_bookmark(LIST, (!list.is_empty()).then_some(&text)).await?)
+}
+
+/// Removed with its files.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Writes it anew each time, from what is recorded: delivering it twice is delivering it once. When some destination's hours are
+/// over, the time when they begin.
+async fn deliver(library: &Library, batch: BatchId) -> Result<Option<Timestamp>> {
+    let folder = Folder(library.scratch.join(stem(batch)));
+    std::fs::create_dir_all(&folder.0).with_context(|| format!("cannot make {}", folder.0.display()))?;
+    let written = write(library, batch, &folder).await?;
+    let closed = written.to.iter().filter_map(|to| library.destinations.opens(to, library.now())).max();
+    if closed.is_some() {
+        return Ok(closed);
+    }
+    let mut trouble = Vec::new();
+    for to in &written.to {
+        if let Err(e) = send(library, to, &written).await {
+            library.destinations.learn(to, &e).await;
+            trouble.push(e.to_string());
+        }
+    }
+    if !trouble.is_empty() {
+        bail!("{}", trouble.join("; "));
+    }
+    Ok(None)
+}
+
+async fn write(library: &Library, batch: BatchId, folder: &Folder) -> Result<Written> {
+    let batches = library.catalog.batches(BATCHES).await?;
+    let status = batches.iter().find(|b| b.batch.id == batch);
+    let mut writing = Writing::begin(&folder.0, batch, status.map(|s| &s.batch))?;
+    let filter = JobFilter { batch: Some(batch), ..JobFilter::default() };
+    let mut after = None;
+    loop {
+        let page = library.catalog.ended(&filter, after, PAGE).await?;
+        let Some(last) = page.last() else { return writing.end() };
+        after = Some(last.seq);
+        for ended in &page {
+            let it = library.catalog.get(ended.job.spec.recording).await?;
+            writing.add(ended, it.as_ref())?;
+        }
+    }
+}
+
+/// The hashes last: where they are, the rest is.
+async fn send(library: &Library, to: &str, written: &Written) -> Result<(), transfer::Error> {
+    let destination = library.destinations.get(to).await?;
+    let how = How { conflict: Conflict::Replace, verify: Verify::Hash, modified: None };
+    for (name, path, digest) in &written.files {
+        let name = Name::parse(name)
+            .map_err(|e| transfer::Error::new(transfer::ErrorKind::Invalid, e.to_string()))?;
+        let source = FileSource::open(path).await?;
+        transfer::deliver(&*destination, &name, &source, digest, &how).await?;
+    }
+    Ok(())
+}

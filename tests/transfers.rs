@@ -1,0 +1,559 @@
+//! Recordings leave for partners and come back, with the real binary and real servers.
+#![expect(clippy::disallowed_methods, reason = "the tests start the binary")]
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
+    path::Path,
+    time::Duration,
+};
+
+use serde_json::Value;
+use support::{Library, Said, Up, camera, eventually, said};
+use testbed::{Certificates, Ftp, FtpTls, Sshd, WebDav};
+
+/// A library with files in it that are no media: quickly looked at, and exported like any others.
+fn library(policy: &str, files: &[(&str, &[u8])]) -> Library {
+    let library = Library::new();
+    fs::create_dir_all(library.inbox()).expect("an inbox");
+    write_policy(&library, policy);
+    let folder = library.home.path().join("in");
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, bytes).expect("a file");
+    }
+    if !files.is_empty() {
+        // Not media, so that not all became ready.
+        let said = library.run(&["ingest", &folder.display().to_string()]);
+        assert_eq!(said.code, Some(1), "{}\n{}", said.out, said.err);
+    }
+    library
+}
+
+fn write_policy(library: &Library, policy: &str) {
+    let new = library.home.path().join("policy.new");
+    fs::write(&new, policy).expect("a policy");
+    fs::rename(new, library.root().join("policy.yaml")).expect("one filesystem");
+}
+
+/// A store that is a folder on that server, as a line of `stores:`.
+fn sftp(server: &Sshd, folder: &str, further: &str) -> String {
+    format!(
+        "partner: {{ url: \"sftp://{}@127.0.0.1:{}/{folder}\", secret: partner, host_key: \"{}\"{further} }}",
+        server.user(),
+        server.port(),
+        server.fingerprint("ed25519"),
+    )
+}
+
+fn policy(stores: &str, rules: &str) -> String {
+    format!("version: 1\nstores:\n  {stores}\nrules: {rules}\n")
+}
+
+/// Where the library looks for secrets besides the environment.
+fn keep_secret(library: &Library, name: &str, secret: &str) {
+    let folder = library.root().join(".videorec/secrets");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join(name), secret).expect("a secret");
+    fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).expect("ours");
+}
+
+fn key(server: &Sshd) -> String {
+    fs::read_to_string(server.key("client")).expect("a key")
+}
+
+/// All files below a folder, by their paths there. What is partial is among them: nothing is overlooked.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn walk(at: &Path, root: &Path, into: &mut BTreeMap<String, Vec<u8>>) {
+        let Ok(entries) = fs::read_dir(at) else { return };
+        for path in entries.map(|e| e.expect("an entry").path()) {
+            if path.is_dir() {
+                walk(&path, root, into);
+            } else {
+                let name = path.strip_prefix(root).expect("below").display().to_string();
+                into.insert(name, fs::read(&path).expect("readable"));
+            }
+        }
+    }
+    let mut all = BTreeMap::new();
+    walk(folder, folder, &mut all);
+    all
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    files(folder).into_keys().collect()
+}
+
+fn jobs(library: &Library) -> Vec<Value> {
+    let jobs = library.json(&["jobs", "--limit", "1000"]);
+    jobs.into_iter().filter(|job| job["action"]["do"] == "export").collect()
+}
+
+fn until_jobs(library: &Library, up: &Up, state: &str, n: usize) -> Vec<Value> {
+    eventually(|| {
+        let all = jobs(library);
+        let found: Vec<_> = all.iter().filter(|job| job["state"] == state).cloned().collect();
+        if found.len() == n { Ok(found) } else { Err(format!("{all:#?}\n{}", up.log())) }
+    })
+}
+
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..bytes).map(next).collect()
+}
+
+/// By hand over SFTP: a plan, the files under their names with what travels along, the manifest last; and nothing the second time.
+#[test]
+fn by_hand_over_sftp_with_a_manifest() {
+    let server = Sshd::shared();
+    let folder = server.new_folder();
+    let there = server.files().join(&folder);
+    let files_in: [(&str, &[u8]); 2] = [("call/a.txt", b"first"), ("b.txt", b"second")];
+    let library = library(&policy(&sftp(server, &folder, ""), "[]"), &files_in);
+    keep_secret(&library, "partner", &key(server));
+    let order = [
+        "export",
+        "--everything",
+        "--to",
+        "partner",
+        "--as",
+        "{folder}/{name}.{ext}",
+        "--with",
+        "json,dublin-core",
+    ];
+    let said = library.ok(&[&order[..], &["--plan"]].concat());
+    assert!(said.contains("source to partner: 2 recordings, 11 B"), "{said}");
+    assert!(said.contains("Nothing was done"), "{said}");
+    assert!(jobs(&library).is_empty());
+    let said = library.run(&["export", "--everything", "--to", "partnr"]);
+    assert_eq!((said.code, said.err.contains("partner")), (Some(2), true), "{}", said.err);
+
+    let up = library.up(&[], &[]);
+    library.ok(&order);
+    let manifest = |n| {
+        eventually(|| {
+            let found: Vec<_> = names(&there).into_iter().filter(|name| name.ends_with(".sha256")).collect();
+            if found.len() == n { Ok(found) } else { Err(format!("{found:?}\n{}", up.log())) }
+        })
+    };
+    let sums = manifest(1);
+    let all = files(&there);
+    assert_eq!(all["in/call/a.txt"], b"first");
+    assert_eq!(all["in/b.txt"], b"second");
+    let about: Value = serde_json::from_slice(&all["in/call/a.json"]).expect("JSON");
+    assert_eq!((&about["name"], &about["source"]["bytes"]), (&"in/call/a.txt".into(), &5.into()));
+    assert!(String::from_utf8_lossy(&all["in/b.dc.xml"]).contains("<dc:source>in/b.txt</dc:source>"));
+    assert_eq!(all.len(), 6 + 3, "{:?}", all.keys());
+    check_sums(&there, &sums[0]);
+    let stem = sums[0].trim_end_matches(".sha256");
+    let lines = lines(&all[&format!("{stem}.jsonl")]);
+    assert_eq!(lines.len(), 6 + 2, "{lines:#?}");
+    assert_eq!(lines[7]["files"], 6);
+    assert!(
+        lines[1..7].iter().all(|line| line["arrival"] == "sent" && line["sha256"].is_string()),
+        "{lines:#?}"
+    );
+    let table = String::from_utf8_lossy(&all[&format!("{stem}.csv")]).into_owned();
+    assert_eq!(table.lines().count(), 7, "{table}");
+
+    // Ordered again, nothing is written but the other order's manifest.
+    let before = times(&there);
+    library.ok(&order);
+    let sums = manifest(2);
+    let stem =
+        sums.iter().map(|s| s.trim_end_matches(".sha256")).find(|s| !s.contains(stem)).expect("another");
+    let again = lines_of(&there, &format!("{stem}.jsonl"));
+    assert!(again[1..7].iter().all(|line| line["arrival"] == "already"), "{again:#?}");
+    let after = times(&there);
+    assert!(before.iter().all(|(name, time)| after[name] == *time), "{before:?} {after:?}");
+    up.stop();
+}
+
+fn times(folder: &Path) -> BTreeMap<String, std::time::SystemTime> {
+    let time = |name: &String| fs::metadata(folder.join(name)).and_then(|m| m.modified()).expect("a time");
+    names(folder).into_iter().map(|name| (name.clone(), time(&name))).collect()
+}
+
+fn lines(bytes: &[u8]) -> Vec<Value> {
+    let text = String::from_utf8_lossy(bytes);
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+fn lines_of(folder: &Path, name: &str) -> Vec<Value> {
+    lines(&fs::read(folder.join(name)).expect("a manifest"))
+}
+
+/// What whoever receives it has on every machine.
+fn check_sums(folder: &Path, name: &str) {
+    let mut command = std::process::Command::new("sha256sum");
+    let checked =
+        said(command.args(["--check", "--strict", name]).current_dir(folder).output().expect("sha256sum"));
+    assert_eq!(checked.code, Some(0), "{}{}", checked.out, checked.err);
+}
+
+/// By rule, as soon as the rendition is there: what is watched, its pictures and what is known of it, once.
+#[test]
+fn by_rule_over_sftp_once_the_rendition_is_made() {
+    let server = Sshd::shared();
+    let folder = server.new_folder();
+    let there = server.files().join(&folder);
+    let rules = "\n  - { name: web, match: { type: video/* }, convert: [mp4-720p, thumbnails] }\n  - name: share\n    \
+                 match: { tags: { share: partner } }\n    export: { to: partner, rendition: mp4-720p, as: \"{name}.{ext}\", \
+                 with: [json, thumbnails] }";
+    let library = library(&policy(&sftp(server, &folder, ""), rules), &[]);
+    keep_secret(&library, "partner", &key(server));
+    let film = library.home.path().join("film.mp4");
+    camera(&film);
+    library.ok(&["ingest", &film.display().to_string(), "--tag", "share=partner"]);
+    let all = files(&there);
+    let names: Vec<_> = all.keys().map(String::as_str).collect();
+    assert_eq!(names, ["film.json", "film.mp4", "film.poster.jpg", "film.sprite.jpg", "film.tiles.vtt"]);
+    assert!(String::from_utf8_lossy(&all["film.tiles.vtt"]).contains("\nfilm%2Esprite%2Ejpg#xywh="));
+    let about: Value = serde_json::from_slice(&all["film.json"]).expect("JSON");
+    assert_eq!(
+        (&about["rendition"], &about["media"]["media_type"]),
+        (&"mp4-720p".into(), &"video/mp4".into())
+    );
+    let id = jobs(&library)[0]["recording"].as_str().expect("an id").to_owned();
+    let shown = library.ok(&["show", &id]);
+    assert!(shown.contains("export mp4-720p to partner") && shown.contains("partner: film.mp4"), "{shown}");
+    let before = times(&there);
+    library.ok(&["ingest", &film.display().to_string()]);
+    assert_eq!((before, jobs(&library).len()), (times(&there), 1));
+}
+
+/// Nothing is lost on the way out and back: every recording comes in again with its bytes, name, title, tags and dates, and a session
+/// with its tracks. And a second time nothing is fetched.
+#[test]
+fn what_was_exported_comes_back_whole() {
+    let server = Sshd::shared();
+    let folder = server.new_folder();
+    let partner = policy(&sftp(server, &folder, ""), "[]");
+    let library = library(&partner, &[]);
+    keep_secret(&library, "partner", &key(server));
+    let home = library.home.path();
+    camera(&home.join("film.mp4"));
+    support::call(&home.join("call"));
+    let path = |name: &str| home.join(name).display().to_string();
+    library.ok(&[
+        "ingest",
+        &path("film.mp4"),
+        "--tag",
+        "legal,case=12",
+        "--recorded-at",
+        "2025-03-01T09:00:00Z",
+    ]);
+    library.ok(&["ingest", &path("call")]);
+    library.ok(&["export", "--everything", "--to", "partner"]);
+    let up = library.up(&[], &[]);
+    eventually(|| match names(&server.files().join(&folder)).iter().any(|n| n.ends_with(".sha256")) {
+        true => Ok(()),
+        false => Err(up.log()),
+    });
+    up.stop();
+
+    let fresh = self::library(&partner, &[]);
+    keep_secret(&fresh, "partner", &key(server));
+    let plan = fresh.ok(&["import", "partner", "--plan"]);
+    assert!(plan.contains("4 new recordings"), "{plan}");
+    let said = fresh.ok(&["import", "partner"]);
+    assert!(said.contains("its hash is the right one") && said.contains("4 new recordings"), "{said}");
+    let what = |library: &Library| -> BTreeMap<String, Value> {
+        let keep = ["id", "name", "title", "kind", "tags", "recorded_at", "digest", "session", "tracks"];
+        let all = library.recordings().into_iter();
+        all.map(|(name, r)| (name, keep.iter().map(|k| ((*k).to_owned(), r[*k].clone())).collect())).collect()
+    };
+    assert_eq!(what(&fresh), what(&library));
+    assert_eq!(what(&fresh).len(), 4);
+    let said = fresh.ok(&["import", "partner"]);
+    assert!(said.contains("0 new recordings; 4 here already; 0 failed"), "{said}");
+
+    // What was changed there is not taken in; and a manifest that was cut is none.
+    let there = server.files().join(&folder);
+    let film = names(&there).into_iter().find(|n| n.ends_with(".mp4")).expect("the film");
+    let broken = Library::new();
+    let copy = broken.home.path().join("copy");
+    for (name, mut bytes) in files(&there) {
+        if name == film {
+            bytes[1000] ^= 1;
+        }
+        fs::create_dir_all(copy.join(&name).parent().expect("a folder")).expect("a folder");
+        fs::write(copy.join(&name), bytes).expect("a copy");
+    }
+    let from = copy.display().to_string();
+    let said = broken.run(&["import", &from]);
+    assert_eq!(said.code, Some(1), "{}\n{}", said.out, said.err);
+    assert!(said.out.contains("not imported") && said.out.contains("3 new recordings"), "{}", said.out);
+    let manifest = names(&copy).into_iter().find(|n| n.ends_with(".jsonl")).expect("a manifest");
+    let text = fs::read_to_string(copy.join(&manifest)).expect("text");
+    fs::write(copy.join(&manifest), text.rsplit_once("{\"line\":\"end\"").expect("an end").0).expect("cut");
+    let said = broken.run(&["import", &from]);
+    assert!(said.code != Some(0) && said.err.contains("changed or cut"), "{}", said.err);
+    fs::remove_file(copy.join(manifest.replace(".jsonl", ".sha256"))).expect("no hash either");
+    let said = broken.run(&["import", &from]);
+    assert!(said.code != Some(0) && said.err.contains("was cut"), "{}", said.err);
+}
+
+/// Promise 6 for places that are not ours: killed in mid-file and when all is sent; what is under its name is whole, and what was
+/// sent is not sent again.
+#[test]
+fn a_worker_that_is_killed_goes_on_where_it_was() {
+    let server = Sshd::shared();
+    let bytes = noise(24 << 20);
+    for point in ["export-midway", "export-sent"] {
+        let folder = server.new_folder();
+        let there = server.files().join(&folder);
+        let library = library(&policy(&sftp(server, &folder, ""), "[]"), &[("a.bin", &bytes)]);
+        keep_secret(&library, "partner", &key(server));
+        library.ok(&[
+            "export",
+            "--everything",
+            "--to",
+            "partner",
+            "--as",
+            "{name}-{id}.{ext}",
+            "--no-manifest",
+        ]);
+        let mut up = library.up(&[], &[("VIDEOREC_CRASH_AT", point)]);
+        let died = up.ended(Duration::from_secs(60)).unwrap_or_else(|| panic!("{point}: {}", up.log()));
+        assert_eq!(died.signal(), Some(9), "{point}: {}", up.log());
+        let whole: Vec<_> = names(&there).into_iter().filter(|n| !n.ends_with(".part")).collect();
+        assert_eq!(whole.len(), usize::from(point == "export-sent"), "{point}: {whole:?}");
+        let up = library.up(&[], &[]);
+        let done = until_jobs(&library, &up, "done", 1);
+        up.stop();
+        let all = files(&there);
+        assert_eq!(all.len(), 1, "{point}: {:?}", all.keys());
+        assert!(all.values().next() == Some(&bytes), "{point}");
+        let shown = library.json(&["show", done[0]["recording"].as_str().expect("an id")]);
+        let file = &shown[0]["exports"][0]["outcome"]["files"][0];
+        let sent = file["sent"].as_u64().expect("bytes");
+        assert!(sent < bytes.len() as u64, "{point}: all of it again: {file}");
+        assert_eq!(
+            file["arrival"],
+            if point == "export-sent" { "already" } else { "sent" },
+            "{point}: {file}"
+        );
+    }
+}
+
+/// Who is not who we were told, or does not let us in, gets nothing; people are told what to do; and no secret shows anywhere.
+#[test]
+fn wrong_keys_and_passwords_are_said_and_shown_to_nobody() {
+    const CANARY: &str = "canary-of-a-secret";
+    let server = Sshd::shared();
+    let folder = server.new_folder();
+    let webdav = WebDav::start(None);
+    let stores = format!(
+        "{}\n  portal: {{ url: \"dav://{}@127.0.0.1:{}/dav\", secret: portal }}\n  \
+         none: {{ url: \"dav://x@127.0.0.1:{}/dav\", secret: nowhere }}",
+        sftp(server, &folder, "")
+            .replace(&server.fingerprint("ed25519"), &format!("SHA256:{}", "A".repeat(43))),
+        WebDav::USER,
+        webdav.address().port(),
+        webdav.address().port(),
+    );
+    let library = library(&policy(&stores, "[]"), &[("a.txt", b"first")]);
+    keep_secret(&library, "partner", &key(server));
+    let env = [("VIDEOREC_SECRET_PORTAL", CANARY), ("VIDEOREC_LOG", "debug")];
+    let run =
+        |args: &[&str]| -> Said { said(library.command(args).envs(env).output().expect("videorec starts")) };
+    for to in ["partner", "portal", "none"] {
+        assert_eq!(run(&["export", "--everything", "--to", to]).code, Some(0), "{to}");
+    }
+    let up = library.up(&[], &env);
+    let parked = until_jobs(&library, &up, "parked", 3);
+    let why = |to: &str| {
+        let job = parked.iter().find(|job| job["action"]["to"] == to).expect("its job");
+        job["error"]["message"].as_str().expect("a message").to_owned()
+    };
+    let fingerprint = server.fingerprint("ed25519");
+    assert!(
+        why("partner").contains(&fingerprint) && why("partner").contains("host_key"),
+        "{}",
+        why("partner")
+    );
+    assert!(why("portal").contains("password"), "{}", why("portal"));
+    assert!(why("none").contains("VIDEOREC_SECRET_NOWHERE"), "{}", why("none"));
+    assert!(files(&server.files().join(&folder)).is_empty() && files(&webdav.files()).is_empty());
+
+    let doctor = run(&["doctor"]);
+    assert_eq!(doctor.code, Some(1));
+    assert!(
+        doctor.out.contains("destination partner") && doctor.out.contains(&fingerprint),
+        "{}",
+        doctor.out
+    );
+    let log = up.log();
+    up.stop();
+    let mut said = vec![log, doctor.out, doctor.err];
+    for args in [
+        &["--json", "jobs"][..],
+        &["--json", "audit", "ls"],
+        &["--json", "doctor"],
+        &["--json", "alerts", "ls"],
+    ] {
+        let one = run(args);
+        said.extend([one.out, one.err]);
+    }
+    let catalog = fs::read(library.root().join(".videorec/catalog.db")).expect("a catalog");
+    said.push(String::from_utf8_lossy(&catalog).into_owned());
+    for secret in [CANARY, key(server).lines().nth(1).expect("a line of the key")] {
+        assert!(said.iter().all(|text| !text.contains(secret)), "{secret} is shown");
+    }
+
+    // The secret is read anew: what was mended is taken up without starting again.
+    keep_secret(&library, "portal", WebDav::PASSWORD);
+    let up = library.up(&[], &[]);
+    library.ok(&["retry", "--all"]);
+    eventually(|| match names(&webdav.files()).len() {
+        0 => Err(up.log()),
+        _ => Ok(()),
+    });
+    up.stop();
+}
+
+/// A partner whose disk is full is tried again later, and people see why; where it is by its own folder, others are not concerned.
+#[test]
+fn over_webdav_and_ftps_and_a_full_disk() {
+    let certificates = Certificates::of(&["localhost", "127.0.0.1"]);
+    let (webdav, ftp) = (WebDav::start(Some(&certificates)), Ftp::start(FtpTls::Explicit, &certificates));
+    let library = Library::new();
+    let ca = library.home.path().join("ca.pem");
+    fs::write(&ca, certificates.authority()).expect("a certificate");
+    let (ca, dav_port, ftp_port) = (ca.display(), webdav.address().port(), ftp.address().port());
+    let (dav, user) = (WebDav::USER, Ftp::USER);
+    let stores = format!(
+        "portal: {{ url: \"davs://{dav}@127.0.0.1:{dav_port}/dav/in\", secret: portal, ca: \"{ca}\" }}\n  \
+         full: {{ url: \"davs://{dav}@127.0.0.1:{dav_port}/dav/full\", secret: portal, ca: \"{ca}\" }}\n  \
+         old: {{ url: \"ftpes://{user}@127.0.0.1:{ftp_port}\", secret: old, ca: \"{ca}\" }}"
+    );
+    let library = self::library(&policy(&stores, "[]"), &[("a.txt", b"first"), ("b.txt", b"second")]);
+    fs::create_dir_all(webdav.files().join("in")).expect("a folder");
+    fs::create_dir_all(webdav.files().join("full")).expect("a folder");
+    keep_secret(&library, "portal", WebDav::PASSWORD);
+    keep_secret(&library, "old", &format!("{{ \"password\": \"{}\" }}", Ftp::PASSWORD));
+    for to in ["full", "portal", "old"] {
+        library.ok(&["export", "--everything", "--to", to, "--as", "{name}-{id}.{ext}", "--with", "json"]);
+    }
+    let up = library.up(&[], &[]);
+    for there in [webdav.files().join("in"), ftp.files()] {
+        let all = eventually(|| {
+            let all = files(&there);
+            if all.keys().any(|n| n.ends_with(".sha256")) {
+                Ok(all)
+            } else {
+                Err(format!("{:?}\n{}", all.keys(), up.log()))
+            }
+        });
+        assert_eq!(all.len(), 4 + 3, "{:?}", all.keys());
+        check_sums(&there, all.keys().find(|n| n.ends_with(".sha256")).expect("hashes"));
+    }
+    let waits = eventually(|| {
+        let all = jobs(&library);
+        let full = |job: &&Value| job["action"]["to"] == "full" && job["error"]["kind"] == "temporary";
+        let found: Vec<_> = all.iter().filter(full).cloned().collect();
+        if found.len() == 2 { Ok(found) } else { Err(format!("{all:#?}")) }
+    });
+    assert!(waits[0]["error"]["message"].as_str().is_some_and(|m| m.contains("full")), "{waits:?}");
+    assert!(names(&webdav.files().join("full")).is_empty(), "nothing half is left");
+    up.stop();
+}
+
+/// Outside of the hours that a partner has agreed to nothing goes there; whoever works here is not held up by that; and when they
+/// begin, it goes.
+#[test]
+fn what_is_ordered_out_of_hours_waits_for_them() {
+    let server = Sshd::shared();
+    let folder = server.new_folder();
+    let there = server.files().join(&folder);
+    let out = std::process::Command::new("date").args(["-u", "+%H"]).output().expect("date");
+    let hour: u32 = String::from_utf8_lossy(&out.stdout).trim().parse().expect("an hour");
+    let hours = format!(", hours: \"{:02}:00-{:02}:00 UTC\"", (hour + 3) % 24, (hour + 6) % 24);
+    let library = library(&policy(&sftp(server, &folder, &hours), "[]"), &[("a.txt", b"first")]);
+    keep_secret(&library, "partner", &key(server));
+    library.ok(&["export", "--everything", "--to", "partner", "--no-manifest"]);
+    // It comes to its end, although a job is still to be done.
+    let more = library.home.path().join("b.txt");
+    fs::write(&more, "second").expect("a file");
+    let said = library.run(&["ingest", &more.display().to_string()]);
+    assert_eq!(said.code, Some(1), "{}\n{}", said.out, said.err);
+    let waiting = jobs(&library);
+    assert_eq!(
+        (waiting[0]["state"].as_str(), waiting[0]["attempts"].as_u64()),
+        (Some("pending"), Some(0)),
+        "{waiting:?}"
+    );
+    assert!(names(&there).is_empty());
+    let ahead = (4 * 3600).to_string();
+    let up = library.up(&[], &[("VIDEOREC_CLOCK_AHEAD", &ahead)]);
+    until_jobs(&library, &up, "done", 1);
+    up.stop();
+    assert_eq!(names(&there).len(), 1);
+}
+
+/// A batch is paused, goes on and is cancelled; its manifest says what is not there. Meanwhile a slow partner holds up itself only.
+#[test]
+fn a_slow_batch_is_paused_resumed_and_cancelled_and_holds_up_nobody() {
+    let server = Sshd::shared();
+    let (slow, quick) = (server.new_folder(), server.new_folder());
+    let second = sftp(server, &quick, "").replacen("partner:", "quick:", 1);
+    let stores = format!("{}\n  {second}", sftp(server, &slow, ", connections: 1, bandwidth: 300kB"));
+    let bytes: Vec<Vec<u8>> = (0..24).map(|n| [noise(200_000), vec![n]].concat()).collect();
+    let in_files: Vec<(String, &[u8])> = (0..24).map(|n| (format!("{n:02}.bin"), &bytes[n][..])).collect();
+    let in_files: Vec<(&str, &[u8])> = in_files.iter().map(|(n, b)| (n.as_str(), *b)).collect();
+    let library = library(&policy(&stores, "[]"), &in_files);
+    keep_secret(&library, "partner", &key(server));
+    let up = library.up(&[], &[]);
+    let name = ["--as", "{name}.{ext}"];
+    library.ok(&[&["export", "--everything", "--to", "partner", "--verify", "size"], &name[..]].concat());
+    let there = server.files().join(&slow);
+    let whole = || names(&there).into_iter().filter(|n| n.ends_with(".bin")).count();
+    eventually(|| if whole() > 0 { Ok(()) } else { Err(up.log()) });
+    library.ok(&[&["export", "name:00.bin OR name:01.bin", "--to", "quick"], &name[..]].concat());
+    let quick = server.files().join(&quick);
+    eventually(|| {
+        if names(&quick).iter().filter(|n| n.ends_with(".bin")).count() == 2 { Ok(()) } else { Err(up.log()) }
+    });
+    assert!(whole() < 24, "the slow one was not so slow");
+
+    let batch = library
+        .json(&["batch", "ls"])
+        .into_iter()
+        .find(|b| b["pending"].as_u64() > Some(0))
+        .expect("a batch");
+    let id = batch["batch"].as_str().expect("an id").to_owned();
+    library.ok(&["batch", "pause", &id]);
+    eventually(|| {
+        let status = library.json(&["batch", "show", &id]);
+        if status[0]["running"] == 0 { Ok(()) } else { Err(format!("{status:?}")) }
+    });
+    let paused = whole();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(whole(), paused, "paused");
+    let shown = library.ok(&["batch", "show", &id]);
+    assert!(shown.contains(&format!("paused: {paused} of 24 done")), "{shown}");
+    library.ok(&["batch", "resume", &id]);
+    eventually(|| if whole() > paused { Ok(()) } else { Err(up.log()) });
+    library.ok(&["batch", "cancel", &id]);
+    let manifest = eventually(|| {
+        let found = names(&there).into_iter().find(|n| n.ends_with(".sha256"));
+        found.map(|n| n.replace(".sha256", ".jsonl")).ok_or_else(|| up.log())
+    });
+    up.stop();
+    let lines = lines_of(&there, &manifest);
+    let (done, end) = (whole() as u64, lines.last().expect("an end"));
+    assert_eq!((end["files"].as_u64(), end["cancelled"].as_u64()), (Some(done), Some(24 - done)), "{end}");
+    let cancelled = lines.iter().filter(|l| l["state"] == "cancelled" && l["why"] == "cancelled");
+    assert_eq!(cancelled.count() as u64, 24 - done);
+}
