@@ -5,16 +5,23 @@ use policy::{NoExport, Wish};
 
 use crate::support::*;
 
+mod rules;
+mod wrong;
+
 const STORES: &str = "
 stores:
-  nas: { url: /mnt/nas }
-  partner: { url: /mnt/partner }
+  nas: { url: /mnt/nas, hours: '08:00-18:00 UTC' }
+  partner: { url: 'davs://partner.example.com/in', secret: partner, hours: '22:00-06:00 UTC' }
+  portal: { url: /mnt/portal }
 ";
 
 fn parse(rules: &str) -> policy::Policy {
     let text = format!("version: 1{STORES}rules: [{rules}]");
     policy::parse(&text).unwrap_or_else(|problems| panic!("{problems}"))
 }
+
+/// In the hours of `nas`.
+const NOON: Timestamp = Timestamp(ACCEPTED.0 + 12 * HOUR);
 
 fn wish(to: &[&str], rendition: &str) -> Wish {
     let to = to.iter().map(|s| (*s).to_owned()).collect();
@@ -32,8 +39,19 @@ fn filmed() -> Facts {
     facts
 }
 
+fn trash() -> Trash {
+    Trash {
+        at: ACCEPTED,
+        until: Timestamp(ACCEPTED.0 + DAY),
+        rule: "by hand".into(),
+        reason: "a mistake".into(),
+        by: "ana".into(),
+        purging: None,
+    }
+}
+
 fn by_hand(facts: &Facts, wish: &Wish) -> Result<(String, Vec<String>), String> {
-    let found = policy::export(&parse(""), facts, wish, ACCEPTED);
+    let found = policy::export(&parse(""), facts, wish, NOON);
     found.map(|(spec, why)| (Action::Export(spec).label(), why)).map_err(|no| no.to_string())
 }
 
@@ -66,7 +84,7 @@ fn by_hand_what_cannot_leave_says_why() {
     let facts = filmed();
     let no = |facts: &Facts, to: &str, rendition: &str| by_hand(facts, &wish(&[to], rendition)).unwrap_err();
     assert_eq!(no(&facts, "partnr", "source"), "unknown store `partnr`; did you mean `partner`?");
-    assert_eq!(no(&facts, "mars", "source"), "unknown store `mars`; known: nas, partner");
+    assert_eq!(no(&facts, "mars", "source"), "unknown store `mars`; known: nas, partner, portal");
     let own = "`recordings` is the library's own store, where it is already; name a store of `stores:`";
     assert_eq!(no(&facts, "recordings", "source"), own);
     let none = "there is no `webm-vp9` of it; there are source, audio-m4a, mp4-480p, mp4-720p";
@@ -98,14 +116,7 @@ fn by_hand_what_cannot_leave_says_why() {
     assert_eq!(no(&cold, "nas", "source"), "its source is bad: 2 bytes differ");
 
     let mut gone = facts.clone();
-    gone.recording.custody.trash = Some(Trash {
-        at: ACCEPTED,
-        until: ACCEPTED,
-        rule: "by hand".into(),
-        reason: "a mistake".into(),
-        by: "ana".into(),
-        purging: None,
-    });
+    gone.recording.custody.trash = Some(trash());
     assert_eq!(no(&gone, "nas", "source"), "it is in the trash; `videorec undelete` brings it back");
     gone.recording.custody.trash.as_mut().unwrap().purging = Some(ACCEPTED);
     assert_eq!(no(&gone, "nas", "source"), "it is being purged");
@@ -123,7 +134,8 @@ fn by_hand_a_route_that_gave_up_is_passed_over() {
     facts.parked.insert(nas, "The disk is full.".into());
     let (label, why) = by_hand(&facts, &wish(&["nas", "partner"], "source")).unwrap();
     assert_eq!(label, "export source to partner");
-    assert_eq!(why, ["`nas` gave up: The disk is full.", "`partner` is the first that is open"]);
+    let opens = "`partner` takes files from 2026-06-01T22:00:00Z on";
+    assert_eq!(why, ["`nas` gave up: The disk is full.", opens, "`partner` opens first"]);
     assert_eq!(by_hand(&facts, &wish(&["nas"], "source")).unwrap().0, "export source to nas");
     facts.parked.clear();
     facts.done.insert(nas);
