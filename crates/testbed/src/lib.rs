@@ -9,6 +9,7 @@
     reason = "this room starts servers for tests; it is not part of the product"
 )]
 
+mod azurite;
 mod certificates;
 mod ftp;
 mod ftp_script;
@@ -23,6 +24,7 @@ mod sshd;
 mod unpacked;
 mod webdav;
 
+pub use azurite::Azurite;
 pub use certificates::Certificates;
 pub use ftp::{Ftp, FtpTls};
 pub use ftp_script::{FtpScript, FtpTricks};

@@ -56,6 +56,50 @@ pub fn python_with(package: &str) -> PathBuf {
     })
 }
 
+/// Node.js, where the system has none by its package manager.
+pub(crate) fn ensure_node() -> PathBuf {
+    let there = |name: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|p| p.exists())
+    };
+    locked("node", || {
+        if there("node").is_none() || there("npm").is_none() {
+            let how = "Node.js is missing: install the packages `nodejs` and `npm` and run this again";
+            assert!(Path::new("/usr/bin/apt-get").exists(), "{how}");
+            eprintln!("installing nodejs with apt-get");
+            update_lists();
+            run(&mut apt(&["install", "-y", "-qq", "--no-install-recommends", "nodejs", "npm"]));
+        }
+        there("node").expect("the package brings node")
+    })
+}
+
+/// The folder that has this package of npm, installed if need be.
+pub(crate) fn npm(package: &str) -> PathBuf {
+    ensure_node();
+    locked("npm", || {
+        let folder = folder().join("npm").join(package);
+        let stamp = folder.join("complete");
+        if !stamp.exists() {
+            eprintln!("installing {package} into {}", folder.display());
+            fs::create_dir_all(&folder).expect("a folder");
+            let mut npm = Command::new("npm");
+            npm.args([
+                "install",
+                "--silent",
+                "--no-audit",
+                "--no-fund",
+                "--omit=optional",
+                "--ignore-scripts",
+                "--prefix",
+            ]);
+            run(npm.arg(&folder).arg(package));
+            fs::write(&stamp, "").expect("a stamp");
+        }
+        folder
+    })
+}
+
 /// Runs a script with this package at hand and gives back what it writes; panics when it fails.
 pub fn run_python(package: &str, script: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(python_with(package));

@@ -46,6 +46,8 @@ pub mod http;
 mod limited;
 mod name;
 pub mod names;
+#[cfg(feature = "objects")]
+pub mod objects;
 pub mod partial;
 mod put;
 #[cfg(any(feature = "ftp", feature = "http"))]
@@ -77,6 +79,8 @@ pub use ftp::Ftp;
 pub use http::Http;
 pub use limited::{Limited, Pace};
 pub use name::{BadName, Name};
+#[cfg(feature = "objects")]
+pub use objects::Objects;
 pub use put::{Files, put_by_renaming, put_in_place};
 #[cfg(feature = "s3")]
 pub use s3::S3;

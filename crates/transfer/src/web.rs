@@ -151,13 +151,25 @@ impl Web {
     pub(crate) async fn send(
         &self,
         target: &str,
+        headers: HeaderMap,
+        size: u64,
+        body: (Outgoing, Upload),
+    ) -> Result<Answer, Error> {
+        self.call(Method::PUT, target, headers, size, body).await
+    }
+
+    /// What somebody else's client wants, as it stands; `size` of `body`.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        target: &str,
         mut headers: HeaderMap,
         size: u64,
         (body, upload): (Outgoing, Upload),
     ) -> Result<Answer, Error> {
         headers.insert(header::CONTENT_LENGTH, size.into());
         let (connection, _) = self.connection().await?;
-        let done = self.exchange(connection, Method::PUT, target, headers, body, Some(&upload)).await;
+        let done = self.exchange(connection, method, target, headers, body, Some(&upload)).await;
         done.map_err(|e| upload.failure().unwrap_or(e.into()))
     }
 

@@ -27,6 +27,11 @@ impl Answer {
         self.reply.status()
     }
 
+    #[cfg(feature = "objects")]
+    pub(crate) fn headers(&self) -> &hyper::HeaderMap {
+        self.reply.headers()
+    }
+
     pub(crate) fn text(&self, name: impl header::AsHeaderName) -> Option<&str> {
         self.reply.headers().get(name)?.to_str().ok()
     }
