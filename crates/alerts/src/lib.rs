@@ -1,6 +1,6 @@
 //! Tell people: the ways to do so ([`Notify`]), and what is worth telling. How a recording came to fail is not this
 //! room's business: it gets a finished [`domain::Alert`], or numbers that it judges ([`capacity`], [`anomaly`],
-//! [`silence`], [`copies`], [`restores`], [`drift`]), decides who hears of it when ([`escalation`], [`digest`]), and delivers it.
+//! [`silence`], [`copies`], [`transitions`], [`restores`], [`drift`]), decides who hears of it when ([`escalation`], [`digest`]), and delivers it.
 //!
 //! Architecture invariant: what leaves this room is inert. Alerts carry names of files and words of tools. What judges
 //! is pure: functions over values, whose state the caller keeps.
@@ -33,6 +33,7 @@ mod tally;
 #[cfg(any(feature = "email", feature = "webhook"))]
 mod tls;
 mod told;
+pub mod transitions;
 #[cfg(feature = "webhook")]
 mod webhook;
 

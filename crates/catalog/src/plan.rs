@@ -131,11 +131,16 @@ pub(crate) fn listed(states: &BTreeSet<State>) -> String {
     states.iter().map(|s| format!("'{}'", s.as_str())).collect::<Vec<_>>().join(", ")
 }
 
+/// Another condition, of a number that is ours.
+fn due(filter: &JobFilter) -> String {
+    filter.due_before.map_or_else(String::new, |before| format!(" AND run_after < {}", before.0))
+}
+
 /// The newest jobs that the filter means. Each state is a walk along an index that ends at the limit; all states of
 /// everything is the table itself. Binds: the limit, then the recording and the batch if the filter has them.
 /// Binds: 1 the limit, 2 the place to go on from, then the recording and the batch, as far as they are asked for.
 pub(crate) fn ended_sql(filter: &JobFilter) -> String {
-    let mut and = String::new();
+    let mut and = due(filter);
     let columns = [("recording", filter.recording.is_some()), ("batch", filter.batch.is_some())];
     for (n, (column, _)) in (3..).zip(columns.iter().filter(|(_, is_asked)| *is_asked)) {
         and += &format!(" AND {column} = ${n}");
@@ -154,7 +159,7 @@ pub(crate) fn ended_sql(filter: &JobFilter) -> String {
 }
 
 pub(crate) fn jobs_sql(filter: &JobFilter) -> String {
-    let mut and = String::new();
+    let mut and = due(filter);
     let columns = [("recording", filter.recording.is_some()), ("batch", filter.batch.is_some())];
     for (n, (column, _)) in (2..).zip(columns.iter().filter(|(_, is_asked)| *is_asked)) {
         and += &format!(" AND {column} = ${n}");

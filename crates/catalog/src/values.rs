@@ -144,6 +144,8 @@ pub struct JobFilter {
     pub states: Vec<JobState>,
     pub recording: Option<RecordingId>,
     pub batch: Option<BatchId>,
+    /// Somebody could have taken it up before then.
+    pub due_before: Option<Timestamp>,
 }
 
 /// A job that is done, gave up or was cancelled.

@@ -7,14 +7,15 @@ use std::{
 };
 
 use alerts::{
+    Tally,
     anomaly::{self, Counted},
     capacity,
     escalation::{Next, Open, Pace},
-    silence,
+    silence, transitions,
 };
 use anyhow::{Context as _, Result};
-use catalog::{Happening, Told};
-use domain::{Alert, Severity, Timestamp};
+use catalog::{Happening, JobFilter, Told};
+use domain::{Action, Alert, JobState, Severity, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::{info, warn};
 
@@ -30,6 +31,8 @@ const WEEKS: Duration = Duration::from_secs(9 * 7 * 24 * 60 * 60);
 const HABIT: Duration = Duration::from_secs(15 * 24 * 60 * 60);
 /// Sources whose habits are remembered; more are not a matter of single sources any more.
 const SOURCES: usize = 500;
+/// Jobs looked at for being open for days: more are counted as so many.
+const STUCK: u32 = 1000;
 /// Alerts looked at for being taken up by nobody.
 const LATEST: u32 = 500;
 
@@ -74,6 +77,7 @@ async fn wrong(library: &Library, now: Timestamp) -> Result<Vec<Alert>> {
     wrong.extend(counts(library, &samples, now).await.context("comparing the last hour")?);
     wrong.extend(silent(library, now).await.context("looking for silent sources")?);
     wrong.extend(dead_letters(library, now).await?);
+    wrong.extend(stuck(library, now).await.context("looking for what is not archived")?);
     wrong.extend(survey::wrong(library, now).await.context("looking at copies and restores")?);
     wrong.extend(drift::wrong(library, now).await.context("looking whether stores and the catalog agree")?);
     Ok(wrong)
@@ -165,6 +169,26 @@ async fn dead_letters(library: &Library, now: Timestamp) -> Result<Option<Alert>
         recording: None,
         at: now,
     }))
+}
+
+/// What is to lie elsewhere and does not, days after somebody could have taken it up. What gave up was told of when it did.
+async fn stuck(library: &Library, now: Timestamp) -> Result<Vec<Alert>> {
+    let open = JobFilter {
+        states: vec![JobState::Pending, JobState::Running],
+        due_before: Some(now - transitions::UNCONFIRMED),
+        ..JobFilter::default()
+    };
+    let mut found: BTreeMap<String, Tally> = BTreeMap::new();
+    for job in library.catalog.jobs(&open, STUCK).await? {
+        let spec = &job.spec;
+        if !matches!(spec.action, Action::Archive { .. } | Action::Move { .. }) {
+            continue;
+        }
+        let Some(it) = library.catalog.get(spec.recording).await? else { continue };
+        let name = format!("{} ({}): {}", it.name, it.id.short(), spec.action.label());
+        found.entry(it.store).or_default().add(name, job.run_after);
+    }
+    Ok(found.iter().filter_map(|(store, found)| transitions::unconfirmed(store, found, now)).collect())
 }
 
 /// Once when it begins, again while nobody takes it up, and not while it lasts.

@@ -4,12 +4,13 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Alert, Severity, State};
+use catalog::BatchState;
+use domain::{Alert, Clock as _, Severity, State};
 use storage::{ErrorKind, Fault, Faulty, Key, Memory, Op, Put, Store, put_bytes};
 use support::{Hands, ingest_as, library_of, runner, until};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use worker::{LIBRARY_STORE, Library, Steps};
+use worker::{LIBRARY_STORE, Library, Steps, by_hand};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -139,6 +140,29 @@ async fn a_store_that_drifts_from_the_catalog_is_told_of() {
     assert!(extra.cause.contains("12 bytes: holidays/beach.mp4"), "{}", extra.cause);
     assert_eq!(s.replica.inner().list("", None, 99).await.unwrap().len(), 5, "nothing is touched");
     assert!(!s.keys().await.iter().any(|key| key.contains(LIBRARY_STORE)));
+    s.end().await;
+}
+
+/// What nobody does for three days is not archived, whatever was ordered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archiving_that_does_not_happen_is_told_of_after_three_days() {
+    let s = Scene::set(SECOND).await;
+    let it = s.take("a.txt").await;
+    let now = s.clock.now();
+    let batch = by_hand::batch("move", "ana", "a.txt", now);
+    let facts = s.library.catalog.facts(it.id).await.unwrap().unwrap();
+    let verb = by_hand::Verb::Move { store: "replica".into(), keep: HOUR };
+    let job = verb.job(&s.library.policy, &batch, &facts, now).unwrap();
+    s.library.catalog.order(&batch, &[], now).await.unwrap();
+    s.library.catalog.set_batch(batch.id, BatchState::Paused, "ana", now).await.unwrap();
+    s.library.catalog.order(&batch, &[job], now).await.unwrap();
+    s.clock.pass(70 * HOUR);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let key = format!("transition-unconfirmed/{LIBRARY_STORE}");
+    assert!(!s.keys().await.contains(&key), "it may be for tomorrow");
+    let alert = s.told(&key, 6).await;
+    assert_eq!(alert.subject, "1 transition in recordings not confirmed after 72 hours");
+    assert!(alert.cause.contains("a.txt (") && alert.cause.contains("move replica"), "{}", alert.cause);
     s.end().await;
 }
 

@@ -313,7 +313,7 @@ pub async fn jobs_are_listed_and_counted(f: &Fixture) {
     settle(c, it.id, processing(vec![probe.clone(), backup.clone()]), T0).await;
     claim(c, &probe, "w", T0).await;
     let list = async |states: &[JobState], recording, limit| -> Vec<_> {
-        let filter = JobFilter { states: states.to_vec(), recording, batch: None };
+        let filter = JobFilter { states: states.to_vec(), recording, ..JobFilter::default() };
         c.jobs(&filter, limit).await.unwrap().into_iter().map(|j| j.spec.id).collect()
     };
     assert_eq!(list(&[], None, 99).await, [backup.id, other.id, probe.id], "newest first");
@@ -325,6 +325,12 @@ pub async fn jobs_are_listed_and_counted(f: &Fixture) {
         [backup.id, other.id, probe.id]
     );
     assert_eq!(list(&[JobState::Pending], Some(it.id), 99).await, [backup.id]);
+    for (states, before, found) in
+        [(vec![], later(1), 3), (vec![JobState::Pending], later(1), 2), (vec![], T0, 0)]
+    {
+        let filter = JobFilter { states, due_before: Some(before), ..JobFilter::default() };
+        assert_eq!(c.jobs(&filter, 99).await.unwrap().len(), found, "{filter:?}");
+    }
     let counts = c.counts().await.unwrap();
     assert_eq!(
         (counts.jobs[&JobState::Pending], counts.jobs[&JobState::Running], counts.jobs[&JobState::Done]),
