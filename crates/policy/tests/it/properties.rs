@@ -1,13 +1,13 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    Action, Cold, Custody, Decision, Facts, Hold, JobId, Kind, Offer, Rendition, Restoring, Speed, State,
-    Timestamp, Trash, What,
+    Action, Cold, Custody, Decision, Facts, Hold, JobId, JobSpec, Kind, Leaving, MixSpec, Offer, Rendition,
+    Restoring, Speed, State, Timestamp, Trash, What,
 };
 use policy::Deed;
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 
-use crate::support::*;
+use crate::support::{self, *};
 
 /// Rules of every verb and every kind of condition; a policy takes some of them.
 const RULES: &[&str] = &[
@@ -50,6 +50,13 @@ const RULES: &[&str] = &[
     "{ name: room, match: { age: '>=5d' }, delete: {}, watermark: { store: recordings, high: 90%, low: 80% } }",
     "{ name: room there, match: { tier: hot }, evict: replica, watermark: { store: replica, high: 90%, low: 80% } }",
     "{ name: room cold, match: all, archive: attic, watermark: { store: recordings, high: 90%, low: 80% } }",
+    "{ name: sent, match: { tags: other }, export: portal }",
+    "{ name: sent by day, match: { size: '>=1MB' }, export: { to: nas, with: [json, thumbnails] }, cold: restore }",
+    "{ name: sent at night, match: all, export: { to: partner, rendition: mp4-720p, on_conflict: skip } }",
+    "{ name: sent small, match: { age: '>=1d' }, export: { to: [nas, partner, portal], rendition: 'video/*:480' } }",
+    "{ name: sent sound, match: all, export: { to: [partner, nas], rendition: audio/* }, schedule: '0 1 * * * UTC' }",
+    "{ name: sent somehow, match: { tags: { none: early } }, export: { to: [nas, partner], verify: size }, cold: skip }",
+    "{ name: sent call, match: { kind: session }, export: { to: nas, rendition: audio-m4a } }",
     "{ name: everything at once, match: { name: '**', height: '>=720' }, convert: waveform, mix: {}, tag: tall }",
 ];
 
@@ -60,6 +67,9 @@ stores:
   replica: { url: /mnt/replica, capacity: 1TB, region: house }
   attic: { url: /mnt/attic }
   far: { url: 's3://acme-far', region: eu-west-1 }
+  nas: { url: /mnt/nas, hours: '08:00-18:00 Europe/Madrid' }
+  partner: { url: 'davs://partner.example.com/in', secret: partner, hours: '22:00-06:00 America/New_York' }
+  portal: { url: 'davs://portal.example.com' }
 ";
 
 /// A policy of these rules that protects so many copies, in so many regions.
@@ -106,9 +116,11 @@ pub(crate) fn any_facts() -> impl Strategy<Value = Facts> {
         any_custody(),
         subsequence(vec!["attic", "far", "recordings", "replica"], 0..4),
         vec((0u8..8, prop::option::weighted(0.3, -10 * DAY..100 * DAY)), 4),
+        prop::option::weighted(0.3, vec(any::<u8>(), 1..4)),
     )
-        .prop_map(|(kind, probe, tracks, recorded, tags, (custody, home), stores, copies)| {
+        .prop_map(|(kind, probe, tracks, recorded, tags, (custody, home), stores, copies, made)| {
             let mut facts = facts(recording(kind, "cam/a.bin"));
+            facts.renditions = made.into_iter().flatten().map(|n| rendition(&facts, n)).collect();
             facts.recording.tags = tags;
             facts.recording.store = home.into();
             if custody.trash.is_some() {
@@ -258,7 +270,7 @@ proptest! {
                 let (done, probe) = ends.next().unwrap();
                 if done {
                     facts.done.insert(job.id);
-                    happen(&mut facts, &job.action, probe, now);
+                    happen(&mut facts, job, probe, now);
                 } else {
                     facts.parked.insert(job.id, "it gave up".into());
                 }
@@ -400,6 +412,68 @@ proptest! {
         }
     }
 
+    /// What leaves is there and can be read, and will not be made anew; it leaves in the hours of where it goes to.
+    #[test]
+    fn what_leaves_is_there_and_welcome(policy in any_policy(), facts in any_facts(), now in any_now()) {
+        let decision = decide(&policy, &facts, now);
+        for job in &decision.jobs {
+            let Action::Export(spec) = &job.action else { continue };
+            prop_assert!(facts.recording.custody.trash.is_none());
+            let store = &policy.stores()[&spec.to];
+            prop_assert!(store.terms.hours.as_ref().is_none_or(|hours| hours.opens(now).is_none()), "{}", spec.to);
+            let custody = &facts.recording.custody;
+            match &spec.what {
+                Leaving::Source => prop_assert!(custody.place.bad.is_none() && custody.is_readable(now)),
+                Leaving::Rendition { name, job } => {
+                    prop_assert!(facts.renditions.iter().any(|r| r.name == *name && r.job == *job));
+                    let made = |j: &JobSpec| matches!(&j.action, Action::Convert { preset } if preset.name == *name);
+                    prop_assert!(!decision.jobs.iter().any(made), "{} is being made", name);
+                }
+            }
+        }
+    }
+
+    /// Each rule's wish leaves once: hours that pass and routes that open send nothing a second time.
+    #[test]
+    fn nothing_leaves_twice(policy in any_policy(), facts in any_facts(), now in any_now(), later in vec(0..40 * DAY, 1..4)) {
+        let mut facts = facts;
+        let sent = |decision: &Decision| {
+            let exports = decision.jobs.iter().filter(|j| matches!(j.action, Action::Export(_)));
+            exports.map(|j| (j.id, j.rule.clone())).collect::<Vec<_>>()
+        };
+        let mut by = BTreeSet::new();
+        for ms in std::iter::once(0).chain(later) {
+            for (job, rules) in sent(&decide(&policy, &facts, Timestamp(now.0 + ms))) {
+                for rule in rules.split(", ") {
+                    prop_assert!(by.insert(rule.to_owned()), "`{}` sends it twice", rule);
+                }
+                facts.done.insert(job);
+            }
+        }
+    }
+
+    /// By hand leaves what is there, or it is said why not.
+    #[test]
+    fn what_is_exported_by_hand_is_there(policy in any_policy(), facts in any_facts(), now in any_now(), n in 0usize..30) {
+        let wanted = ["source", "mp4-720p", "audio-m4a", "video/*:480", "*/*", "no-such"][n % 6];
+        let to: &[&str] = [&["nas"][..], &["partner", "portal"], &["nas", "partner"], &["nowhere"], &["recordings"]][n / 6];
+        let to = to.iter().map(|s| (*s).to_owned()).collect();
+        let wish = policy::Wish { to, rendition: policy::Wish::rendition(wanted).unwrap(), ..Default::default() };
+        match policy::export(&policy, &facts, &wish, now) {
+            Ok((spec, _)) => {
+                prop_assert!(wish.to.contains(&spec.to) && policy.stores().contains_key(&spec.to));
+                prop_assert!(facts.recording.custody.trash.is_none());
+                match &spec.what {
+                    Leaving::Source => prop_assert!(facts.recording.custody.is_readable(now)),
+                    Leaving::Rendition { name, job } => {
+                        prop_assert!(facts.renditions.iter().any(|r| r.name == *name && r.job == *job));
+                    }
+                }
+            }
+            Err(no) => prop_assert!(!no.to_string().is_empty()),
+        }
+    }
+
     /// A mix holds tracks that are here and can be used, and never one that has not come.
     #[test]
     fn never_a_job_on_a_missing_track(policy in any_policy(), facts in any_facts(), now in any_now()) {
@@ -508,10 +582,17 @@ proptest! {
 }
 
 /// What a job that is done makes true.
-fn happen(facts: &mut Facts, action: &Action, probe: domain::Probe, now: Timestamp) {
+fn happen(facts: &mut Facts, job: &JobSpec, probe: domain::Probe, now: Timestamp) {
+    if let Action::Convert { preset } | Action::Mix(MixSpec { preset, .. }) = &job.action {
+        let media = if preset.name.contains("audio") { sound() } else { video_of(480) };
+        let made = support::rendition(facts, &preset.name, media, 1_000);
+        facts.renditions.retain(|r| r.name != preset.name);
+        facts.renditions.push(Rendition { job: job.id, ..made });
+        return;
+    }
     let r = &mut facts.recording;
     let place = &mut r.custody.place;
-    match action {
+    match &job.action {
         Action::Probe => r.probe = Some(probe),
         Action::Tag { add } => r.tags.extend(add.iter().cloned()),
         Action::Archive { class } => {
@@ -560,15 +641,11 @@ fn happen(facts: &mut Facts, action: &Action, probe: domain::Probe, now: Timesta
     }
 }
 
+/// One of few, of one of few sizes.
 fn rendition(facts: &Facts, n: u8) -> Rendition {
-    Rendition {
-        recording: facts.recording.id,
-        name: format!("r{n}"),
-        job: JobId::derive(&[&[n]]),
-        files: Vec::new(),
-        facts: None,
-        choices: Vec::new(),
-        partial: None,
-        made_at: ACCEPTED,
-    }
+    let names = ["mp4-720p", "mp4-480p", "audio-m4a", "webm-vp9", "r4"];
+    let name = names[usize::from(n) % names.len()];
+    let media = if name == "audio-m4a" { sound() } else { video_of(400 + 40 * u32::from(n % 9)) };
+    let made = support::rendition(facts, name, media, 100_000 * u64::from(n % 7));
+    Rendition { job: JobId::derive(&[&[n]]), ..made }
 }
