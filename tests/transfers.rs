@@ -208,13 +208,13 @@ fn by_rule_over_sftp_once_the_rendition_is_made() {
     let folder = server.new_folder();
     let there = server.files().join(&folder);
     let rules = "\n  - { name: web, match: { type: video/* }, convert: [mp4-720p, thumbnails] }\n  - name: share\n    \
-                 match: { tags: { share: partner } }\n    export: { to: partner, rendition: mp4-720p, as: \"{name}.{ext}\", \
+                 match: { tags: [share] }\n    export: { to: partner, rendition: mp4-720p, as: \"{name}.{ext}\", \
                  with: [json, thumbnails] }";
     let library = library(&policy(&sftp(server, &folder, ""), rules), &[]);
     keep_secret(&library, "partner", &key(server));
     let film = library.home.path().join("film.mp4");
     camera(&film);
-    library.ok(&["ingest", &film.display().to_string(), "--tag", "share=partner"]);
+    library.ok(&["ingest", &film.display().to_string(), "--tag", "share"]);
     let all = files(&there);
     let names: Vec<_> = all.keys().map(String::as_str).collect();
     assert_eq!(names, ["film.json", "film.mp4", "film.poster.jpg", "film.sprite.jpg", "film.tiles.vtt"]);

@@ -14,6 +14,9 @@ use domain::{
 };
 use policy::Policy;
 use serde::{Deserialize, Serialize};
+use transfer::names::Rules;
+
+use crate::exports;
 
 pub use prices::{Money, Prices};
 
@@ -78,7 +81,7 @@ pub fn trashing(facts: &Facts, offer: &Offer, by: &str, now: Timestamp) -> catal
 #[derive(Debug, Clone, Default)]
 pub struct Part {
     pub jobs: u64,
-    /// Bytes of the sources.
+    /// Bytes of the sources; of exports, those that leave.
     pub bytes: u64,
     pub money: Money,
     /// The fewest copies that a recording would have afterwards; of the verbs that take one away.
@@ -106,7 +109,7 @@ impl Totals {
         }
         for job in &decision.jobs {
             let part = self.parts.entry((job.rule.clone(), job.action.label())).or_default();
-            part.count(it, cost(&job.action, facts, prices, now));
+            part.count(bytes(&job.action, facts, now), cost(&job.action, facts, prices, now));
         }
         for wait in &decision.waits {
             let key = (wait.rule.clone(), wait.verb.clone(), wait.waits_for.clone());
@@ -121,11 +124,11 @@ impl Totals {
             let part = match &offer.room {
                 Some(store) => self.room.entry((offer.rule.clone(), store.clone())).or_default(),
                 None => {
-                    self.delete.count(it, money);
+                    self.delete.count(it.digest.size, money);
                     self.parts.entry((offer.rule.clone(), "delete".to_owned())).or_default()
                 }
             };
-            part.count(it, money);
+            part.count(it.digest.size, money);
             let left = match &offer.what {
                 What::Delete => 0,
                 What::Evict { .. } => facts.copies.len() as u64,
@@ -137,11 +140,19 @@ impl Totals {
 }
 
 impl Part {
-    fn count(&mut self, it: &Recording, money: Money) {
+    fn count(&mut self, bytes: u64, money: Money) {
         self.jobs += 1;
-        self.bytes += it.digest.size;
+        self.bytes += bytes;
         self.money += money;
     }
+}
+
+fn bytes(action: &Action, facts: &Facts, now: Timestamp) -> u64 {
+    let leaving = match action {
+        Action::Export(export) => exports::preview(facts, export, &Rules::default(), now).ok(),
+        _ => None,
+    };
+    leaving.map_or(facts.recording.digest.size, |(_, bytes)| bytes)
 }
 
 /// Money that an action costs in storage and requests; what it encodes costs time, which is not reckoned here.

@@ -46,4 +46,25 @@ mod tests {
         assert_eq!(delays, [after(2), after(8), after(32), after(128), Next::Park]);
         assert_eq!(next(&backup, &Failure::permanent("not media"), 1), Next::Park);
     }
+
+    /// Somebody else's server may be down for a night's work on it.
+    #[test]
+    fn a_partner_is_given_some_hours() {
+        let export = Action::Export(domain::ExportSpec {
+            to: "partner".into(),
+            what: domain::Leaving::Source,
+            name: domain::NameTemplate::default(),
+            with: Default::default(),
+            on_conflict: Default::default(),
+            verify: Default::default(),
+        });
+        let failure = Failure::temporary("it does not answer");
+        let delays = (1..MAX_FAILURES_ELSEWHERE).map(|n| match next(&export, &failure, n) {
+            Next::After(delay) => delay.as_secs(),
+            Next::Park => panic!("given up after {n}"),
+        });
+        assert_eq!(delays.collect::<Vec<_>>(), [2, 8, 32, 128, 512, 2048, 3600, 3600, 3600, 3600]);
+        assert_eq!(next(&export, &failure, MAX_FAILURES_ELSEWHERE), Next::Park);
+        const { assert!(MAX_FAILURES_ELSEWHERE < MAX_ATTEMPTS) };
+    }
 }

@@ -1,0 +1,247 @@
+//! Files leave for destinations that fail on cue, under a clock that the test holds in its hands.
+
+mod support;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use catalog::JobFilter;
+use domain::{Arrival, Clock as _, Companion, Job, JobState, Outcome, RecordingId, Timestamp};
+use policy::{Policy, Terms, Wish};
+use storage::{Memory, Store as _};
+use support::{Hands, ingest_as, library_of, runner, until};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use transfer::{Destination, ErrorKind, Fault, Faulty, Folder, Op, Presence};
+use worker::{Destinations, LIBRARY_STORE, Library, Point, Steps, by_hand};
+
+type There = Arc<Faulty<Folder>>;
+
+struct Scene {
+    home: tempfile::TempDir,
+    clock: Arc<Hands>,
+    own: Arc<Memory>,
+    partner: There,
+    library: Arc<Library>,
+    stop: CancellationToken,
+    running: Option<JoinHandle<()>>,
+}
+
+const POLICY: &str = "version: 1\nstores:\n  replica: { url: /replica }\n  partner: { url: /partner, connections: 1HOURS }\n  \
+                      quick: { url: /quick, connections: 1 }\nrules:\n  - { name: second, match: all, backup: replica }\n";
+
+impl Scene {
+    async fn set(hours: &str, hook: impl Fn(Point, &Hands) + Send + Sync + 'static) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let clock = Hands::new();
+        let own = Arc::new(Memory::new(LIBRARY_STORE));
+        let steps = Steps::new({
+            let clock = clock.clone();
+            move |point| hook(point, &clock)
+        });
+        let text = POLICY.replace("HOURS", hours);
+        let stores: Vec<Arc<dyn storage::Store>> = vec![own.clone(), Arc::new(Memory::new("replica"))];
+        let mut library = library_of(home.path(), clock.clone(), &text, stores, steps).await;
+        let partner = there(home.path().join("partner"), "partner");
+        let quick = there(home.path().join("quick"), "quick");
+        let mut all = Destinations::default();
+        let policy = library.policy.clone();
+        for (name, to) in [("partner", &partner), ("quick", &quick)] {
+            let to: Arc<dyn Destination> = to.clone();
+            let open = move || -> futures::future::BoxFuture<'static, _> {
+                let to = to.clone();
+                Box::pin(async move { Ok(to) })
+            };
+            all.add(name, &terms(&policy, name), Box::new(open));
+        }
+        Arc::get_mut(&mut library).expect("nobody else has it yet").destinations = all;
+        Self { home, clock, own, partner, library, stop: CancellationToken::new(), running: None }
+    }
+
+    fn run(&mut self) {
+        let (runner, stop) = (runner(&self.library, Duration::from_secs(5)), self.stop.clone());
+        self.running = Some(tokio::spawn(async move { runner.run(stop).await }));
+    }
+
+    async fn take(&self, name: &str) -> RecordingId {
+        ingest_as(&self.library, self.home.path(), name).await
+    }
+
+    async fn order(&self, ids: &[RecordingId], wish: &Wish) {
+        let (catalog, now) = (&self.library.catalog, self.clock.now());
+        let batch = by_hand::batch("export", "ana", &format!("{ids:?}"), now);
+        for id in ids {
+            let facts = catalog.facts(*id).await.unwrap().unwrap();
+            let policy: &Policy = &self.library.policy;
+            let (jobs, _) = by_hand::export(policy, &batch, &facts, wish, None, now).unwrap();
+            catalog.order(&batch, &jobs, now).await.unwrap();
+        }
+    }
+
+    async fn exports(&self) -> Vec<Job> {
+        let jobs = self.library.catalog.jobs(&JobFilter::default(), 100).await.unwrap();
+        jobs.into_iter().filter(|job| job.spec.action.verb() == "export").collect()
+    }
+
+    /// Lets a second pass between two looks.
+    async fn until(&self, what: impl Fn(&[Job]) -> bool) -> Vec<Job> {
+        for _ in 0..1500 {
+            let jobs = self.exports().await;
+            if what(&jobs) {
+                return jobs;
+            }
+            self.clock.pass(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("not within half a minute: {:#?}", self.exports().await);
+    }
+
+    /// Of the only export that is done.
+    async fn outcome(&self, job: &Job) -> Vec<(String, Arrival)> {
+        let filter = JobFilter { recording: Some(job.spec.recording), ..JobFilter::default() };
+        let ended = self.library.catalog.ended(&filter, None, 100).await.unwrap();
+        let outcome = ended.into_iter().find(|e| e.job.spec.id == job.spec.id).unwrap().outcome;
+        let Some(Outcome::Exported { files, .. }) = outcome else { panic!("{outcome:?}") };
+        files.into_iter().map(|file| (file.name, file.arrival)).collect()
+    }
+
+    fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.home.path().join("partner").join(name)).unwrap()
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        if let Some(running) = self.running {
+            running.await.unwrap();
+        }
+    }
+}
+
+fn there(path: PathBuf, name: &str) -> There {
+    std::fs::create_dir(&path).unwrap();
+    Arc::new(Faulty::new(Folder::new(name, path, Presence::Exists)))
+}
+
+fn terms(policy: &Policy, name: &str) -> Terms {
+    policy.stores()[name].terms.clone()
+}
+
+fn wish(to: &str, with: &[Companion]) -> Wish {
+    Wish {
+        name: Some("{name}.{ext}".parse().unwrap()),
+        with: with.iter().copied().collect(),
+        ..Wish::new(to)
+    }
+}
+
+fn is(job: &Job, state: JobState) -> bool {
+    job.state == state
+}
+
+/// Whatever happens on the way, it arrives whole and once: a cut, an answer that is lost, a bit that flips.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trouble_on_the_way_is_tried_again_until_it_has_arrived() {
+    let faults = [
+        (Op::Put, Fault::Cut { after: 5 }),
+        (Op::Put, Fault::ReplyLost),
+        (Op::Put, Fault::Flip { at: 3 }),
+        (Op::Stat, Fault::Fail { kind: ErrorKind::Unavailable, temporary: true }),
+    ];
+    for (op, fault) in faults {
+        let mut scene = Scene::set("", |_, _| {}).await;
+        let id = scene.take("note.txt").await;
+        scene.order(&[id], &wish("partner", &[])).await;
+        scene.partner.on(op, 1, fault);
+        scene.run();
+        let jobs = scene.until(|jobs| is(&jobs[0], JobState::Done)).await;
+        assert_eq!(jobs[0].failures, 1, "{fault:?}");
+        let (name, arrival) = scene.outcome(&jobs[0]).await.remove(0);
+        let expected = if fault == Fault::ReplyLost { Arrival::Already } else { Arrival::Sent };
+        assert_eq!((name.as_str(), arrival), ("note.txt", expected), "{fault:?}");
+        assert_eq!(scene.text("note.txt"), "no recording at all", "{fault:?}");
+        let left = std::fs::read_dir(scene.home.path().join("partner")).unwrap().count();
+        assert_eq!(left, 1, "{fault:?}: something partial is left");
+        scene.end().await;
+    }
+}
+
+/// What does not pass by itself is not tried again: a person has to do something, and is told what.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_let_in_does_not_knock_again_and_again() {
+    let mut scene = Scene::set("", |_, _| {}).await;
+    let id = scene.take("note.txt").await;
+    scene.order(&[id], &wish("partner", &[])).await;
+    scene.partner.on(Op::Stat, 1, Fault::Fail { kind: ErrorKind::Denied, temporary: false });
+    scene.run();
+    let jobs = scene.until(|jobs| is(&jobs[0], JobState::Parked)).await;
+    assert_eq!(jobs[0].failures, 1);
+    assert!(jobs[0].error.as_ref().unwrap().message.contains("partner"), "{:?}", jobs[0].error);
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_good_copy_leaves_where_the_home_has_lost_it() {
+    let mut scene = Scene::set("", |_, _| {}).await;
+    scene.run();
+    let id = scene.take("note.txt").await;
+    let it = until(&scene.library, &scene.clock, id, |r| r.state.is_terminal()).await;
+    let key = storage::Key::parse(&it.key).unwrap();
+    let version = scene.own.head(&key).await.unwrap().version;
+    scene.own.delete(&key, &version).await.unwrap();
+    scene.order(&[id], &wish("partner", &[])).await;
+    scene.until(|jobs| is(&jobs[0], JobState::Done)).await;
+    assert_eq!(scene.text("note.txt"), "no recording at all");
+    scene.end().await;
+}
+
+/// One destination has no connection free for as long as its server does not answer. Whoever goes there is given back, without blame,
+/// and what goes elsewhere goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partner_that_does_not_answer_holds_up_nobody_else() {
+    let mut scene = Scene::set("", |_, _| {}).await;
+    let mut ids = Vec::new();
+    // More than there is room for jobs that wait.
+    for n in 0..20 {
+        ids.push(scene.take(&format!("note-{n:02}.txt")).await);
+    }
+    scene.partner.on(Op::Put, 1, Fault::Hang);
+    scene.order(&ids, &wish("partner", &[])).await;
+    scene.run();
+    scene.until(|jobs| jobs.iter().any(|job| is(job, JobState::Running))).await;
+    scene.order(&ids[..2], &wish("quick", &[])).await;
+    let to = |job: &Job, to: &str| job.spec.action.label().ends_with(to);
+    let jobs = scene.until(|jobs| jobs.iter().filter(|j| is(j, JobState::Done)).count() == 2).await;
+    assert!(jobs.iter().filter(|job| is(job, JobState::Done)).all(|job| to(job, "quick")));
+    let slow: Vec<_> = jobs.iter().filter(|job| to(job, "partner")).collect();
+    assert_eq!(slow.iter().filter(|job| is(job, JobState::Running)).count(), 1, "one connection");
+    let waiting = slow.iter().filter(|job| is(job, JobState::Pending));
+    assert!(waiting.clone().all(|job| job.failures == 0 && job.attempts == 0), "{slow:#?}");
+    assert_eq!(waiting.count(), 19);
+    scene.stop.cancel();
+    scene.running.take().unwrap().abort();
+}
+
+/// Between two files of one job the partner's hours end: the rest follows when they begin again, and what is there stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hours_that_end_in_the_middle_are_kept() {
+    // The clock begins at 2027-01-15T08:00:00Z.
+    let passed = std::sync::atomic::AtomicBool::new(false);
+    let mut scene = Scene::set(", hours: \"07:00-09:00 UTC\"", move |point, clock| {
+        if point == Point::ExportMidway && !passed.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            clock.pass(Duration::from_secs(2 * 3600));
+        }
+    })
+    .await;
+    let id = scene.take("note.txt").await;
+    scene.order(&[id], &wish("partner", &[Companion::Json])).await;
+    scene.run();
+    let tomorrow: Timestamp = "2027-01-16T07:00:00Z".parse().unwrap();
+    let jobs = scene.until(|jobs| is(&jobs[0], JobState::Pending) && jobs[0].run_after == tomorrow).await;
+    assert_eq!((jobs[0].attempts, jobs[0].failures), (0, 0));
+    assert_eq!(std::fs::read_dir(scene.home.path().join("partner")).unwrap().count(), 1);
+    scene.clock.pass(tomorrow.since(scene.clock.now()));
+    let jobs = scene.until(|jobs| is(&jobs[0], JobState::Done)).await;
+    let files = scene.outcome(&jobs[0]).await;
+    let expected = [("note.txt", Arrival::Already), ("note.json", Arrival::Sent)];
+    assert_eq!(files, expected.map(|(name, arrival)| (name.to_owned(), arrival)));
+    scene.end().await;
+}
