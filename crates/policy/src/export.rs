@@ -28,6 +28,7 @@ pub fn export(
     if let Some(trash) = &r.custody.trash {
         return Err(NoExport::Trashed { back: trash.purging.is_none() });
     }
+    let Some(first) = wish.to.first() else { return Err(unknown(policy, "")) };
     for to in &wish.to {
         takes_exports(policy, to)?;
     }
@@ -45,7 +46,7 @@ pub fn export(
         |to: &str| facts.parked.get(&id(facts, &wish.spec(to, choice.what.clone()))).map(String::as_str);
     let routes = routes(policy, &wish.to, now, gave_up);
     // Somebody asks for it: where all gave up, the first tries again.
-    let route = routes.taken.unwrap_or_else(|| wish.to.first().map_or("", String::as_str));
+    let route = routes.taken.unwrap_or(first);
     why.extend(routes.why);
     Ok((wish.spec(route, choice.what), why))
 }
@@ -126,9 +127,13 @@ pub(crate) fn takes_exports(policy: &Policy, name: &str) -> Result<(), NoExport>
     } else if policy.stores().contains_key(name) {
         Ok(())
     } else {
-        let known = policy.stores().keys().filter(|name| *name != LIBRARY).cloned().collect();
-        Err(NoExport::UnknownStore { name: name.to_owned(), known })
+        Err(unknown(policy, name))
     }
+}
+
+fn unknown(policy: &Policy, name: &str) -> NoExport {
+    let known = policy.stores().keys().filter(|name| *name != LIBRARY).cloned().collect();
+    NoExport::UnknownStore { name: name.to_owned(), known }
 }
 
 /// The files that would do, the best first, and why it is the best.

@@ -85,6 +85,8 @@ fn by_hand_what_cannot_leave_says_why() {
     let no = |facts: &Facts, to: &str, rendition: &str| by_hand(facts, &wish(&[to], rendition)).unwrap_err();
     assert_eq!(no(&facts, "partnr", "source"), "unknown store `partnr`; did you mean `partner`?");
     assert_eq!(no(&facts, "mars", "source"), "unknown store `mars`; known: nas, partner, portal");
+    let nowhere = by_hand(&facts, &wish(&[], "source")).unwrap_err();
+    assert_eq!(nowhere, "unknown store ``; known: nas, partner, portal");
     let own = "`recordings` is the library's own store, where it is already; name a store of `stores:`";
     assert_eq!(no(&facts, "recordings", "source"), own);
     let none = "there is no `webm-vp9` of it; there are source, audio-m4a, mp4-480p, mp4-720p";

@@ -14,6 +14,7 @@ fn rate() {
         ("default", policy::DEFAULT.to_owned()),
         ("delete and archive", CUSTODY.to_owned()),
         ("one expression", format!("{CUSTODY}  - {{ name: cel, match: all, when: '{CEL}', hold: busy }}\n")),
+        ("exports", format!("{CUSTODY}{EXPORTS}")),
         ("20 rules, 5 expressions", large.to_owned()),
     ];
     for (what, text) in policies {
@@ -42,13 +43,16 @@ fn rate() {
 }
 
 const CUSTODY: &str = "version: 1
-stores: { replica: { url: /mnt/replica } }
+stores: { replica: { url: /mnt/replica }, replica-two: { url: /mnt/two } }
 protect: { copies: { min: 2 } }
 rules:
   - { name: safe, match: all, backup: replica }
   - { name: cold, match: { age: '>=30d', size: '>=1MB' }, archive: DEEP_ARCHIVE }
   - { name: gone, match: { age: '>=3650d' }, delete: {} }
   - { name: court, match: { tags: court }, hold: litigation }
+";
+const EXPORTS: &str = "  - { name: out, match: all, export: replica }
+  - { name: by the way that is open, match: { kind: recording }, export: { to: [replica, replica-two] } }
 ";
 const CEL: &str =
     "recording.size > 1000000000 && recording.name.startsWith(\"cam/\") || \"x\" in recording.tags";
