@@ -371,6 +371,25 @@ fn does_not_read_back(it: &Recording, spec: &JobSpec, store: &str, bad: &str, at
     }
 }
 
+/// What people are told of a drill, if it failed.
+pub(crate) fn drilled(it: &Recording, outcome: &Outcome) -> Option<Alert> {
+    let Outcome::Drilled { store, at, failed: Some(failed) } = outcome else { return None };
+    Some(Alert {
+        key: format!("drill:{}:{store}", it.id),
+        severity: Severity::Critical,
+        service: "drill".to_owned(),
+        subject: format!("a restore drill of {} from {store} failed", it.name),
+        cause: failed.clone(),
+        next: format!(
+            "`videorec copies {} --verify` reads all of its copies again, and what is bad is replaced by a good one; if many \
+             fail, look at {store} itself before anybody needs it",
+            it.id.short()
+        ),
+        recording: Some(it.id),
+        at: *at,
+    })
+}
+
 /// What stays of a recording: who it was, and that it is gone.
 pub(crate) fn purged(it: &Recording, certificate: &Certificate) -> Result<Recording> {
     let purging = it.custody.trash.as_ref().is_some_and(|t| t.purging.is_some());

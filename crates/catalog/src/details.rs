@@ -37,7 +37,8 @@ pub(crate) fn recorded(spec: &JobSpec, outcome: &Outcome, current: bool) -> Valu
         Outcome::Placed { .. }
         | Outcome::Moved { .. }
         | Outcome::Evicted { .. }
-        | Outcome::Verified { .. } => {
+        | Outcome::Verified { .. }
+        | Outcome::Drilled { .. } => {
             json!(outcome)
         }
         Outcome::Exported { .. } => json!(outcome),

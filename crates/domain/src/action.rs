@@ -31,6 +31,8 @@ pub enum Action {
     Evict { store: String, made: Timestamp },
     /// Read the bytes in that store back and compare them with what was accepted.
     Verify { store: String, last: Timestamp },
+    /// Restore a copy as if the recording were lost: all of it, equal, and it plays. `asked` tells one drill from the next.
+    Drill { store: String, asked: Timestamp },
     /// Replace bytes that were found bad by a good copy's.
     Repair { store: String, found: Timestamp },
     /// Remove every byte of a recording that is in the trash.
@@ -89,6 +91,7 @@ impl Action {
             Self::Move { .. } => "move",
             Self::Evict { .. } => "evict",
             Self::Verify { .. } => "verify",
+            Self::Drill { .. } => "drill",
             Self::Repair { .. } => "repair",
             Self::Purge { .. } => "purge",
             Self::Export(_) => "export",
@@ -112,6 +115,7 @@ impl Action {
             Self::Move { store, .. } => format!("move {store}"),
             Self::Evict { store, .. } => format!("evict {store}"),
             Self::Verify { store, .. } => format!("verify {store}"),
+            Self::Drill { store, .. } => format!("drill from {store}"),
             Self::Repair { store, .. } => format!("repair {store}"),
             Self::Purge { .. } => "purge".into(),
             Self::Export(export) => format!("export {} to {}", export.what.name(), export.to),

@@ -112,6 +112,12 @@ pub enum Outcome {
         at: Timestamp,
         bad: Option<String>,
     },
+    /// Restored on trial; `failed` where it is not what it was, as a clause.
+    Drilled {
+        store: String,
+        at: Timestamp,
+        failed: Option<String>,
+    },
     Purged {
         certificate: Certificate,
     },

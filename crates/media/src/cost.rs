@@ -9,7 +9,7 @@ use crate::plan::{Given, How, plan};
 /// Without facts (a session, or a recording not yet probed) it assumes 1080p. Pure.
 pub fn cost(action: &Action, facts: Option<&MediaFacts>) -> Cost {
     match action {
-        Action::Probe => Cost { threads: 1, memory: 200 << 20, disk: 0 },
+        Action::Probe | Action::Drill { .. } => Cost { threads: 1, memory: 200 << 20, disk: 0 },
         Action::Backup { .. }
         | Action::Tag { .. }
         | Action::Archive { .. }

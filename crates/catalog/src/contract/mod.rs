@@ -99,6 +99,7 @@ macro_rules! contract_suite {
                 what_is_held_stays_where_it_is,
                 bytes_that_do_not_read_back_are_known_to_be_bad,
                 people_are_told_with_the_outcome,
+                a_drill_that_fails_is_told_and_changes_nothing,
                 the_same_bytes_under_another_version_are_the_same,
                 what_comes_again_meets_the_trash;
             custody:

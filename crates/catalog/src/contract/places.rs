@@ -218,6 +218,32 @@ pub async fn people_are_told_with_the_outcome(f: &Fixture) {
 }
 
 /// The same bytes, which the store wrote anew (or somebody to it): nothing is measured or made again.
+pub async fn a_drill_that_fails_is_told_and_changes_nothing(f: &Fixture) {
+    let c = &*f.catalog;
+    let it = accept(c, &recording("a.mp4")).await;
+    let backup = in_hand(c, it.id, Action::Backup { store: "nas".into() }).await;
+    c.record(&backup, &Outcome::Copied { copy: copy_in(&it, "nas", T0) }, T0).await.unwrap();
+    let before = facts(c, it.id).await;
+    for (asked, failed) in [(1, None), (2, Some("it does not play"))] {
+        let action = Action::Drill { store: "nas".into(), asked: later(asked) };
+        let held = in_hand(c, it.id, action).await;
+        let failed = failed.map(str::to_owned);
+        let outcome = Outcome::Drilled { store: "nas".into(), at: later(asked), failed: failed.clone() };
+        c.record(&held, &outcome, later(asked)).await.unwrap();
+        let told = c.alerts(9).await.unwrap();
+        assert_eq!(told.iter().map(|t| Some(t.alert.cause.clone())).next().flatten(), failed);
+        let audit = c.audit(Some(it.id), 1).await.unwrap().remove(0);
+        assert_eq!(audit.details["fact"]["failed"], serde_json::json!(failed));
+        let found = facts(c, it.id).await;
+        assert_eq!(
+            (found.recording.custody, found.copies),
+            (before.recording.custody.clone(), before.copies.clone())
+        );
+        let all = c.ended(&crate::JobFilter { recording: Some(it.id), ..Default::default() }, None, 9).await;
+        assert_eq!(all.unwrap().last().and_then(|ended| ended.outcome.clone()), Some(outcome));
+    }
+}
+
 pub async fn the_same_bytes_under_another_version_are_the_same(f: &Fixture) {
     let c = &*f.catalog;
     let (it, job) = with_probe(c, "a.mp4").await;

@@ -50,6 +50,10 @@ pub(super) async fn record(
         }
         // Its own record is the job's outcome: what lies elsewhere is no fact of ours.
         Outcome::Exported { .. } => {}
+        Outcome::Drilled { .. } => {
+            let alert = custody::drilled(&recording, outcome);
+            alerts::raise(conn, &alert.iter().collect::<Vec<_>>()).await?;
+        }
         Outcome::Notified { alert } => alerts::raise(conn, &[alert]).await?,
         Outcome::Copied { .. }
         | Outcome::Placed { .. }

@@ -37,6 +37,11 @@ pub(super) async fn record(
         Outcome::Purged { certificate } => remove::purged(conn, &recording, claim, certificate, now).await?,
         // Its own record is the job's outcome: what lies elsewhere is no fact of ours.
         Outcome::Exported { .. } => {}
+        Outcome::Drilled { .. } => {
+            if let Some(alert) = custody::drilled(&recording, outcome) {
+                alerts::raise(conn, &alert).await?;
+            }
+        }
         Outcome::Notified { alert } => alerts::raise(conn, alert).await?,
         Outcome::Copied { .. }
         | Outcome::Placed { .. }
