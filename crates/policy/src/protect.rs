@@ -23,6 +23,13 @@ pub struct Protect {
     pub deletion: DeletionLimit,
     /// Thousandths of all bytes that are read back and compared each day, oldest verification first.
     pub verify_permille: u32,
+    /// Thousandths of the recordings that have a copy elsewhere of which one is restored on trial each month.
+    #[serde(skip_serializing_if = "is_none")]
+    pub drills_permille: u32,
+}
+
+fn is_none(permille: &u32) -> bool {
+    *permille == 0
 }
 
 impl Protect {
@@ -39,6 +46,8 @@ impl Default for Protect {
             deletion: DeletionLimit { permille: 50, floor: 20, bytes: None },
             // About once a year.
             verify_permille: 3,
+            // What is fetched from another site may cost money: only where it is asked for.
+            drills_permille: 0,
         }
     }
 }
@@ -46,11 +55,16 @@ impl Default for Protect {
 /// Reads `protect:`.
 pub(crate) fn read(check: &mut Check<'_>, node: &Node) -> Protect {
     let mut protect = Protect::default();
-    let known = ["copies", "deletion", "trash", "verify"];
+    let known = ["copies", "deletion", "drills", "trash", "verify"];
     for field in check.fields(node, "`protect`", &known, &[]).unwrap_or_default() {
         match field.name {
             "copies" => copies(check, field.value, &mut protect),
             "deletion" => deletion(check, field.value, &mut protect.deletion),
+            "drills" => {
+                if let Some(permille) = check.value(field.value, "`drills`", units::permille) {
+                    protect.drills_permille = permille;
+                }
+            }
             "trash" => {
                 if let Some(trash) = check.value(field.value, "`trash`", trash) {
                     protect.trash = trash;

@@ -166,6 +166,7 @@ fn protect() -> Value {
         ("trash", reference("duration")),
         ("deletion", deletion),
         ("verify", reference("percent")),
+        ("drills", reference("percent")),
     ]);
     with(protect, "description", json!("What no rule can break"))
 }

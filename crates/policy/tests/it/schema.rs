@@ -53,7 +53,7 @@ stores:
 rules: []",
     )
     .unwrap();
-    accepts("version: '1'\nprotect: { copies: { min: 2 }, deletion: { max_percent: 0.5, floor: 7, max_bytes: 1TB }, verify: 1%, trash: 1d }\nrules: []").unwrap();
+    accepts("version: '1'\nprotect: { copies: { min: 2 }, deletion: { max_percent: 0.5, floor: 7, max_bytes: 1TB }, verify: 1%, drills: 1%, trash: 1d }\nrules: []").unwrap();
 }
 
 #[test]
