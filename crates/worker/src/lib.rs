@@ -8,6 +8,7 @@ mod buckets;
 pub mod by_hand;
 mod decide;
 mod drift;
+mod drills;
 pub mod events;
 mod exports;
 mod fetched;

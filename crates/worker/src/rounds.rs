@@ -12,7 +12,7 @@ use domain::{Action, Alert, Facts, JobSpec, Lane, Offer, RecordingId, Severity, 
 use policy::{Room, Watermark};
 use tracing::{info, warn};
 
-use crate::{LIBRARY_STORE, Library, by_hand::batch, plan::trashing};
+use crate::{LIBRARY_STORE, Library, by_hand::batch, drills, plan::trashing};
 
 /// Between two deletion rounds, and between two looks at a store's fill.
 const EVERY: Duration = Duration::from_secs(60);
@@ -20,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(60);
 const OVER: Duration = Duration::from_secs(15 * 60);
 /// After trouble.
 const TROUBLE: Duration = Duration::from_secs(30);
-/// Between two rounds of reading back.
+/// Between two rounds of reading back, and of restoring on trial.
 const VERIFY_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Between two looks whether a store is nearly full.
 const EMERGENCY_EVERY: Duration = Duration::from_secs(15);
@@ -37,6 +37,7 @@ pub(crate) struct Rounds {
     delete_after: Option<Timestamp>,
     room_after: Option<Timestamp>,
     verify_after: Option<Timestamp>,
+    drill_after: Option<Timestamp>,
     emergency_after: Option<Timestamp>,
 }
 
@@ -63,6 +64,11 @@ impl Rounds {
             self.verify_after = Some(now + TROUBLE);
             verify(library, now).await.context("choosing what to read back")?;
             self.verify_after = Some(now + VERIFY_EVERY);
+        }
+        if is_due(self.drill_after, now) {
+            self.drill_after = Some(now + TROUBLE);
+            drills::order(library, now).await.context("choosing what to restore on trial")?;
+            self.drill_after = Some(now + VERIFY_EVERY);
         }
         Ok(())
     }

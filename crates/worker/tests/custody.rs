@@ -5,7 +5,7 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use catalog::{Change, Changed, JobFilter, Retry};
-use domain::{Clock as _, JobState, Recording, RecordingId, State};
+use domain::{Clock as _, JobState, Outcome, Recording, RecordingId, State};
 use storage::{ErrorKind, Fault, Faulty, Key, Memory, Op, Put, Store, put_bytes};
 use support::{Hands, ingest_as, library_of, runner, until};
 use tokio::task::JoinHandle;
@@ -339,6 +339,84 @@ async fn a_damaged_backup_that_could_not_be_removed_is_not_in_the_way_of_the_nex
     s.pass(3 * DAY).await;
     s.until(id, |r| r.state == State::Deleted).await;
     assert_eq!((held_by(&s.own).await, held_by(&s.replica).await), (0, 0));
+    s.end().await;
+}
+
+/// Every copy has its turn of being restored as if its recording were lost; what does not come back is told of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_are_restored_on_trial_in_their_turn() {
+    let policy = SAFE.replace("verify: 100%", "verify: 0%, drills: 100%");
+    let s = Scene::set(&policy).await;
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        ids.push(s.take(&format!("{n}.txt")).await);
+    }
+    let drills = async |id| -> Vec<Option<String>> {
+        let filter = JobFilter { recording: Some(id), ..JobFilter::default() };
+        let ended = s.library.catalog.ended(&filter, None, 99).await.unwrap();
+        let failed = ended.into_iter().filter_map(|e| match e.outcome {
+            Some(Outcome::Drilled { store, failed, .. }) => {
+                assert_eq!(store, "replica");
+                Some(failed)
+            }
+            _ => None,
+        });
+        failed.collect()
+    };
+    let (fetched, told) = (s.replica.calls(Op::Get), s.alerts().await);
+    // All of them within a month.
+    for _ in 0..4 {
+        s.pass(10 * DAY).await;
+    }
+    for id in &ids {
+        let drills = drills(*id).await;
+        assert!(!drills.is_empty() && drills.iter().all(Option::is_none), "{drills:?}");
+    }
+    assert!(s.replica.calls(Op::Get) >= fetched + 3, "all of it is fetched");
+    assert_eq!(s.alerts().await, told);
+    for meta in s.replica.inner().list("", None, 9).await.unwrap() {
+        put_bytes(s.replica.inner(), &meta.key, "no recording at ALL", Put::default()).await.unwrap();
+    }
+    for _ in 0..4 {
+        s.pass(10 * DAY).await;
+    }
+    for id in &ids {
+        let last = drills(*id).await.pop().flatten().expect("a drill that failed");
+        assert!(last.contains("were accepted"), "{last}");
+        assert!(s.alerts().await.contains(&format!("drill:{id}:replica")));
+    }
+    s.end().await;
+}
+
+/// A second of silence: 8,000 samples of 16 bits.
+fn silence() -> Vec<u8> {
+    let data = vec![0; 16_000];
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + data.len() as u32).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data");
+    wav.extend((data.len() as u32).to_le_bytes());
+    wav.extend(data);
+    wav
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_plays_is_seen_to_play_when_it_is_restored_on_trial() {
+    let s = Scene::set(&SAFE.replace("verify: 100%", "verify: 0%, drills: 100%")).await;
+    let id = support::ingest_bytes(&s.library, s.home.path(), "a.wav", &silence()).await;
+    let ready = s.until(id, |r| r.state == State::Ready).await;
+    assert_eq!(ready.media().map(|m| m.duration_ms), Some(1_000));
+    let filter = JobFilter { recording: Some(id), ..JobFilter::default() };
+    let mut drilled = None;
+    for _ in 0..12 {
+        s.pass(10 * DAY).await;
+        let ended = s.library.catalog.ended(&filter, None, 99).await.unwrap();
+        drilled = ended.into_iter().find(|e| e.job.spec.action.verb() == "drill");
+        if drilled.is_some() {
+            break;
+        }
+    }
+    let outcome = drilled.and_then(|e| e.outcome);
+    assert!(matches!(outcome, Some(Outcome::Drilled { failed: None, .. })), "{outcome:?}");
     s.end().await;
 }
 

@@ -3,6 +3,7 @@
 mod archive;
 mod backup;
 mod convert;
+mod drill;
 mod evict;
 mod export;
 mod feed;
@@ -77,6 +78,7 @@ pub(crate) async fn perform(
         }
         Action::Evict { store, .. } => evict::perform(&context, store).await,
         Action::Verify { store, .. } => verify::perform(&context, store).await,
+        Action::Drill { store, .. } => drill::perform(&context, store).await,
         Action::Repair { store, .. } => repair::perform(&context, store).await,
         Action::Purge { life } => purge::perform(&context, *life).await,
         Action::Export(export) => export::perform(&context, export).await,
@@ -93,6 +95,8 @@ pub(crate) fn disk(library: &Library, action: &Action, recording: Option<&Record
     });
     match action {
         Action::Probe => source,
+        // A copy is elsewhere, most often.
+        Action::Drill { .. } => recording.map_or(0, |r| r.digest.size),
         Action::Convert { .. } => source + recording.map_or(0, |r| r.digest.size),
         // The tracks' sizes are not at hand here; a grid is about as large as they are together.
         Action::Mix(mix) => mix.tracks.len() as u64 * MIX_TRACK,

@@ -86,8 +86,12 @@ pub async fn ingest(library: &Arc<Library>, home: &Path) -> RecordingId {
 
 /// The same under another name.
 pub async fn ingest_as(library: &Arc<Library>, home: &Path, name: &str) -> RecordingId {
+    ingest_bytes(library, home, name, b"no recording at all").await
+}
+
+pub async fn ingest_bytes(library: &Arc<Library>, home: &Path, name: &str, bytes: &[u8]) -> RecordingId {
     let path = home.join(name);
-    std::fs::write(&path, "no recording at all").unwrap();
+    std::fs::write(&path, bytes).unwrap();
     let mut id = None;
     let found = Found { path, name: name.into() };
     Intake::new(library.clone(), Options::default())
