@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
 
+use alerts::restores;
 use anyhow::Result;
-use domain::{Clock as _, Facts, RecordingId, Timestamp};
+use catalog::JobFilter;
+use domain::{Clock as _, Facts, JobState, Outcome, RecordingId, Speed, Timestamp};
+use serde::Serialize;
 use serde_json::json;
 use worker::by_hand::{self, LeftOut};
 
@@ -17,6 +20,8 @@ use crate::{
 
 /// Recordings ordered at a time.
 const PAGE: usize = 256;
+/// A recording's finished jobs at a time; the last look at a restore is among the newest.
+const LOOKS: u32 = 200;
 
 pub async fn run(config: &Config, args: &Copies) -> Result<Code> {
     let view = wire::look(config).await?;
@@ -28,10 +33,12 @@ pub async fn run(config: &Config, args: &Copies) -> Result<Code> {
     let mut rows = Vec::new();
     for id in ids.iter().take(args.limit as usize) {
         let Some(facts) = view.catalog.facts(*id).await? else { continue };
+        let restore = UnderWay::of(&view, &facts).await?;
+        let drills = last_drills(&view, *id).await?;
         if config.json {
-            print_json(&facts);
+            print_json(&facts, restore.as_ref(), &drills);
         } else {
-            rows.extend(rows_of(&facts, now));
+            rows.extend(rows_of(&facts, restore.as_ref(), &drills, now));
         }
     }
     if !config.json {
@@ -89,13 +96,91 @@ async fn verify(
     Ok(if left_out.is_empty() { Code::Done } else { Code::Partly })
 }
 
-fn rows_of(facts: &Facts, now: Timestamp) -> Vec<Vec<String>> {
+/// A restore that goes on.
+#[derive(Serialize)]
+struct UnderWay {
+    speed: Speed,
+    asked_at: Timestamp,
+    /// As its service says.
+    expected_by: Timestamp,
+    /// When somebody looked last whether it has come.
+    looked_at: Option<Timestamp>,
+}
+
+impl UnderWay {
+    async fn of(view: &View, facts: &Facts) -> Result<Option<Self>> {
+        let it = &facts.recording;
+        let place = &it.custody.place;
+        let restore = place.cold.as_ref().and_then(|cold| cold.restore.as_ref());
+        let Some(restore) = restore.filter(|r| r.until.is_none()) else { return Ok(None) };
+        let done = JobFilter { states: vec![JobState::Done], recording: Some(it.id), ..JobFilter::default() };
+        let jobs = view.catalog.jobs(&done, LOOKS).await?;
+        let looks = jobs.iter().filter(|job| job.spec.action.verb() == "restore");
+        let takes = restores::takes(place.class.as_deref().unwrap_or_default(), restore.speed);
+        Ok(Some(Self {
+            speed: restore.speed,
+            asked_at: restore.asked_at,
+            expected_by: restore.asked_at + takes,
+            looked_at: looks.filter_map(|job| job.finished_at).max(),
+        }))
+    }
+
+    fn standing(&self, now: Timestamp) -> String {
+        let ago = |at: Timestamp| text::ago(now.since(at));
+        let looked = self.looked_at.map(|at| format!(", looked at {}", ago(at))).unwrap_or_default();
+        let (speed, asked, by) = (self.speed.as_str(), ago(self.asked_at), self.expected_by);
+        format!("being restored ({speed}): asked for {asked}, expected by {by}{looked}")
+    }
+}
+
+/// The last time that a copy was restored on trial.
+#[derive(Serialize)]
+struct Drill {
+    at: Timestamp,
+    failed: Option<String>,
+}
+
+impl Drill {
+    fn standing(&self, now: Timestamp) -> String {
+        let at = text::ago(now.since(self.at));
+        match &self.failed {
+            None => format!("restored on trial {at}"),
+            Some(failed) => format!("its drill {at} failed: {failed}"),
+        }
+    }
+}
+
+/// By store.
+async fn last_drills(view: &View, id: RecordingId) -> Result<BTreeMap<String, Drill>> {
+    let done = JobFilter { states: vec![JobState::Done], recording: Some(id), ..JobFilter::default() };
+    let (mut drills, mut after) = (BTreeMap::new(), None);
+    loop {
+        let page = view.catalog.ended(&done, after, LOOKS).await?;
+        let is_last = page.len() < LOOKS as usize;
+        after = page.last().map(|ended| ended.seq);
+        for ended in page {
+            if let Some(Outcome::Drilled { store, at, failed }) = ended.outcome {
+                drills.insert(store, Drill { at, failed });
+            }
+        }
+        if is_last {
+            return Ok(drills);
+        }
+    }
+}
+
+fn rows_of(
+    facts: &Facts,
+    restore: Option<&UnderWay>,
+    drills: &BTreeMap<String, Drill>,
+    now: Timestamp,
+) -> Vec<Vec<String>> {
     let it = &facts.recording;
     let place = &it.custody.place;
-    let standing = match (&place.bad, it.custody.is_readable(now), &place.cold) {
+    let standing = match (&place.bad, it.custody.is_readable(now), restore) {
         (Some(bad), ..) => format!("bad: {bad}"),
-        (None, false, Some(cold)) if cold.restore.is_some() => "being restored".to_owned(),
-        (None, false, _) => "archived: restore it to read it".to_owned(),
+        (None, _, Some(restore)) => restore.standing(now),
+        (None, false, None) => "archived: restore it to read it".to_owned(),
         _ => "holds the recording".to_owned(),
     };
     let age = |at: Timestamp| text::ago(now.since(at));
@@ -114,6 +199,8 @@ fn rows_of(facts: &Facts, now: Timestamp) -> Vec<Vec<String>> {
             (None, Some(until), true) => format!("stays until {until}"),
             (None, None, true) => "verified copy".to_owned(),
         };
+        let drill = drills.get(&copy.store).map(|drill| format!("; {}", drill.standing(now)));
+        let standing = standing + &drill.unwrap_or_default();
         vec![
             String::new(),
             copy.store.clone(),
@@ -126,10 +213,30 @@ fn rows_of(facts: &Facts, now: Timestamp) -> Vec<Vec<String>> {
     rows
 }
 
-fn print_json(facts: &Facts) {
+fn print_json(facts: &Facts, restore: Option<&UnderWay>, drills: &BTreeMap<String, Drill>) {
     let it = &facts.recording;
     ui::json(&json!({
         "recording": it.id, "name": it.name, "store": it.store, "key": it.key, "place": it.custody.place,
-        "copies": facts.copies,
+        "copies": facts.copies, "restoring": restore, "drills": drills,
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restore_says_when_it_was_asked_for_and_when_it_is_expected() {
+        let minutes = |n: i64| Timestamp(n * 60_000);
+        let (asked_at, expected_by) = (minutes(0), minutes(300));
+        let restore = UnderWay { speed: Speed::Standard, asked_at, expected_by, looked_at: None };
+        let told = restore.standing(minutes(120));
+        let expected = format!(
+            "being restored (standard): asked for {}, expected by 1970-01-01T05:00:00Z",
+            text::ago(std::time::Duration::from_secs(7200))
+        );
+        assert_eq!(told, expected);
+        let looked = UnderWay { looked_at: Some(minutes(60)), ..restore };
+        assert!(looked.standing(minutes(120)).starts_with(&format!("{expected}, looked at ")));
+    }
 }
