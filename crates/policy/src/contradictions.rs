@@ -150,6 +150,7 @@ pub(crate) fn between(check: &mut Check<'_>, rules: &[Rule], places: &BTreeMap<&
     mixes(check, rules, places);
     targets(check, rules, places);
     exports(check, rules, places);
+    among_copies(check, rules, places);
 }
 
 /// An export of what no rule makes waits for a person.
@@ -179,6 +180,32 @@ fn exports(check: &mut Check<'_>, rules: &[Rule], places: &BTreeMap<&str, At>) {
             } else {
                 continue;
             };
+            check.warning(places[rule.name.as_str()], message);
+        }
+    }
+}
+
+/// Files of people's naming among those that we keep, which one that is named like them would replace.
+fn among_copies(check: &mut Check<'_>, rules: &[Rule], places: &BTreeMap<&str, At>) {
+    let keeps = |store: &str| {
+        rules.iter().find(|rule| {
+            rule.asks.iter().any(|ask| match ask {
+                Ask::Action(Action::Backup { store: kept }) | Ask::Move { to: kept, .. } => kept == store,
+                _ => false,
+            })
+        })
+    };
+    for rule in rules {
+        let to = rule.asks.iter().flat_map(|ask| match ask {
+            Ask::Action(Action::Export(spec)) => std::slice::from_ref(&spec.to),
+            Ask::Export(wish) => wish.to.as_slice(),
+            _ => &[],
+        });
+        for (store, keeper) in to.filter_map(|store| Some((store, keeps(store)?))) {
+            let message = format!(
+                "rule `{}` exports to `{store}`, where rule `{}` keeps sources: give exports a store of their own, in another folder",
+                rule.name, keeper.name
+            );
             check.warning(places[rule.name.as_str()], message);
         }
     }

@@ -79,6 +79,8 @@ fn what_is_surely_not_meant_is_warned_of() {
         ("export: { to: nas, as: '{id}' }", "`{ext}` is it"),
         ("export: { to: nas, as: '{id}.{{ext}}' }", "`{ext}` is it"),
         ("export: { to: nas, rendition: audio-m4a }", "exports `audio-m4a`, which no rule makes"),
+        ("export: { to: [partner, nas] }, backup: nas", "exports to `nas`, where rule `out` keeps sources"),
+        ("export: nas, move: nas", "exports to `nas`, where rule `out` keeps sources"),
         ("export: { to: nas, rendition: mp4-480p }", "the rules that make it match other recordings"),
     ] {
         let policy = with(export).unwrap_or_else(|problems| panic!("{export}: {problems}"));
