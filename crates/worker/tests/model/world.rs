@@ -188,7 +188,7 @@ impl World {
         std::fs::write(&path, &text).unwrap();
         let recorded_at = aged_d.map(|days| Timestamp(self.now() - days * DAY));
         let tags = tag.map(str::to_owned).into_iter().collect();
-        let options = Options { recorded_at, tags, remove: true };
+        let options = Options { recorded_at, tags, remove: true, ..Options::default() };
         let life = self.life();
         let mut id = None;
         let intake = Intake::new(life.quiet.clone(), options.clone());
