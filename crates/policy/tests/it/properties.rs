@@ -637,6 +637,7 @@ fn happen(facts: &mut Facts, job: &JobSpec, probe: domain::Probe, now: Timestamp
         | Action::Mix(_)
         | Action::Verify { .. }
         | Action::Export(_)
+        | Action::Drill { .. }
         | Action::Notify { .. } => {}
     }
 }
