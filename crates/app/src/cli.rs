@@ -3,8 +3,8 @@ mod by_hand;
 use std::path::PathBuf;
 
 pub use by_hand::{
-    Alerts, Apply, Archive, Audit, Backup, Batch, Certificates, Copies, Delete, Export, Hold, Import, Move, Release, Restore,
-    Undelete, Which,
+    Alerts, Apply, Archive, Audit, Backup, Batch, Certificates, Copies, Delete, Export, Hold, Import, Move,
+    Release, Restore, Undelete, Which,
 };
 use clap::{Args, Parser, Subcommand};
 use domain::{JobState, Timestamp};

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use catalog::Catalog;
 use domain::{
-    Action, Decision, Facts, JobId, Offer, Recording, RecordingId, State, Timestamp, Trash, Usage, What,
+    Action, Decision, Facts, JobId, Offer, RecordingId, State, Timestamp, Trash, Usage, What,
 };
 use policy::Policy;
 use serde::{Deserialize, Serialize};

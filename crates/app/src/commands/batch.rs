@@ -112,7 +112,8 @@ impl Came {
     /// How long so many more will take, by how long those took that are done.
     fn left(&self, more: u64) -> Option<Duration> {
         let took = self.last?.since(self.first?).as_secs_f64();
-        let (done, more) = (self.done.checked_sub(1).filter(|n| *n > 0)?, more);
+        // Nothing is known by one alone.
+        let done = self.done.checked_sub(1).filter(|done| *done > 0 && more > 0)?;
         Some(Duration::from_secs_f64(took / done as f64 * more as f64))
     }
 }

@@ -115,8 +115,11 @@ async fn take_in(
 ) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut unreadable = Vec::new();
-    let options =
-        Options { recorded_at: args.recorded_at, tags: args.tag.iter().cloned().collect(), ..Options::default() };
+    let options = Options {
+        recorded_at: args.recorded_at,
+        tags: args.tag.iter().cloned().collect(),
+        ..Options::default()
+    };
     let intake = Intake::new(workshop.library.clone(), options);
     let library_folders = [workshop.layout.recordings(), workshop.layout.state(), workshop.layout.inbox()];
     let walk = Walk::new(&args.paths, &library_folders).filter_map(|entry| match entry {

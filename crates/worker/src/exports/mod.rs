@@ -50,3 +50,30 @@ pub(crate) fn checked(how: transfer::Checked) -> &'static str {
         Checked::ReadBack => "read-back",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::{Action, Cold, Speed};
+    use policy::Wish;
+
+    use super::*;
+    use crate::by_hand::{self, LeftOut};
+
+    /// What is archived is refused with what to do, and with a speed it is restored first.
+    #[test]
+    fn what_is_archived_leaves_when_it_was_restored() {
+        let now = Timestamp(1_800_000_000_000);
+        let policy = policy::parse("version: 1\nstores: { nas: { url: /nas } }\nrules: []\n").unwrap();
+        let mut facts = samples::facts("a.webm");
+        facts.recording.custody.place.class = Some("DEEP_ARCHIVE".into());
+        facts.recording.custody.place.cold = Some(Cold { since: now, restore: None });
+        let batch = by_hand::batch("export", "ana", "all", now);
+        let jobs = |restore| by_hand::export(&policy, &batch, &facts, &Wish::new("nas"), restore, now);
+        let refused = jobs(None).expect_err("cold");
+        assert!(matches!(&refused, LeftOut::Refused(why) if why.contains("videorec restore")), "{refused:?}");
+        let (jobs, _) = jobs(Some((Speed::Bulk, 3))).expect("restored first");
+        let actions: Vec<_> = jobs.into_iter().map(|job| job.action).collect();
+        assert_eq!(actions[0], Action::Restore { speed: Speed::Bulk, days: 3, asked: now });
+        assert!(matches!(&actions[..], [_, Action::Export(export)] if export.to == "nas"), "{actions:?}");
+    }
+}

@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use catalog::JobFilter;
 use domain::{
-    Action, Arrival, Companion, Digest, ExportSpec, ExportedFile, Facts, Failure, Hasher, JobState, Kind, Leaving, MediaFacts,
-    Outcome, Progress, Role,
+    Action, Arrival, Companion, Digest, ExportSpec, ExportedFile, Facts, Failure, Hasher, JobState, Kind,
+    Leaving, MediaFacts, Outcome, Progress, Role, State,
 };
 use tokio::time::Instant;
 use transfer::{Delivered, Destination, ErrorKind, How, Name, Source, Stored};
@@ -39,6 +39,9 @@ pub(crate) async fn perform(context: &Context<'_>, export: &ExportSpec) -> Resul
     let facts = library.catalog.facts(context.recording.id).await;
     let facts = facts.map_err(|e| Failure::temporary(e.to_string()))?;
     let facts = facts.ok_or_else(|| Failure::permanent("the recording is gone"))?;
+    if facts.recording.custody.is_trashed() || facts.recording.state == State::Deleted {
+        return Err(Failure::permanent("it is in the trash: nothing of it leaves").into());
+    }
     let parcel = Parcel::of(&facts, export, library.now())?;
     let to = match library.destinations.get(&export.to).await {
         Ok(to) => to,
