@@ -3,9 +3,11 @@
 use std::{fs, sync::Arc};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use policy::{Place, Policy, Protocol, Remote, Store, Terms};
+use policy::{Cloud, Place, Policy, Protocol, Remote, Service, Store, Terms};
 use transfer::{
-    Destination, Error, ErrorKind, Folder, Ftp, Http, Presence, Sftp, WebDav, ftp, http, sftp, webdav,
+    Destination, Error, ErrorKind, Folder, Ftp, Http, Objects, Presence, Sftp, WebDav, ftp, http,
+    objects::{AzureKey, GoogleKey, Reach},
+    sftp, webdav,
 };
 use worker::Destinations;
 
@@ -43,6 +45,7 @@ async fn open(secrets: &Secrets, store: &Store) -> Result<Arc<dyn Destination>, 
         // A share that is not mounted is not to become a folder on our own disk.
         Some(Place::Folder(path)) => Ok(Arc::new(Folder::new(name, path, Presence::Exists))),
         Some(Place::S3 { .. }) => bucket(store, &keys).await,
+        Some(Place::Cloud(cloud)) => objects(name, terms, cloud, &keys),
         Some(Place::Remote(remote)) => Opening { name, terms, remote, keys }.open(),
     }
 }
@@ -64,6 +67,42 @@ async fn bucket(store: &Store, keys: &Keys) -> Result<Arc<dyn Destination>, Erro
 #[expect(clippy::unused_async, reason = "with the feature it connects")]
 async fn bucket(store: &Store, _: &Keys) -> Result<Arc<dyn Destination>, Error> {
     Err(invalid(&store.name, &format!("it is a bucket: {}", crate::wire::without_cloud())))
+}
+
+/// A bucket of Google's or a container of Azure's.
+fn objects(name: &str, terms: &Terms, cloud: &Cloud, keys: &Keys) -> Result<Arc<dyn Destination>, Error> {
+    let reach = Reach {
+        endpoint: cloud.endpoint.clone(),
+        trust: trust(name, terms)?,
+        // An address of one's own is meant, wherever it leads.
+        private: cloud.endpoint.is_some(),
+        plain: cloud.endpoint.as_ref().is_some_and(|url| url.starts_with("http:")),
+    };
+    let (bucket, prefix) = (&cloud.bucket, &cloud.prefix);
+    let opened = match &cloud.service {
+        Service::Google => {
+            let key = keys.service_account.clone().map(GoogleKey::Account);
+            let key = key.or_else(|| keys.password.clone().map(GoogleKey::Token));
+            let key = key.ok_or_else(|| invalid(name, "its secret is no service account's key (JSON)"))?;
+            Objects::google(name, bucket, prefix, &key, &reach)?
+        }
+        Service::Azure { account } => {
+            let key = keys.password.clone();
+            let key = key.ok_or_else(|| invalid(name, "its secret is no key of a storage account"))?;
+            // `sig` is what makes a query a shared access signature.
+            let signed = key.expose().contains("sig=");
+            let key = if signed { AzureKey::Signature(key) } else { AzureKey::Account(key) };
+            Objects::azure(name, account, bucket, prefix, &key, &reach)?
+        }
+    };
+    Ok(Arc::new(opened))
+}
+
+fn trust(name: &str, terms: &Terms) -> Result<ftp::Trust, Error> {
+    let Some(path) = &terms.ca else { return Ok(ftp::Trust::Machine) };
+    let pem = fs::read_to_string(path);
+    let pem = pem.map_err(|e| invalid(name, &format!("cannot read its `ca` {path}: {e}")))?;
+    Ok(ftp::Trust::Pinned(pem.as_str().into()))
 }
 
 struct Opening<'a> {
@@ -91,6 +130,7 @@ impl Opening<'_> {
         options.root = self.remote.path.clone();
         options.host_keys = self.terms.host_key.clone();
         options.connections = self.connections().unwrap_or(options.connections);
+        options.renames = !self.terms.refuses_renames;
         if let Some(key) = &self.keys.private_key {
             options.auth.push(sftp::Auth::Key { key: key.clone(), passphrase: self.keys.passphrase.clone() });
         }
@@ -111,21 +151,21 @@ impl Opening<'_> {
         let mut options = ftp::Options::new(self.remote.host.clone(), self.user()?, password);
         (options.port, options.tls, options.trust) = (self.remote.port, tls, self.trust()?);
         options.root = self.remote.path.clone();
-        options.private = self.is_by_address();
+        (options.private, options.renames) = (self.is_private(), !self.terms.refuses_renames);
         Ok(options)
     }
 
     fn webdav(&self) -> Result<webdav::Options, Error> {
         let mut options = webdav::Options::new(self.url(), "", "");
         (options.auth, options.trust) = (self.auth(), self.trust()?);
-        (options.private, options.plain) = (self.is_by_address(), self.remote.protocol.is_open());
+        (options.private, options.plain) = (self.is_private(), self.remote.protocol.is_open());
         Ok(options)
     }
 
     fn http(&self) -> Result<http::Options, Error> {
         let mut options = http::Options::new(self.url().as_str());
         (options.auth, options.trust) = (self.auth(), self.trust()?);
-        (options.private, options.plain) = (self.is_by_address(), self.remote.protocol.is_open());
+        (options.private, options.plain) = (self.is_private(), self.remote.protocol.is_open());
         Ok(options)
     }
 
@@ -155,10 +195,7 @@ impl Opening<'_> {
     }
 
     fn trust(&self) -> Result<ftp::Trust, Error> {
-        let Some(path) = &self.terms.ca else { return Ok(ftp::Trust::Machine) };
-        let pem = fs::read_to_string(path);
-        let pem = pem.map_err(|e| invalid(self.name, &format!("cannot read its `ca` {path}: {e}")))?;
-        Ok(ftp::Trust::Pinned(pem.as_str().into()))
+        trust(self.name, self.terms)
     }
 
     fn connections(&self) -> Option<usize> {
@@ -166,8 +203,8 @@ impl Opening<'_> {
     }
 
     /// A server that is written down by its address is meant, wherever that is; a name is to lead to the internet.
-    fn is_by_address(&self) -> bool {
-        self.remote.host.parse::<std::net::IpAddr>().is_ok()
+    fn is_private(&self) -> bool {
+        self.terms.private || self.remote.host.parse::<std::net::IpAddr>().is_ok()
     }
 
     fn url(&self) -> String {

@@ -43,6 +43,9 @@ pub struct Keys {
     pub access_key_id: Option<Secret>,
     #[serde(default, deserialize_with = "secret")]
     pub secret_access_key: Option<Secret>,
+    /// The whole of the JSON that Google makes for a service account.
+    #[serde(skip)]
+    pub service_account: Option<Secret>,
 }
 
 impl Secrets {
@@ -58,6 +61,13 @@ impl Secrets {
         let variable = variable(name);
         if let Some(secret) = self.variables.get(&variable) {
             return Keys::parse(secret.expose()).map_err(|e| format!("{}{variable} {e}", Self::VARIABLE));
+        }
+        // Whoever writes the policy names a secret, and no file elsewhere.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.@+=-".contains(&b);
+        if name.starts_with('.') || !name.bytes().all(plain) {
+            return Err(format!(
+                "`{name}` names no secret's file: letters, digits and `_.@+=-`, as in partner-sftp"
+            ));
         }
         for folder in &self.folders {
             let path = folder.path.join(name);
@@ -77,7 +87,7 @@ impl Secrets {
 
 /// `partner-sftp`: `PARTNER_SFTP`.
 fn variable(name: &str) -> String {
-    name.to_ascii_uppercase().replace('-', "_")
+    name.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_")
 }
 
 /// Nothing where there is no such file.
@@ -122,6 +132,13 @@ impl Keys {
     fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim_end_matches(['\r', '\n']);
         if text.trim_start().starts_with('{') {
+            #[derive(Deserialize)]
+            struct OfGoogle {
+                r#type: String,
+            }
+            if serde_json::from_str(text).is_ok_and(|it: OfGoogle| it.r#type == "service_account") {
+                return Ok(Self { service_account: Some(Secret::new(text)), ..Self::default() });
+            }
             // The parser's own error would show what it stumbled over.
             return serde_json::from_str(text).map_err(|e| {
                 format!(
@@ -190,6 +207,12 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_others_may_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("outside"), "canary", 0o600);
+        fs::create_dir(dir.path().join("in")).unwrap();
+        for name in ["../outside", "/etc/hostname", ".hidden", "a/../../outside"] {
+            let refused = in_folder(&dir.path().join("in")).get(name).await.unwrap_err();
+            assert!(refused.contains("names no secret"), "{refused}");
+        }
         for mode in [0o644, 0o640] {
             write(&dir.path().join("x"), "canary", mode);
             let refused = in_folder(dir.path()).get("x").await.unwrap_err();
@@ -203,6 +226,8 @@ mod tests {
     fn several_come_as_json_and_mistakes_in_it_show_nothing() {
         let keys = Keys::parse(r#"{ "username": "drop", "private_key": "k", "passphrase": "p" }"#).unwrap();
         assert_eq!((keys.username.as_deref(), keys.passphrase), (Some("drop"), Some("p".into())));
+        let google = Keys::parse(r#"{ "type": "service_account", "private_key": "k" }"#).unwrap();
+        assert!(google.service_account.is_some() && google.private_key.is_none());
         for wrong in
             [r#"{ "passwrod": "canary" }"#, r#"{ "password": canary }"#, r#"{ "password": ["canary"] }"#]
         {

@@ -230,7 +230,7 @@ pub async fn stores(layout: &Layout, policy: &Policy) -> Result<Stores> {
             None => continue,
             Some(Place::Folder(path)) => path,
             _ if !store.holds() => continue,
-            Some(Place::Remote(_)) => continue,
+            Some(Place::Remote(_) | Place::Cloud(_)) => continue,
             Some(Place::S3 { .. }) => {
                 stores.add(bucket(name, store).await?);
                 continue;

@@ -50,7 +50,7 @@ pub use explain::{
 pub use export::{NoExport, export};
 pub use hours::Hours;
 pub use mix::SESSION_PATIENCE;
-pub use model::{LIBRARY, Place, Policy, Protocol, Remote, Rule, Store, Terms};
+pub use model::{Cloud, LIBRARY, Place, Policy, Protocol, Remote, Rule, Service, Store, Terms};
 pub use parse::parse;
 pub use problem::{Problem, Problems};
 pub use protect::Protect;

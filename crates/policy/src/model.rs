@@ -47,6 +47,10 @@ pub struct Terms {
     /// Bytes a second, all of them together.
     pub bandwidth: Option<u64>,
     pub hours: Option<Hours>,
+    /// Its name may lead to an address that the internet does not have.
+    pub private: bool,
+    /// The server lets no file be renamed.
+    pub refuses_renames: bool,
 }
 
 /// Where a store is.
@@ -65,6 +69,28 @@ pub enum Place {
         endpoint: Option<String>,
     },
     Remote(Remote),
+    Cloud(Cloud),
+}
+
+/// A bucket of another cloud than Amazon's. Exports are sent there, and nothing there counts as a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cloud {
+    pub service: Service,
+    /// A bucket, or a container.
+    pub bucket: String,
+    /// Without slashes at its ends; empty: all of it.
+    pub prefix: String,
+    /// Another server than the service's own; with Azure it includes the account.
+    pub endpoint: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Service {
+    /// `gs://bucket/prefix`
+    Google,
+    /// `az://account/container/prefix`
+    Azure { account: String },
 }
 
 /// A server that files are brought to and fetched from.
@@ -108,7 +134,7 @@ impl Store {
         match &self.place {
             None | Some(Place::Folder(_)) => true,
             Some(Place::S3 { .. }) => self.terms.secret.is_none(),
-            Some(Place::Remote(_)) => false,
+            Some(Place::Remote(_) | Place::Cloud(_)) => false,
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::net::Ipv6Addr;
 
 use crate::{
-    Place, Protocol, Remote,
+    Cloud, Place, Protocol, Remote, Service,
     problem::{clip, nearest, password},
 };
 
@@ -28,17 +28,19 @@ pub(crate) fn place(url: &str) -> Result<Place, String> {
     match (protocol, scheme.as_str()) {
         (Some(protocol), _) => remote(url, rest, protocol).map(Place::Remote),
         (None, "s3") => bucket(url, rest),
-        (None, "gs" | "az" | "rsync") => Err(format!(
-            "`{scheme}:` stores are part of the policy language but not of this release; a folder or s3:// works today, and for \
-             exports sftp:// and others"
-        )),
+        (None, "gs") => google(url, rest).map(Place::Cloud),
+        (None, "az") => azure(url, rest).map(Place::Cloud),
+        (None, "rsync") => Err(
+            "`rsync:` is not of this release; where there is SSH there is mostly `sftp:` too, which resumes and verifies as well"
+                .into(),
+        ),
         (None, "smb" | "cifs" | "nfs") => Err(format!(
             "`{scheme}:` is for the machine to mount; then name the folder that it is mounted at"
         )),
         (None, "ssh" | "scp") => Err(format!("`{scheme}:` is called `sftp:` here")),
         _ => {
             let known: Vec<&str> =
-                ["file", "s3"].into_iter().chain(Protocol::ALL.map(Protocol::scheme)).collect();
+                ["file", "s3", "gs", "az"].into_iter().chain(Protocol::ALL.map(Protocol::scheme)).collect();
             Err(format!("unknown kind of store `{}:`{}", clip(&scheme), nearest(&scheme, &known)))
         }
     }
@@ -207,6 +209,50 @@ fn bucket(url: &str, rest: &str) -> Result<Place, String> {
     Ok(Place::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned(), region: None, endpoint: None })
 }
 
+/// Names of buckets: <https://cloud.google.com/storage/docs/buckets#naming>
+fn google(url: &str, rest: &str) -> Result<Cloud, String> {
+    let rest = rest.strip_prefix("//").unwrap_or_default();
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
+    if !(3..=222).contains(&bucket.len()) || !bucket.bytes().all(plain) {
+        return Err(format!(
+            "`{}` names no bucket: after gs:// come at least 3 of a-z, 0-9, `-`, `_` and `.`, as in gs://acme-exports/in",
+            clip(url)
+        ));
+    }
+    let prefix = path_of(url, prefix)?.trim_matches('/').to_owned();
+    Ok(Cloud { service: Service::Google, bucket: bucket.to_owned(), prefix, endpoint: None })
+}
+
+/// Names of accounts and containers:
+/// <https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftstorage>
+fn azure(url: &str, rest: &str) -> Result<Cloud, String> {
+    let rest = rest.strip_prefix("//").unwrap_or_default();
+    let (account, below) = rest.split_once('/').unwrap_or((rest, ""));
+    let (container, prefix) = below.split_once('/').unwrap_or((below, ""));
+    let small = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    if !(3..=24).contains(&account.len()) || !account.bytes().all(small) {
+        return Err(format!(
+            "`{}` names no account: after az:// come 3 to 24 of a-z and 0-9, as in az://acme/exports/in",
+            clip(url)
+        ));
+    }
+    let ends = |b: Option<u8>| b.is_some_and(small);
+    if !(3..=63).contains(&container.len())
+        || !container.bytes().all(|b| small(b) || b == b'-')
+        || !ends(container.bytes().next())
+        || !ends(container.bytes().last())
+    {
+        return Err(format!(
+            "`{}` names no container: after the account come 3 to 63 of a-z, 0-9 and `-`, as in az://acme/exports/in",
+            clip(url)
+        ));
+    }
+    let prefix = path_of(url, prefix)?.trim_matches('/').to_owned();
+    let service = Service::Azure { account: account.to_owned() };
+    Ok(Cloud { service, bucket: container.to_owned(), prefix, endpoint: None })
+}
+
 fn folder(path: &str) -> Result<String, String> {
     if path.starts_with('~') {
         return Err(format!("`{}`: `~` is not expanded; write the whole path", clip(path)));
@@ -229,6 +275,31 @@ fn is_scheme(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_clouds_have_buckets_and_containers() {
+        let read = |url: &str| match place(url) {
+            Ok(Place::Cloud(cloud)) => cloud,
+            other => panic!("{other:?}"),
+        };
+        let google = read("gs://acme-exports/calls/2026/");
+        let (bucket, prefix) = (google.bucket.as_str(), google.prefix.as_str());
+        assert_eq!((google.service, bucket, prefix), (Service::Google, "acme-exports", "calls/2026"));
+        let azure = read("az://acme1/exports");
+        assert_eq!(azure.service, Service::Azure { account: "acme1".into() });
+        assert_eq!((azure.bucket.as_str(), azure.prefix.as_str()), ("exports", ""));
+        for (url, says) in [
+            ("gs://A", "names no bucket"),
+            ("gs://acme/../x", "no `..`"),
+            ("az://exports", "names no container"),
+            ("az://acme-1/exports", "names no account"),
+            ("az://acme/-x", "names no container"),
+            ("rsync://host/in", "`sftp:`"),
+        ] {
+            let message = place(url).expect_err(url);
+            assert!(message.contains(says), "{url}: {message}");
+        }
+    }
 
     fn read(url: &str) -> Remote {
         match place(url) {
@@ -298,7 +369,7 @@ mod tests {
             ("sftp://h/%ff", "not UTF-8"),
             ("sftp://h/%0a", "control characters"),
             ("sft://h", "did you mean `sftp`?"),
-            ("gs://acme", "not of this release"),
+            ("rsync://host/in", "not of this release"),
             ("smb://nas/in", "for the machine to mount"),
             ("scp://h/in", "is called `sftp:`"),
             ("s3:acme", "names no bucket"),

@@ -136,6 +136,12 @@ fn stores() -> Value {
             pattern("Bytes a second, of all transfers together: 20MB", &format!("^ *{SIZE} *(/s)? *$"))
         }
         "hours" => json!({ "description": "22:00-06:00 Europe/Madrid", "type": "string" }),
+        "private" => {
+            json!({ "description": "Its name may lead to an address of a private network", "type": "boolean" })
+        }
+        "rename" => {
+            json!({ "description": "`refused`: the server lets no file be renamed", "enum": ["refused", "allowed"] })
+        }
         "endpoint" => {
             json!({ "description": "A service that speaks S3 elsewhere: https://minio.local:9000", "type": "string" })
         }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Hours, Place, Protocol, Store, Terms,
+    Cloud, Hours, Place, Protocol, Service, Store, Terms,
     check::{Check, Field, name_is_plain},
     model::LIBRARY,
     place::{endpoint, place},
@@ -26,7 +26,7 @@ pub(crate) fn read(check: &mut Check<'_>, node: &Node) -> BTreeMap<String, Store
     stores
 }
 
-pub(crate) const FIELDS: [&str; 10] = [
+pub(crate) const FIELDS: [&str; 12] = [
     "bandwidth",
     "ca",
     "capacity",
@@ -34,7 +34,9 @@ pub(crate) const FIELDS: [&str; 10] = [
     "endpoint",
     "host_key",
     "hours",
+    "private",
     "region",
+    "rename",
     "secret",
     "url",
 ];
@@ -57,6 +59,18 @@ fn read_store(check: &mut Check<'_>, entry: &Field<'_>) -> Option<Store> {
             connections: part("connections").and_then(|f| check.value(f.value, "`connections`", connections)),
             bandwidth: part("bandwidth").and_then(|f| check.value(f.value, "`bandwidth`", bandwidth)),
             hours: part("hours").and_then(|f| check.value(f.value, "`hours`", Hours::new)),
+            private: part("private")
+                .and_then(|f| {
+                    check.value(f.value, "`private`", |text| word(text, [("true", true), ("false", false)]))
+                })
+                .unwrap_or(false),
+            refuses_renames: part("rename")
+                .and_then(|f| {
+                    check.value(f.value, "`rename`", |text| {
+                        word(text, [("refused", true), ("allowed", false)])
+                    })
+                })
+                .unwrap_or(false),
         },
     };
     if entry.name == LIBRARY {
@@ -86,6 +100,8 @@ fn read_store(check: &mut Check<'_>, entry: &Field<'_>) -> Option<Store> {
     if let Some(Place::S3 { region, endpoint, .. }) = &mut store.place {
         *region = store.region.clone();
         *endpoint = address.and_then(|(_, url)| url);
+    } else if let Some(Place::Cloud(cloud)) = &mut store.place {
+        cloud.endpoint = address.and_then(|(_, url)| url);
     }
     if store.place.is_some() {
         fits(check, entry, &fields, &store);
@@ -151,6 +167,16 @@ fn fits(check: &mut Check<'_>, entry: &Field<'_>, fields: &[Field<'_>], store: &
                 }
             }
         }
+        Place::Cloud(cloud) => {
+            if part("secret").is_none() {
+                let what = match cloud.service {
+                    Service::Google => "a service account's key (JSON)",
+                    Service::Azure { .. } => "one of the account's keys, or a shared access signature",
+                };
+                let message = format!("store `{}` has no `secret`: the name of {what}", clip(name));
+                check.problem(entry.at, message);
+            }
+        }
         Place::S3 { .. } | Place::Folder(_) => {}
     }
 }
@@ -163,7 +189,7 @@ fn unfit(field: &str, place: &Place, store: &Store) -> Option<String> {
     };
     let kind = match place {
         Place::Folder(_) => "a folder".to_owned(),
-        Place::S3 { .. } => "a bucket".to_owned(),
+        Place::S3 { .. } | Place::Cloud(_) => "a bucket".to_owned(),
         Place::Remote(remote) => format!("a `{}:` server", remote.protocol.scheme()),
     };
     let only_takes =
@@ -171,7 +197,7 @@ fn unfit(field: &str, place: &Place, store: &Store) -> Option<String> {
     match (field, place) {
         ("capacity", _) if !store.holds() => only_takes("what it is filled with is for its owner to see"),
         // A bucket's is where it is asked for.
-        ("region", Place::Remote(_)) => only_takes("nothing there counts as a copy"),
+        ("region", Place::Remote(_) | Place::Cloud(_)) => only_takes("nothing there counts as a copy"),
         ("secret", Place::Folder(_)) => Some(format!("{kind} is opened by whoever may; leave `secret` out")),
         ("host_key", _) if protocol != Some(Protocol::Sftp) => Some(match protocol {
             Some(protocol) if protocol.is_tls() => {
@@ -179,16 +205,40 @@ fn unfit(field: &str, place: &Place, store: &Store) -> Option<String> {
             }
             _ => format!("{kind} has no `host_key`; only sftp: servers have"),
         }),
-        ("ca", Place::S3 { endpoint: Some(url), .. }) if url.starts_with("https:") => None,
+        ("ca", Place::S3 { endpoint: Some(url), .. } | Place::Cloud(Cloud { endpoint: Some(url), .. }))
+            if url.starts_with("https:") =>
+        {
+            None
+        }
         ("ca", _) if !protocol.is_some_and(Protocol::is_tls) => Some(match protocol {
             Some(Protocol::Sftp) => format!("{kind} shows no certificate; it is known by its `host_key`"),
             _ => format!("{kind} shows no certificate of its own; leave `ca` out"),
         }),
+        // Those that are known by a key of their own are meant wherever they are.
+        ("private", _) if protocol.is_none_or(|p| p == Protocol::Sftp) => Some(format!(
+            "{kind} is where its url says; `private` is for servers of FTP, WebDAV and HTTP only"
+        )),
+        ("rename", _) if !protocol.is_some_and(renames) => Some(format!(
+            "in {kind} nothing is renamed, or always can be; `rename` is for servers of SFTP and FTP only"
+        )),
         ("endpoint", Place::Folder(_) | Place::Remote(_)) => {
-            Some(format!("`endpoint` is for s3:// only; {kind} is where its url says"))
+            Some(format!("`endpoint` is for s3://, gs:// and az:// only; {kind} is where its url says"))
         }
         _ => None,
     }
+}
+
+/// Whether a file is put under another name first.
+fn renames(protocol: Protocol) -> bool {
+    use Protocol::{Ftp, FtpExplicit, FtpImplicit, Sftp};
+    matches!(protocol, Sftp | Ftp | FtpExplicit | FtpImplicit)
+}
+
+fn word(text: &str, words: [(&str, bool); 2]) -> Result<bool, String> {
+    let found = words.iter().find(|(word, _)| *word == text);
+    found
+        .map(|(_, value)| *value)
+        .ok_or_else(|| format!("`{}` is neither {} nor {}", clip(text), words[0].0, words[1].0))
 }
 
 /// Two names for one place would count one copy as two.
@@ -225,6 +275,7 @@ fn shared(one: &Place, other: &Place) -> Option<&'static str> {
         (Place::Remote(a), Place::Remote(b)) => {
             (a == b).then_some("folder of the same user on the same server")
         }
+        (Place::Cloud(a), Place::Cloud(b)) => (a == b).then_some("bucket and prefix"),
         _ => None,
     }
 }

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use aws_config::BehaviorVersion;
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::SdkConfig;
 use catalog::{Catalog, Postgres};
 use domain::Clock as _;
@@ -125,6 +126,9 @@ pub fn store_with(name: &str, store: &policy::Store, sdk: &SdkConfig, keys: &Key
     if let Some(endpoint) = endpoint {
         sdk.set_endpoint_url(Some(endpoint.clone()));
     }
+    if let Some(path) = &store.terms.ca {
+        sdk.set_http_client(Some(trusting(path)?));
+    }
     if let (Some(id), Some(key)) = (&keys.access_key_id, &keys.secret_access_key) {
         let own = Credentials::new(id.expose(), key.expose(), None, None, "secret");
         sdk.set_credentials_provider(Some(SharedCredentialsProvider::new(own)));
@@ -132,6 +136,17 @@ pub fn store_with(name: &str, store: &policy::Store, sdk: &SdkConfig, keys: &Key
         anyhow::bail!("its secret has to have `access_key_id` and `secret_access_key`");
     }
     s3_store(name, &sdk.build(), &format!("s3://{bucket}/{prefix}"))
+}
+
+/// A client for a service whose certificate these alone vouch for.
+fn trusting(path: &str) -> Result<SharedHttpClient> {
+    let pem = fs::read_to_string(path).with_context(|| format!("cannot read its `ca` {path}"))?;
+    anyhow::ensure!(pem.contains("-----BEGIN CERTIFICATE-----"), "its `ca` {path} has no certificate (PEM)");
+    let context =
+        tls::TlsContext::builder().with_trust_store(tls::TrustStore::empty().with_pem_certificate(pem));
+    let context = context.build().map_err(|e| anyhow::anyhow!("its `ca` {path}: {e}"))?;
+    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    Ok(aws_smithy_http_client::Builder::new().tls_provider(provider).tls_context(context).build_https())
 }
 
 fn s3_store(name: &str, sdk: &SdkConfig, url: &str) -> Result<S3> {
@@ -263,7 +278,7 @@ async fn with_policy(
     for (name, store) in policy.stores() {
         match &store.place {
             _ if !store.holds() => {}
-            None | Some(policy::Place::Remote(_)) => {}
+            None | Some(policy::Place::Remote(_) | policy::Place::Cloud(_)) => {}
             Some(policy::Place::S3 { bucket, prefix, .. }) => {
                 let place = s3::Place::parse(&format!("s3://{bucket}/{prefix}"))?;
                 apart(&format!("store `{name}`"), &place, watched)?;

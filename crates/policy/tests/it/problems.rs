@@ -83,7 +83,7 @@ rules:
 ";
     not_in_this_release: "version: 1
 stores:
-  cloud: { url: 'gs://acme', secret: acme-key }
+  cloud: { url: 'rsync://acme/in' }
 rules:
   - name: court cases stay
     match: { tags: { case: court }, fields: { camera: lobby } }
@@ -401,7 +401,10 @@ fn stores_for_exports_that_are_wrong_say_what_is_right() {
         ("a: { url: 'davs://h', ca: x.pem }", "not the absolute path"),
         ("a: { url: /mnt/a, secret: x }", "leave `secret` out"),
         ("a: { url: 'davs://h', secret: 'two words' }", "has no place in a policy"),
-        ("a: { url: 'sftp://h', host_key: KEY, endpoint: 'https://m' }", "`endpoint` is for s3:// only"),
+        (
+            "a: { url: 'sftp://h', host_key: KEY, endpoint: 'https://m' }",
+            "`endpoint` is for s3://, gs:// and az:// only",
+        ),
         ("a: { url: /mnt/a, endpoint: 'https://m' }", "a folder is where its url says"),
         ("a: { url: 's3://acme', endpoint: minio.local, secret: m }", "such as https://minio.local:9000"),
         ("a: { url: 's3://acme', endpoint: 'https://m' }", "name them by `secret`"),
