@@ -557,3 +557,57 @@ fn a_slow_batch_is_paused_resumed_and_cancelled_and_holds_up_nobody() {
     let cancelled = lines.iter().filter(|l| l["state"] == "cancelled" && l["why"] == "cancelled");
     assert_eq!(cancelled.count() as u64, 24 - done);
 }
+
+/// Into a bucket of another service, opened by keys that AWS Secrets Manager keeps.
+#[cfg(feature = "cloud")]
+#[test]
+fn into_a_bucket_by_a_secret_of_secrets_manager() {
+    use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+    use aws_smithy_http_client::tls;
+
+    let endpoint = testbed::Ministack::shared().endpoint();
+    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    let sdk = aws_types::SdkConfig::builder()
+        .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+        .http_client(aws_smithy_http_client::Builder::new().tls_provider(provider).build_https())
+        .region(aws_types::region::Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("test", "test", None)))
+        .endpoint_url(&endpoint)
+        .build();
+    let s3 = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(true).build();
+    let s3 = aws_sdk_s3::Client::from_conf(s3);
+    let bucket = format!("partner-{:x}", support::fastrand());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let arn = runtime.block_on(async {
+        s3.create_bucket().bucket(&bucket).send().await.expect("a bucket");
+        let keys = "{ \"access_key_id\": \"test\", \"secret_access_key\": \"canary-of-keys\" }";
+        let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
+        let made = secrets.create_secret().name(&bucket).secret_string(keys).send().await.expect("a secret");
+        made.arn.expect("its name")
+    });
+    let stores =
+        format!("minio: {{ url: \"s3://{bucket}/in\", endpoint: \"{endpoint}\", secret: \"{arn}\" }}");
+    let library = library(&policy(&stores, "[]"), &[("a.txt", b"first")]);
+    library.ok(&["export", "--everything", "--to", "minio", "--as", "{name}-{id}.{ext}"]);
+    let env = [
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint.as_str()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ];
+    let up = library.up(&[], &env);
+    let keys = eventually(|| {
+        let listed =
+            runtime.block_on(s3.list_objects_v2().bucket(&bucket).send()).map_err(|e| format!("{e:?}"))?;
+        let keys: Vec<_> = listed.contents().iter().filter_map(|o| o.key().map(str::to_owned)).collect();
+        if keys.iter().any(|k| k.ends_with(".sha256")) {
+            Ok(keys)
+        } else {
+            Err(format!("{keys:?}\n{}", up.log()))
+        }
+    });
+    assert_eq!(keys.len(), 1 + 3, "{keys:?}");
+    assert!(keys.iter().all(|key| key.starts_with("in/")), "{keys:?}");
+    assert!(!up.log().contains("canary-of-keys"));
+    up.stop();
+}
