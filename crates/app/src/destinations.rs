@@ -72,7 +72,13 @@ async fn bucket(store: &Store, _: &Keys) -> Result<Arc<dyn Destination>, Error> 
 /// A bucket of Google's or a container of Azure's.
 fn objects(name: &str, terms: &Terms, cloud: &Cloud, keys: &Keys) -> Result<Arc<dyn Destination>, Error> {
     let reach = Reach {
-        endpoint: cloud.endpoint.clone(),
+        endpoint: match (&cloud.endpoint, &cloud.service) {
+            // Azure's own servers are called by the account; one that is not has it in its paths.
+            (Some(url), Service::Azure { account }) if !url.contains(&format!("//{account}.")) => {
+                Some(format!("{url}/{account}"))
+            }
+            (endpoint, _) => endpoint.clone(),
+        },
         trust: trust(name, terms)?,
         // An address of one's own is meant, wherever it leads.
         private: cloud.endpoint.is_some(),

@@ -80,7 +80,7 @@ pub struct Cloud {
     pub bucket: String,
     /// Without slashes at its ends; empty: all of it.
     pub prefix: String,
-    /// Another server than the service's own; with Azure it includes the account.
+    /// Another server than the service's own.
     pub endpoint: Option<String>,
 }
 
