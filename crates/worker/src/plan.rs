@@ -9,9 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use catalog::Catalog;
-use domain::{
-    Action, Decision, Facts, JobId, Offer, RecordingId, State, Timestamp, Trash, Usage, What,
-};
+use domain::{Action, Decision, Facts, JobId, Offer, RecordingId, State, Timestamp, Trash, Usage, What};
 use policy::Policy;
 use serde::{Deserialize, Serialize};
 use transfer::names::Rules;
