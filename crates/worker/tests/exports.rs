@@ -12,7 +12,10 @@ use support::{Hands, ingest_as, library_of, runner, until};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use transfer::{Destination, ErrorKind, Fault, Faulty, Folder, Op, Presence};
-use worker::{Destinations, LIBRARY_STORE, Library, Point, Steps, by_hand};
+use worker::{
+    Destinations, LIBRARY_STORE, Library, Point, Steps, by_hand,
+    import::{Came, Import},
+};
 
 type There = Arc<Faulty<Folder>>;
 
@@ -248,4 +251,57 @@ async fn hours_that_end_in_the_middle_are_kept() {
     let expected = [("note.txt", Arrival::Already), ("note.json", Arrival::Sent)];
     assert_eq!(files, expected.map(|(name, arrival)| (name.to_owned(), arrival)));
     scene.end().await;
+}
+
+/// A manifest is a stranger's: names in it lead nowhere, what it says of bytes is compared, and one mistake keeps the rest from nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hostile_manifest_takes_in_nothing_but_what_it_says() {
+    let scene = Scene::set("", |_, _| {}).await;
+    let there = scene.home.path().join("partner");
+    std::fs::write(there.join("good.txt"), "hello").unwrap();
+    std::fs::write(scene.home.path().join("secret.txt"), "hello").unwrap();
+    let mut hasher = domain::Hasher::new();
+    hasher.update(b"hello");
+    let sha256 = hasher.finish().sha256;
+    let line = |name: &str, file: &str, bytes: u64, sha256: &str| {
+        let id = RecordingId::derive(&[name.as_bytes(), file.as_bytes()]);
+        serde_json::json!({
+            "line": "file", "recording": id, "title": "a\u{1b}[2Jtitle", "name": name, "kind": "recording", "session": null,
+            "recorded_at": "2025-03-01T09:00:00Z", "accepted_at": null, "tags": ["legal"], "to": "partner",
+            "rendition": "source", "state": "done", "role": "media", "file": file, "bytes": bytes, "sha256": sha256,
+            "arrival": "sent", "checked": "size", "why": null,
+        })
+    };
+    let hash = sha256.to_string();
+    let mut lines = vec![
+        serde_json::json!({ "line": "manifest", "version": 1, "batch": catalog::BatchId::derive(&[b"x"]),
+            "ordered_at": null, "ordered_by": null, "of": null }),
+        line("../../good\u{1b}.txt", "good.txt", 5, &hash),
+        line("out.txt", "../secret.txt", 5, &hash),
+        line("gone.txt", "nowhere.txt", 5, &hash),
+        line("size.txt", "good.txt", 6, &hash),
+        line("hash.txt", "good.txt", 5, &"0".repeat(64)),
+    ];
+    let files = lines.len() as u64 - 1;
+    lines.push(serde_json::json!({ "line": "end", "lines": files, "files": files, "bytes": 0, "failed": 0, "cancelled": 0 }));
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    std::fs::write(there.join("videorec-export-x.jsonl"), text).unwrap();
+
+    let from = scene.library.destinations.get("partner").await.unwrap();
+    let name = Import::manifests(&*from).await.unwrap().remove(0);
+    let import = Import::open(scene.library.clone(), from, name).await.unwrap();
+    assert!(!import.hashed, "no hash lies beside it");
+    let mut came = Vec::new();
+    import.run(|name, what| came.push((name.to_owned(), what.clone()))).await.unwrap();
+    let (name, first) = came.remove(0);
+    assert_eq!(name, "good%1B.txt");
+    let Came::New { id } = first else { panic!("{first:?}") };
+    let it = scene.library.catalog.get(id).await.unwrap().unwrap();
+    assert_eq!((it.digest.sha256, it.name.as_str()), (sha256, "good%1B.txt"));
+    assert!(!it.title.contains('\u{1b}') && it.tags.contains("legal") && it.recorded_at.is_some(), "{it:?}");
+    assert_eq!(came.len(), 4);
+    assert!(came.iter().all(|(_, what)| matches!(what, Came::Failed { .. })), "{came:?}");
+    drop(import);
+    let left = std::fs::read_dir(scene.home.path().join("work")).unwrap().count();
+    assert_eq!(left, 0, "what was fetched is left lying about");
 }
