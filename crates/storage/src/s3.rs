@@ -117,7 +117,6 @@ impl S3 {
     pub fn new(name: impl Into<String>, sdk: &SdkConfig, place: Place, options: Options) -> Self {
         Self { bucket: Arc::new(Bucket::new(name.into(), sdk, place, options)) }
     }
-
 }
 
 #[async_trait]
