@@ -347,6 +347,37 @@ fn a_worker_that_is_killed_goes_on_where_it_was() {
     }
 }
 
+/// A manifest that was delivered by somebody who died before saying so is delivered again, and is the same; one whose partner is away
+/// is delivered when it is back.
+#[test]
+fn a_manifest_is_delivered_whoever_dies_meanwhile() {
+    let server = Sshd::start();
+    let folder = server.new_folder();
+    let there = server.files().join(&folder);
+    let library = library(&policy(&sftp(&server, &folder, ""), "[]"), &[("a.txt", b"first")]);
+    keep_secret(&library, "partner", &key(&server));
+    library.ok(&["export", "--everything", "--to", "partner", "--as", "{name}-{id}.{ext}"]);
+    let mut up = library.up(&[], &[("VIDEOREC_CRASH_AT", "manifest-delivered")]);
+    let died = up.ended(Duration::from_secs(60)).unwrap_or_else(|| panic!("{}", up.log()));
+    assert_eq!(died.signal(), Some(9), "{}", up.log());
+    let before = files(&there);
+    assert_eq!(before.len(), 1 + 3, "{:?}", before.keys());
+    server.kill();
+    let up = library.up(&[], &[]);
+    eventually(|| {
+        let told = library.json(&["alerts", "ls"]);
+        let away = |a: &Value| a["alert"]["key"].as_str().is_some_and(|k| k.starts_with("manifest/"));
+        told.iter().any(away).then_some(()).ok_or_else(|| up.log())
+    });
+    server.restart();
+    up.stop();
+    // What is left to wait for is over.
+    let up = library.up(&[], &[("VIDEOREC_CLOCK_AHEAD", "3600")]);
+    eventually(|| up.log().contains("the manifest is delivered").then_some(()).ok_or_else(|| up.log()));
+    up.stop();
+    assert!(files(&there) == before, "{:?}", files(&there).keys());
+}
+
 /// Who is not who we were told, or does not let us in, gets nothing; people are told what to do; and no secret shows anywhere.
 #[test]
 fn wrong_keys_and_passwords_are_said_and_shown_to_nobody() {

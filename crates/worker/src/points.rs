@@ -38,6 +38,8 @@ pub enum Point {
     ExportMidway,
     /// All files are at the destination; the ledger does not know.
     ExportSent,
+    /// The manifest is at its destinations; that it is to be delivered is still remembered.
+    ManifestDelivered,
     /// The way back from the trash is closed; every byte is still there.
     PurgeBegun,
     /// Every byte is gone; the catalog does not know.
@@ -45,7 +47,7 @@ pub enum Point {
 }
 
 impl Point {
-    pub const ALL: [Point; 18] = [
+    pub const ALL: [Point; 19] = [
         Self::IntakeHashed,
         Self::IntakeStored,
         Self::IntakeAccepted,
@@ -62,6 +64,7 @@ impl Point {
         Self::MoveVerified,
         Self::ExportMidway,
         Self::ExportSent,
+        Self::ManifestDelivered,
         Self::PurgeBegun,
         Self::PurgeRemoved,
     ];
@@ -84,6 +87,7 @@ impl Point {
             Self::MoveVerified => "move-verified",
             Self::ExportMidway => "export-midway",
             Self::ExportSent => "export-sent",
+            Self::ManifestDelivered => "manifest-delivered",
             Self::PurgeBegun => "purge-begun",
             Self::PurgeRemoved => "purge-removed",
         }

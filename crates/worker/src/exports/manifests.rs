@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use transfer::{FileSource, How, Name};
 
 use super::manifest::{Writing, Written, stem};
-use crate::Library;
+use crate::{Library, Point};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(3);
@@ -104,6 +104,7 @@ async fn round(library: &Library, all: bool) -> Result<()> {
         }
         match deliver(library, batch).await {
             Ok(None) => {
+                library.steps.at(Point::ManifestDelivered);
                 catalog.set_bookmark(&bookmark(batch), None).await?;
                 remove(catalog, batch).await?;
                 info!(batch = %batch, "the manifest is delivered");
