@@ -45,6 +45,18 @@ pub struct BatchStatus {
     pub cancelled: u64,
 }
 
+impl BatchStatus {
+    /// For people: what is running and has nothing left to do is `done`, or `ended` where some of it gave up.
+    pub fn word(&self) -> &'static str {
+        match self.state {
+            BatchState::Running if self.pending + self.running > 0 => "running",
+            BatchState::Running if self.parked > 0 => "ended",
+            BatchState::Running => "done",
+            state => state.as_str(),
+        }
+    }
+}
+
 impl BatchState {
     pub fn as_str(self) -> &'static str {
         match self {

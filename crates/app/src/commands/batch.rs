@@ -42,7 +42,7 @@ async fn list(config: &Config, view: &View, limit: u32) -> Result<Code> {
         .map(|b| {
             vec![
                 b.batch.id.short(),
-                b.state.as_str().to_owned(),
+                b.word().to_owned(),
                 text::inert(&b.batch.verb),
                 format!("{}/{}", b.done, total(b)),
                 b.running.to_string(),
@@ -156,7 +156,7 @@ async fn show(config: &Config, view: &View, prefix: &str) -> Result<Code> {
     let eta = left.map(|d| format!(", about {} left", text::duration(d))).unwrap_or_default();
     ui::line(&format!(
         "{}: {} of {} done, {}{eta}; {} running, {} gave up, {} cancelled",
-        status.state.as_str(),
+        status.word(),
         status.done,
         total(&status),
         text::bytes(came.bytes),
@@ -202,7 +202,7 @@ fn print_json(b: &BatchStatus) {
 fn as_json(b: &BatchStatus) -> serde_json::Value {
     serde_json::json!({
         "batch": b.batch.id, "verb": b.batch.verb, "by": b.batch.by, "of": b.batch.what,
-        "created_at": b.batch.created_at, "state": b.state, "pending": b.pending, "running": b.running,
+        "created_at": b.batch.created_at, "state": b.word(), "pending": b.pending, "running": b.running,
         "done": b.done, "parked": b.parked, "cancelled": b.cancelled,
     })
 }
