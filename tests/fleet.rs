@@ -730,3 +730,49 @@ fn a_policy_in_a_bucket_is_put_in_force() {
     assert!(cloud.ok(&["policy", "show"]).contains("second"));
     drop((old, new));
 }
+
+/// What a rule sends leaves once, from whichever worker has a hand free; what a person sends does too, and its manifest is the last.
+#[test]
+fn what_is_sent_leaves_from_any_worker() {
+    let cloud = Cloud::new();
+    let partner = cloud.home.path().join("partner");
+    fs::create_dir(&partner).unwrap();
+    let text = format!(
+        "version: 1\nstores: {{ partner: {{ url: {}, connections: 2 }} }}\nrules:\n  - {{ name: out, match: {{ kind: recording }}, \
+         export: {{ to: partner, as: 'by-rule/{{name}}-{{id}}.{{ext}}' }} }}\n",
+        partner.display()
+    );
+    let (one, two) = (cloud.worker(&text, &[], &[]), cloud.worker(&text, &[], &[]));
+    let file = media(&cloud, "a.mp4");
+    for n in 0..8 {
+        // Other bytes under each name.
+        let mut bytes = fs::read(&file).unwrap();
+        bytes.extend(format!("{n}").bytes());
+        cloud.upload(&format!("{n}.mp4"), bytes);
+    }
+    for n in 0..8 {
+        let it = cloud.until_terminal(&format!("{n}.mp4"));
+        assert_eq!(it["state"], "ready", "{it}\n{}{}", one.log(), two.log());
+    }
+    let sent = |folder: &str| {
+        let entries = fs::read_dir(partner.join(folder)).into_iter().flatten().flatten();
+        entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(sent("by-rule").len(), 8, "{:?}", sent("by-rule"));
+
+    let policy = cloud.policy(&text).display().to_string();
+    let order =
+        ["--policy", &policy, "export", "--everything", "--to", "partner", "--as", "by-hand/{id}.{ext}"];
+    assert!(cloud.ok(&order).contains("8 recordings"));
+    let sums = eventually(|| {
+        let sums = sent("").into_iter().find(|name| name.ends_with(".sha256"));
+        sums.ok_or_else(|| format!("{:?}\n{}{}", sent(""), one.log(), two.log()))
+    });
+    assert_eq!(sent("by-hand").len(), 8, "the manifest is the last");
+    let lines = fs::read_to_string(partner.join(sums.replace(".sha256", ".jsonl"))).unwrap();
+    assert_eq!(lines.lines().filter(|line| line.contains("\"arrival\":\"sent\"")).count(), 8, "{lines}");
+    let jobs = cloud.json(&["jobs", "--limit", "100"]);
+    let of = |what: &str| jobs.iter().filter(|j| j["action"]["do"] == what).collect::<Vec<_>>();
+    assert_eq!(of("export").len(), 16, "{jobs:?}");
+    assert!(of("export").iter().all(|j| j["state"] == "done" && j["failures"] == 0), "{jobs:?}");
+}
