@@ -156,6 +156,18 @@ pub async fn a_hold_on_a_session_is_one_on_its_tracks(f: &Fixture) {
     trash_all(c, &[get(c, ana.id).await], &ANY, later(5)).await;
     assert_eq!(change(c, call.id, &undelete, later(6)).await, Changed::Already);
     assert_eq!(get(c, ana.id).await.state, State::Trashed);
+
+    // A manifest that names one more track, and that track's new bytes, in one batch: the hold is on them.
+    let eve = accept(c, &recording("eve.webm")).await;
+    assert!(eve.custody.holds.is_empty());
+    let mut manifest = session("session.json", &[("bo.webm", "Bo"), ("eve.webm", "Eve")]);
+    let mut bytes = recording("eve.webm");
+    for it in [&mut manifest, &mut bytes] {
+        (it.version, it.digest) = ("v2".into(), digest("v2", 7));
+    }
+    let came = c.accept(&[manifest, bytes], later(7)).await.unwrap();
+    assert!(came[1].recording.custody.holds.contains_key("again"), "{:?}", came[1]);
+    assert_eq!(get(c, eve.id).await, came[1].recording);
 }
 
 fn offer(rule: &str, room: Option<&str>, bytes: u64) -> Offer {

@@ -313,14 +313,13 @@ pub(super) async fn there(conn: &mut PgConnection, id: RecordingId) -> Result<Re
 async fn replace(
     conn: &mut PgConnection,
     it: &NewRecording,
-    mut former: Former,
+    former: Former,
     usage: &mut BTreeMap<String, i64>,
     now: Timestamp,
 ) -> Result<Former> {
     let id = it.id.to_string();
     *usage.entry(former.store).or_default() -= codec::signed(former.size);
     *usage.entry(it.store.clone()).or_default() += codec::signed(it.digest.size);
-    intake::replaced(&mut former.custody);
     sqlx::query(
         "UPDATE recording SET version = $1, size = $2, sha256 = $3, crc64 = $4, accepted_at = $5,
                 recorded_at = coalesce($6, recorded_at), probe = NULL, media_type = NULL, duration_ms = NULL
@@ -336,12 +335,15 @@ async fn replace(
     .execute(&mut *conn)
     .await?;
     let there_now = there(conn, it.id).await?;
+    // As it is by now: a session further up in the batch may have brought it under its holds.
+    let mut custody = there_now.custody.clone();
+    intake::replaced(&mut custody);
     let replaced = Recording {
         store: it.store.clone(),
         key: it.key.clone(),
         state: State::Accepted,
         reason: String::new(),
-        custody: former.custody,
+        custody,
         ..there_now
     };
     let former = Former::of(it, &replaced);
