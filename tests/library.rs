@@ -260,11 +260,15 @@ fn what_gave_up_is_taken_up_again() {
     );
     fs::write(library.root().join("policy.yaml"), policy).unwrap();
     let taken = library.json(&["ingest", "--no-wait", source.to_str().unwrap()]);
-    // Other bytes stand where the copy belongs.
+    // Other bytes stand wherever the copy could go: one such file would be passed by.
     let id = taken[0]["id"].as_str().unwrap();
     let key = library.json(&["show", id])[0]["recording"]["key"].as_str().unwrap().to_owned();
     let target = replica.join(key);
     fs::create_dir_all(target.parent().unwrap()).unwrap();
+    let (stem, extension) = target.to_str().unwrap().rsplit_once('.').unwrap();
+    for n in 2..=9 {
+        fs::write(format!("{stem}.{n}.{extension}"), "something else").unwrap();
+    }
     fs::write(&target, "something else").unwrap();
 
     let said = library.run(&["ingest", source.to_str().unwrap()]);
