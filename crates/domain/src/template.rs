@@ -1,4 +1,4 @@
-use std::{fmt, fmt::Write as _, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
 
@@ -117,9 +117,8 @@ impl NameTemplate {
 
 fn dated(at: Timestamp, format: &str) -> Option<String> {
     let at = jiff::Timestamp::from_millisecond(at.0).ok()?.to_zoned(jiff::tz::TimeZone::UTC);
-    let mut text = String::new();
-    write!(text, "{}", at.strftime(format)).ok()?;
-    Some(text)
+    // Showing would pass over what it does not know.
+    jiff::fmt::strtime::format(format, &at).ok()
 }
 
 impl Default for NameTemplate {
