@@ -66,7 +66,7 @@ fn standing<'p>(
         }
         _ => return (None, Standing::Done),
     };
-    if let Some(why) = rival(&found.steps[..placing.at], ask) {
+    if let Some(why) = rival(policy, &found.steps[..placing.at], ask) {
         return (None, Standing::NotApplicable(why));
     }
     if lies_there {
@@ -104,9 +104,14 @@ fn standing<'p>(
 }
 
 /// A rule before this one, by name, that wants it elsewhere.
-fn rival(steps: &[Step<'_>], ask: &Ask) -> Option<String> {
+fn rival(policy: &Policy, steps: &[Step<'_>], ask: &Ask) -> Option<String> {
+    // One that makes room wants nothing as long as nobody asks it to.
+    let waits_for_want =
+        |s: &Step<'_>| policy.rules.iter().any(|r| r.name == s.rule && r.watermark.is_some());
     let rival = steps.iter().find(|s| {
-        s.ask.is_some_and(|other| are_rivals(other, ask)) && !matches!(s.standing, Standing::NotApplicable(_))
+        s.ask.is_some_and(|other| are_rivals(other, ask))
+            && !matches!(s.standing, Standing::NotApplicable(_))
+            && !waits_for_want(s)
     })?;
     Some(format!("rule `{}` wants it elsewhere ({}), and comes first by name", rival.rule, rival.label()))
 }
