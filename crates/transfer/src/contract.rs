@@ -22,10 +22,15 @@ pub struct Subject {
     pub keep: Box<dyn Any + Send + Sync>,
 }
 
-/// `contract!(make)` makes a named test of every case; `make` is an `async fn() -> Subject`.
+/// `contract!(make)` makes a named test of every case; `make` is an `async fn() -> Subject`. `contract!(make, no renames)` is for a
+/// server that cannot be asked to rename, and a backend of which nobody asks it.
 #[macro_export]
 macro_rules! contract {
     ($make:path) => {
+        $crate::contract!($make, no renames);
+        $crate::transfer_contract_cases! { $make, a_renamed_file_has_its_new_name }
+    };
+    ($make:path, no renames) => {
         $crate::transfer_contract_cases! { $make,
             what_was_put_is_got
             an_empty_file_is_a_file
@@ -43,7 +48,6 @@ macro_rules! contract {
             unexpected_bytes_never_show
             a_list_knows_its_folder
             a_removed_file_is_gone
-            a_renamed_file_has_its_new_name
             a_sweep_removes_what_is_old_and_partial
             times_are_kept
             a_hash_is_the_right_one

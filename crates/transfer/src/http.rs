@@ -20,11 +20,11 @@ use hyper::{
 };
 
 use crate::{
-    Algorithm, Body, Checked, Checksum, Destination, Error, ErrorKind, Health, Limits, Listing, Meta, Name,
-    Put, Secret, Sent, Source, Verify,
+    Algorithm, Body, Checksum, Destination, Error, ErrorKind, Health, Limits, Listing, Meta, Name, Put,
+    Secret, Sent, Source, Verify,
     names::Rules,
     put,
-    web::{Address, Allowed, Answer, Settings, Upload, Web, only},
+    web::{Address, Allowed, Answer, Settings, Upload, Web, arrived, outgoing},
 };
 pub use crate::{tls::Trust, web::Auth};
 
@@ -150,26 +150,6 @@ impl Http {
         let status = answer.done().await;
         if status.is_success() { Ok(upload.sent()) } else { Err(self.web.refused("take", name, status)) }
     }
-
-    async fn verify(
-        &self,
-        name: &Name,
-        source: &dyn Source,
-        put: &Put,
-    ) -> Result<(Checked, Option<Timestamp>), Error> {
-        if put.verify == Verify::None {
-            return Ok((Checked::None, None));
-        }
-        let found = self.stat(name).await?.ok_or_else(|| put::vanished(&self.web.name, name))?;
-        if found.size != put.expected.size {
-            return Err(put::wrong_size(&self.web.name, name, found.size, put.expected.size));
-        }
-        let checked = match put.verify {
-            Verify::Hash => put::compare(self, name, source, put).await?,
-            _ => Checked::Size,
-        };
-        Ok((checked, found.modified))
-    }
 }
 
 fn digest_header(put: &Put) -> HeaderValue {
@@ -234,27 +214,9 @@ impl Destination for Http {
         if !self.options.reads && put.verify != Verify::None {
             return Err(self.blind("be asked what arrived"));
         }
-        if !put.replace && self.stat(name).await?.is_some() {
-            return Err(Error::exists(&self.web.name, name));
-        }
-        let wrong = {
-            let (name, put) = (name.clone(), put.clone());
-            move |found: &domain::Digest| put::changed_source(&name, &put, &found.sha256.to_string())
-        };
-        let body = only(source.read_from(0).await?, put.expected, wrong);
+        let body = outgoing(self, name, source, put).await?;
         let bytes = self.upload(name, body, put).await?;
-        let (checked, modified) = match self.verify(name, source, put).await {
-            // It is none that anybody should take for ours.
-            Err(e) if e.kind() == ErrorKind::Corrupt => {
-                if let Err(left) = self.remove(name).await {
-                    tracing::warn!(destination = self.name(), %name, error = %left, "a wrong file stays");
-                }
-                return Err(e);
-            }
-            done => done?,
-        };
-        let meta = Meta { name: name.clone(), size: put.expected.size, modified, hash: None };
-        Ok(Sent { meta, bytes, resumed_from: 0, checked })
+        arrived(self, name, source, put, bytes).await
     }
 
     async fn get(&self, name: &Name, range: Option<Range<u64>>) -> Result<Body, Error> {

@@ -24,11 +24,11 @@ use tokio::task::{JoinError, JoinSet};
 use self::client::Client;
 pub use crate::tls::Trust;
 use crate::{
-    Body, CHUNK, Checked, Destination, Error, ErrorKind, Health, Limits, Listing, Meta, Name, Put, Secret,
-    Sent, Source, Verify, inert,
+    Body, CHUNK, Destination, Error, ErrorKind, Health, Limits, Listing, Meta, Name, Put, Secret, Sent,
+    Source, inert,
     names::Rules,
     put,
-    web::{Allowed, only},
+    web::{Allowed, arrived, outgoing},
 };
 
 mod client;
@@ -151,7 +151,7 @@ impl Objects {
         Some(Meta { name, size: found.size, modified, hash: None })
     }
 
-    async fn upload(&self, path: &Path, mut body: Body, put: &Put) -> Result<(), Error> {
+    async fn upload(&self, path: &Path, mut body: Body, put: &Put) -> Result<u64, Error> {
         let size = put.expected.size;
         let part = PART.max(size.div_ceil(self.most.1 - 1));
         if size <= part {
@@ -162,14 +162,14 @@ impl Objects {
             let mode = if put.replace { PutMode::Overwrite } else { PutMode::Create };
             let options = PutOptions { mode, ..PutOptions::default() };
             return match self.store.put_opts(path, whole.freeze().into(), options).await {
-                Ok(_) => Ok(()),
+                Ok(_) => Ok(size),
                 Err(e) => Err(self.failed("take", path, &e)),
             };
         }
         let mut upload = self.store.put_multipart(path).await.map_err(|e| self.failed("take", path, &e))?;
         match self.parts(path, &mut *upload, &mut body, part as usize).await {
             Ok(()) => match upload.complete().await {
-                Ok(_) => Ok(()),
+                Ok(_) => Ok(size),
                 Err(e) => Err(self.failed("complete", path, &e)),
             },
             Err(e) => {
@@ -215,26 +215,6 @@ impl Objects {
             done(Some(part))?;
         }
         Ok(())
-    }
-
-    async fn verify(
-        &self,
-        name: &Name,
-        source: &dyn Source,
-        put: &Put,
-    ) -> Result<(Checked, Option<Timestamp>), Error> {
-        if put.verify == Verify::None {
-            return Ok((Checked::None, None));
-        }
-        let found = self.stat(name).await?.ok_or_else(|| put::vanished(&self.name, name))?;
-        if found.size != put.expected.size {
-            return Err(put::wrong_size(&self.name, name, found.size, put.expected.size));
-        }
-        let checked = match put.verify {
-            Verify::Hash => put::compare(self, name, source, put).await?,
-            _ => Checked::Size,
-        };
-        Ok((checked, found.modified))
     }
 
     /// What the library says, as what a caller can act upon. Its words may hold addresses with signatures in them: none of those
@@ -339,27 +319,10 @@ impl Destination for Objects {
 
     async fn put(&self, name: &Name, source: &dyn Source, put: &Put) -> Result<Sent, Error> {
         put::check_source(&self.name, name, source, put)?;
-        if !put.replace && self.stat(name).await?.is_some() {
-            return Err(Error::exists(&self.name, name));
-        }
-        let wrong = {
-            let (name, put) = (name.clone(), put.clone());
-            move |found: &domain::Digest| put::changed_source(&name, &put, &found.sha256.to_string())
-        };
-        let body = only(source.read_from(0).await?, put.expected, wrong);
-        self.upload(&self.path(name)?, body, put).await?;
-        let (checked, modified) = match self.verify(name, source, put).await {
-            // It is none that anybody should take for ours.
-            Err(e) if e.kind() == ErrorKind::Corrupt => {
-                if let Err(left) = self.remove(name).await {
-                    tracing::warn!(destination = self.name(), %name, error = %left, "a wrong file stays");
-                }
-                return Err(e);
-            }
-            done => done?,
-        };
-        let meta = Meta { name: name.clone(), size: put.expected.size, modified, hash: None };
-        Ok(Sent { meta, bytes: put.expected.size, resumed_from: 0, checked })
+        let path = self.path(name)?;
+        let body = outgoing(self, name, source, put).await?;
+        let bytes = self.upload(&path, body, put).await?;
+        arrived(self, name, source, put, bytes).await
     }
 
     async fn get(&self, name: &Name, range: Option<Range<u64>>) -> Result<Body, Error> {

@@ -29,7 +29,8 @@ use tokio_rustls::TlsConnector;
 pub(crate) use self::{
     address::{Address, Allowed},
     answer::Answer,
-    upload::{Upload, only},
+    upload::Upload,
+    whole::{arrived, outgoing},
 };
 use crate::{Error, ErrorKind, Secret, tls};
 
@@ -37,6 +38,7 @@ mod address;
 pub(crate) mod answer;
 mod get;
 mod upload;
+mod whole;
 
 /// How we say who we are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

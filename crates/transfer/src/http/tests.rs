@@ -13,7 +13,7 @@ use testbed::{Certificates, Fault, Nginx, Proxy};
 
 use super::*;
 use crate::{
-    Outcome, collect,
+    Checked, Outcome, collect,
     contract::{Subject, digest, name, pattern, put_of, sources::Held},
     deliver,
 };
