@@ -196,11 +196,7 @@ fn among_copies(check: &mut Check<'_>, rules: &[Rule], places: &BTreeMap<&str, A
         })
     };
     for rule in rules {
-        let to = rule.asks.iter().flat_map(|ask| match ask {
-            Ask::Action(Action::Export(spec)) => std::slice::from_ref(&spec.to),
-            Ask::Export(wish) => wish.to.as_slice(),
-            _ => &[],
-        });
+        let to = rule.asks.iter().flat_map(Ask::destinations);
         for (store, keeper) in to.filter_map(|store| Some((store, keeps(store)?))) {
             let message = format!(
                 "rule `{}` exports to `{store}`, where rule `{}` keeps sources: give exports a store of their own, in another folder",

@@ -291,6 +291,10 @@ impl Policy {
         let deletes = |ask: &Ask| matches!(ask, Ask::Delete { .. } | Ask::Evict { .. });
         self.rules.iter().any(|r| r.asks.iter().any(deletes))
     }
+    /// Whether a rule sends files there. What lies there besides copies is then its owner's.
+    pub fn sends_to(&self, store: &str) -> bool {
+        self.rules.iter().flat_map(|r| &r.asks).any(|ask| ask.destinations().iter().any(|to| to == store))
+    }
     /// Stores of one region are lost together; a store whose region is not said is one of its own.
     pub fn region<'a>(&'a self, store: &'a str) -> &'a str {
         self.stores.get(store).and_then(|s| s.region.as_deref()).unwrap_or(store)
@@ -320,6 +324,14 @@ impl Rule {
 }
 
 impl Ask {
+    /// Where it sends files to.
+    pub(crate) fn destinations(&self) -> &[String] {
+        match self {
+            Self::Action(Action::Export(spec)) => std::slice::from_ref(&spec.to),
+            Self::Export(wish) => &wish.to,
+            _ => &[],
+        }
+    }
     pub(crate) fn label(&self) -> String {
         match self {
             Self::Action(Action::Notify { severity, .. }) => format!("notify {}", severity.as_str()),

@@ -3,7 +3,7 @@
 //!
 //! Keys that we make begin with their recording's id, so that a listing comes in the order of the recordings, and the two are
 //! read side by side. What lies under a key that a stranger chose is asked for one by one; whether anything else lies there,
-//! the walk over the watched bucket sees (`buckets.rs`).
+//! the walk over the watched bucket sees (`buckets.rs`). And where we send files to, or have nothing, what others have is theirs.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::{
-    Library, keys,
+    LIBRARY_STORE, Library, keys,
     watch::{remember, remembered},
 };
 
@@ -123,6 +123,7 @@ impl Library {
                 Pass::default()
             }
         };
+        let ours = self.ours().await?;
         let mut listings: BTreeMap<String, Listing> = BTreeMap::new();
         for store in self.stores.iter() {
             listings.insert(store.name().to_owned(), Listing::after(pass.after));
@@ -138,6 +139,7 @@ impl Library {
                     continue;
                 };
                 let compared = pass.stores.entry(name.to_owned()).or_default();
+                let listing = ours.contains(name).then_some(listing);
                 if let Err(e) = self.compare_page(store, &page, listing, upto.as_deref(), compared).await {
                     warn!(store = name, error = format!("{e:#}"), "not compared with the catalog today");
                     pass.stores.remove(name);
@@ -159,23 +161,33 @@ impl Library {
         remember(self, DRIFT, &known).await
     }
 
-    /// What each of these recordings has in the store, and what the store has up to the last of them.
+    /// The stores in which nobody but us has anything.
+    async fn ours(&self) -> Result<BTreeSet<String>> {
+        let usage = self.catalog.usage().await.context("reading what each store holds")?;
+        let is_ours = |name: &str| {
+            let is_watched = self.watched.iter().any(|w| w.store == name);
+            let holds = name == LIBRARY_STORE || usage.bytes.get(name).is_some_and(|bytes| *bytes > 0);
+            holds && !is_watched && !self.policy.sends_to(name)
+        };
+        Ok(self.stores.iter().map(|s| s.name().to_owned()).filter(|name| is_ours(name)).collect())
+    }
+
+    /// What each of these recordings has in the store, and what the store has up to the last of them, where it is to be listed.
     async fn compare_page(
         &self,
         store: &dyn Store,
         page: &[Facts],
-        listing: &mut Listing,
+        listing: Option<&mut Listing>,
         upto: Option<&str>,
         compared: &mut Compared,
     ) -> Result<()> {
-        let is_watched = self.watched.iter().any(|w| w.store == store.name());
         let mut expected = BTreeMap::new();
         for facts in page {
             expected
                 .extend(objects(facts, store.name()).map(|(key, size)| (key, (facts.recording.id, size))));
         }
         compared.expected += expected.len() as u64;
-        if !is_watched {
+        if let Some(listing) = listing {
             while let Some(meta) = listing.next(store, upto).await? {
                 compared.objects += 1;
                 match expected.remove(meta.key.as_str()) {
@@ -249,7 +261,7 @@ impl Library {
     }
 
     /// What a killed writer left half is seen by nobody and costs money. What was begun since the oldest job that still runs
-    /// may be its own; where strangers write, it is theirs.
+    /// may be its own; where others write, it is theirs.
     async fn sweep_uploads(&self, now: Timestamp) -> Result<()> {
         let running = JobFilter { states: vec![JobState::Running], ..JobFilter::default() };
         let running = self.catalog.jobs(&running, JOBS).await?;
@@ -257,10 +269,8 @@ impl Library {
             return Ok(());
         }
         let before = running.iter().map(|job| job.run_after).fold(now - DAY, Timestamp::min);
-        for store in self.stores.iter() {
-            if self.watched.iter().any(|w| w.store == store.name()) {
-                continue;
-            }
+        let ours = self.ours().await?;
+        for store in self.stores.iter().filter(|store| ours.contains(store.name())) {
             match store.sweep_uploads(before).await {
                 Ok(0) => {}
                 Ok(ended) => {

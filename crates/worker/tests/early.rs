@@ -175,8 +175,30 @@ async fn unfinished_uploads_are_swept_once_a_day() {
         s.clock.pass(9 * HOUR);
         tokio::time::sleep(Duration::from_millis(700)).await;
     }
-    for store in [&s.own, &s.replica] {
-        assert_eq!(store.calls(Op::SweepUploads), 2, "at the beginning, and a day later");
+    assert_eq!(s.own.calls(Op::SweepUploads), 2, "at the beginning, and a day later");
+    assert_eq!(s.replica.calls(Op::SweepUploads), 1, "since it holds anything of ours");
+    s.end().await;
+}
+
+/// What others have where we send files to is theirs: it is neither told of nor swept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_partner_has_is_the_partners() {
+    let s = Scene::set(
+        "version: 1\nstores: { replica: { url: /replica } }\nrules:\n  - { name: second, match: all, backup: replica }\n  \
+         - { name: out, match: { tags: [share] }, export: replica }\n",
+    )
+    .await;
+    let it = s.take("a.txt").await;
+    while s.library.catalog.copies(it.id).await.unwrap().is_empty() {
+        s.clock.pass(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let theirs = Key::parse("2026/11/talk.mp4").unwrap();
+    put_bytes(s.replica.inner(), &theirs, "a talk", Put::default()).await.unwrap();
+    s.replica.inner().erase(&Key::parse(&it.key).unwrap(), None).await.unwrap();
+    s.clock.pass(26 * HOUR);
+    s.told("drift/replica/missing", 30).await;
+    assert!(!s.keys().await.contains(&"drift/replica/unowned".to_owned()));
+    assert_eq!(s.replica.calls(Op::SweepUploads), 0);
     s.end().await;
 }

@@ -284,6 +284,8 @@ async fn with_policy(
                 apart(&format!("store `{name}`"), &place, watched)?;
                 stores.add(Arc::new(store_of(name, store, sdk)?));
             }
+            // As on one machine: a share that is not mounted is not made.
+            Some(policy::Place::Folder(path)) if policy.sends_to(name) && !Path::new(path).is_dir() => {}
             // A mount that every worker has.
             Some(policy::Place::Folder(path)) => stores.add(Arc::new(storage::Disk::open(name, path)?)),
         }
