@@ -642,3 +642,31 @@ fn into_a_bucket_by_a_secret_of_secrets_manager() {
     assert!(!up.log().contains("canary-of-keys"));
     up.stop();
 }
+
+/// A share that is not mounted is not made on our own disk, where nobody would look for what was sent: it is waited for.
+#[test]
+fn a_share_that_is_not_mounted_is_waited_for() {
+    let library = library("version: 1\nrules: []\n", &[("a.txt", b"first")]);
+    let share = library.home.path().join("share");
+    let url = format!("partner: {{ url: {} }}", share.display());
+    write_policy(&library, &policy(&url, "[{ name: out, match: all, export: partner }]"));
+    let up = library.up(&[], &[]);
+    eventually(|| {
+        let all = jobs(&library);
+        let told = all.iter().any(|j| j["error"]["message"].as_str().is_some_and(|m| m.contains("mount it")));
+        if told { Ok(()) } else { Err(format!("{all:#?}\n{}", up.log())) }
+    });
+    up.stop();
+    let doctor = library.run(&["doctor"]);
+    assert!(
+        doctor.out.contains("WRONG  destination partner") && doctor.out.contains("mount it"),
+        "{}",
+        doctor.out
+    );
+    assert!(!share.exists());
+    fs::create_dir(&share).expect("mounted");
+    let up = library.up(&[], &[("VIDEOREC_CLOCK_AHEAD", "3600")]);
+    until_jobs(&library, &up, "done", 1);
+    up.stop();
+    assert_eq!(names(&share).len(), 1);
+}

@@ -104,7 +104,8 @@ async fn destinations(config: &Config) -> Vec<Finding> {
     // What is wrong with the library or its policy was said.
     let Ok(policy) = policy.map(|file| file.policy) else { return Vec::new() };
     let all = crate::destinations::of(config, &policy);
-    let asked = policy.stores().values().filter(|store| store.place.is_some() && !store.holds());
+    let is_sent_to = |store: &policy::Store| !store.holds() || policy.sends_to(&store.name);
+    let asked = policy.stores().values().filter(|store| store.place.is_some() && is_sent_to(store));
     let looks = asked.map(|store| {
         let all = &all;
         async move {
