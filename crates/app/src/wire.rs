@@ -236,10 +236,6 @@ pub async fn stores(layout: &Layout, policy: &Policy) -> Result<Stores> {
                 continue;
             }
         };
-        // A partner's share that is not mounted is not to become a folder on our own disk.
-        if policy.sends_to(name) && !Path::new(path).is_dir() {
-            continue;
-        }
         // Looked at before it is opened: opening makes folders.
         let place = canonical(Path::new(path));
         if let Some((other, _)) = taken.iter().find(|(_, t)| place.starts_with(t) || t.starts_with(&place)) {
@@ -252,7 +248,10 @@ pub async fn stores(layout: &Layout, policy: &Policy) -> Result<Stores> {
                 ),
             ));
         }
-        stores.add(Arc::new(Disk::open(name, path)?));
+        // A partner's share that is not mounted is not to become a folder on our own disk.
+        if !policy.sends_to(name) || place.is_dir() {
+            stores.add(Arc::new(Disk::open(name, path)?));
+        }
         taken.push((format!("store `{name}`"), place));
     }
     Ok(stores)
