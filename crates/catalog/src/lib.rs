@@ -26,6 +26,7 @@ mod plan;
 pub mod postgres;
 pub mod query;
 mod rows;
+mod screen;
 mod sqlite;
 mod usage;
 mod values;
@@ -37,7 +38,7 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use domain::{
     Alert, Certificate, Copy, DeletionLimit, Facts, Failure, Job, JobId, JobSpec, Lane, NewRecording, Offer,
-    Outcome, Outline, Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
+    Outcome, Progress, Recording, RecordingId, Rendition, Screen, Sha256, Timestamp, Usage,
 };
 
 pub use batch::{Batch, BatchId, BatchState, BatchStatus, BatchTag};
@@ -89,10 +90,15 @@ pub trait Catalog: Send + Sync {
     /// The facts of these, as of one moment, in the order of their ids; those that are not known are left out.
     async fn facts_of(&self, ids: &[RecordingId]) -> Result<Vec<Facts>>;
 
-    /// A page of what all recordings' own rows say, in whichever order is the fastest to read, after the one given; with where
-    /// the next page begins, and nothing when there was none any more. A recording whose date changes meanwhile may be missed
-    /// or come twice.
-    async fn outlines(&self, after: Option<Cursor>, limit: u32) -> Result<(Vec<Outline>, Option<Cursor>)>;
+    /// A page of those that pass ([`Screen::passes`]), in whichever order is the fastest to find, after the one given; with
+    /// where the next page begins, and nothing when there was none any more. A recording whose date changes meanwhile may be
+    /// missed or come twice.
+    async fn screened(
+        &self,
+        screen: &Screen,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<(Vec<RecordingId>, Option<Cursor>)>;
 
     /// Recordings that are dirty, or whose decision time alone has changed, in the order of their ids, after
     /// the one given.

@@ -2,9 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use domain::{
-    Crc64, Digest, Job, JobSpec, JobState, Offer, Outline, Recording, RecordingId, Sha256, Timestamp,
-};
+use domain::{Crc64, Digest, Job, JobSpec, JobState, Offer, Recording, RecordingId, Sha256, Timestamp};
 
 use crate::{AuditEntry, Batch, BatchState, Eldest, Ended, Error, Kind, Result, Told, codec, intake::Former};
 
@@ -72,24 +70,6 @@ pub(crate) fn recording(row: &impl Columns) -> Result<Recording> {
         reason: row.text("reason")?.to_owned(),
         custody: codec::custody(row.text("custody")?)?,
         revision: row.number("revision")?,
-    })
-}
-
-/// `copies`: whether one of them is bad or left over from a move. What is usual is null: no tags, and nothing special.
-pub(crate) fn outline(row: &impl Columns) -> Result<Outline> {
-    let custody = row.text_or_none("custody")?.map(codec::custody).transpose()?.unwrap_or_default();
-    let cares = custody.trash.is_some() || custody.place.cold.is_some() || custody.place.bad.is_some();
-    Ok(Outline {
-        id: codec::parsed(row.text("id")?)?,
-        kind: codec::kind(row.text("kind")?)?,
-        name: row.text("name")?.to_owned(),
-        size: codec::unsigned(row.number("size")?),
-        accepted_at: Timestamp(row.number("accepted_at")?),
-        recorded_at: row.number_or_none("recorded_at")?.map(Timestamp),
-        tags: row.text_or_none("tags")?.map(codec::json).transpose()?.unwrap_or_default(),
-        probed: row.number("probed")? != 0,
-        state: codec::state(row.text("state")?)?,
-        special: cares || row.number("copies")? != 0,
     })
 }
 

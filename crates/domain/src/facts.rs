@@ -5,7 +5,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Copy, JobId, JobSpec, Kind, Recording, RecordingId, Rendition, State, Timestamp};
+use crate::{Copy, JobId, JobSpec, Recording, Rendition, State, Timestamp};
 
 /// All that `decide` may know of one recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,24 +19,6 @@ pub struct Facts {
     pub parked: BTreeMap<JobId, String>,
     /// For a session: its tracks as far as they have come, in the manifest's order.
     pub tracks: Vec<SessionTrack>,
-}
-
-/// What a recording's own row says of it, without what was made of it: enough to see that no rule can be for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outline {
-    pub id: RecordingId,
-    pub kind: Kind,
-    pub name: String,
-    /// Bytes.
-    pub size: u64,
-    pub accepted_at: Timestamp,
-    pub recorded_at: Option<Timestamp>,
-    pub tags: BTreeSet<String>,
-    pub probed: bool,
-    pub state: State,
-    /// Something about its bytes needs care whatever the rules are: the trash, an archive, bad bytes, a copy that is bad or left
-    /// over from a move.
-    pub special: bool,
 }
 
 /// A session's track and, once it has come, the recording that it is.

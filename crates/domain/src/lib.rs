@@ -15,6 +15,7 @@ mod job;
 mod media;
 mod preset;
 mod recording;
+mod screen;
 mod template;
 mod time;
 
@@ -23,7 +24,7 @@ pub use address::is_public;
 pub use alert::{Alert, Severity};
 pub use custody::{Certificate, Cold, Custody, DeletionLimit, Hold, Place, Removed, Restoring, Speed, Trash};
 pub use export::{Arrival, Companion, Conflict, ExportSpec, ExportedFile, Leaving, Verify};
-pub use facts::{Decision, Facts, Offer, Outline, SessionTrack, Usage, Wait, What};
+pub use facts::{Decision, Facts, Offer, SessionTrack, Usage, Wait, What};
 pub use hash::{Crc64, Digest, Hasher, Sha256};
 pub use ids::{Id, JobId, RecordingId};
 pub use job::{Cost, Failure, FailureKind, Job, JobSpec, JobState, Lane, Outcome, Progress};
@@ -33,5 +34,6 @@ pub use recording::{
     Copy, Kind, Manifest, ManifestTrack, NewRecording, Recording, Rendition, RenditionFile, Role, State,
     StreamChoice, Track,
 };
+pub use screen::{RowTest, Screen};
 pub use template::NameTemplate;
 pub use time::{Clock, Timestamp};

@@ -68,6 +68,11 @@ impl Glob {
         &self.written
     }
 
+    /// What every text that matches begins with.
+    pub(crate) fn literal(&self) -> &str {
+        &self.literal
+    }
+
     pub(crate) fn matches_everything(&self) -> bool {
         self.tokens.iter().all(|t| *t == Token::Any)
     }

@@ -1,41 +1,25 @@
-use domain::{Kind, Outline, State, Timestamp};
+use std::collections::BTreeSet;
+
+use domain::{RowTest, Screen, Timestamp};
 
 use crate::{
     Policy,
-    matching::Row,
+    condition::{Between, Test},
+    glob::Glob,
+    matching::{ALWAYS, NEVER},
     model::{Ask, Rule},
+    units::Range,
 };
 
 impl Policy {
-    /// Whether looking at recordings' rows alone leaves any out: not where a rule is for everything.
-    pub fn screens(&self) -> bool {
-        let row = |rule: &&Rule| {
-            let test = |c: &crate::condition::Condition| {
-                c.test.by_row(&ANY, Timestamp(0)).is_some() && !c.holds_always()
-            };
-            rule.conditions.iter().any(test)
+    /// Which recordings [`decide`](crate::decide()) may have anything to say of at this instant: of all others there is no job, no
+    /// wait and no offer. What no row tells, such as codecs, copies and most of an expression, is left to it.
+    pub fn screen(&self, now: Timestamp) -> Screen {
+        let tests = |rule: &Rule| {
+            let conditions = rule.conditions.iter().filter_map(|c| c.test.on_row(now));
+            conditions.chain(rule.when.iter().flat_map(|when| when.on_row(now))).collect()
         };
-        self.acting().all(|rule| row(&rule))
-    }
-
-    /// Whether [`decide`](crate::decide()) may have anything to say of a recording now. Errs on the side of yes: what its row
-    /// does not tell may be as a rule wants it. `false` is certain: there would be no job, no wait and no offer.
-    pub fn may_concern(&self, it: &Outline, now: Timestamp) -> bool {
-        match it.state {
-            State::Deleted => return false,
-            State::Trashed => return true,
-            _ if it.special || !it.probed && it.kind != Kind::Session => return true,
-            _ => {}
-        }
-        let row = Row {
-            kind: it.kind,
-            name: &it.name,
-            size: it.size,
-            accepted_at: it.accepted_at,
-            recorded_at: it.recorded_at,
-            tags: &it.tags,
-        };
-        self.acting().any(|rule| rule.conditions.iter().all(|c| c.test.by_row(&row, now) != Some(false)))
+        Screen { any: self.acting().map(tests).collect() }
     }
 
     /// Those that do anything: what only protects has nothing to say where there is nothing to protect from, unless its `when`
@@ -46,12 +30,65 @@ impl Policy {
     }
 }
 
-/// Only which tests a row answers is asked of it.
-static ANY: Row<'static> = Row {
-    kind: Kind::Recording,
-    name: "",
-    size: 0,
-    accepted_at: Timestamp(0),
-    recorded_at: None,
-    tags: &std::collections::BTreeSet::new(),
-};
+impl Test {
+    /// What it asks of a recording's row, at least; nothing where a row says nothing of it.
+    fn on_row(&self, now: Timestamp) -> Option<RowTest> {
+        Some(match self {
+            Self::Kind(kinds) => RowTest::Kind(kinds.clone()),
+            Self::Size(Range { min: 0, max: u64::MAX }) => return None,
+            Self::Size(Range { min, max }) => RowTest::Size { min: *min, max: *max },
+            Self::Duration(Range { min, max }) => RowTest::Duration { min: *min, max: *max },
+            Self::Recorded(between) => {
+                let (from, before) = between.bounds();
+                RowTest::Dated { from, before }
+            }
+            Self::AcceptedBetween(between) => {
+                let (from, before) = between.bounds();
+                RowTest::Accepted { from, before }
+            }
+            Self::Age(range) => {
+                let (from, before) = since(*range, now);
+                RowTest::Dated { from, before }
+            }
+            Self::AcceptedAgo(range) => {
+                let (from, before) = since(*range, now);
+                RowTest::Accepted { from, before }
+            }
+            Self::Prefix(prefixes) => RowTest::Name(prefixes.clone()),
+            Self::Name(globs) => RowTest::Name(beginnings(globs)?),
+            Self::Type(globs) => RowTest::Type(beginnings(globs)?),
+            Self::Tags { has, any, none } if has.len() + any.len() + none.len() > 0 => {
+                RowTest::Tags { has: has.clone(), any: any.clone(), none: none.clone() }
+            }
+            // Everything has some kind of them, or a row does not tell.
+            Self::Tags { .. }
+            | Self::Found(_)
+            | Self::Copies(_)
+            | Self::Tier(_)
+            | Self::Height(_)
+            | Self::Codec(_)
+            | Self::LastAccess(_) => return None,
+        })
+    }
+}
+
+/// What texts that match begin with; nothing where one of them may begin with anything.
+fn beginnings(globs: &BTreeSet<Glob>) -> Option<BTreeSet<String>> {
+    let all: BTreeSet<String> = globs.iter().map(|glob| glob.literal().to_owned()).collect();
+    (!all.contains("")).then_some(all)
+}
+
+impl Between {
+    fn bounds(self) -> (Timestamp, Timestamp) {
+        (self.from.unwrap_or(ALWAYS), self.before.unwrap_or(NEVER))
+    }
+}
+
+/// From when on, and before when, something is so many milliseconds ago.
+fn since(ago: Range, now: Timestamp) -> (Timestamp, Timestamp) {
+    let before_now = |ms: u64| i64::try_from(ms).map_or(i64::MIN, |ms| now.0.saturating_sub(ms));
+    let from = if ago.max == u64::MAX { ALWAYS } else { Timestamp(before_now(ago.max)) };
+    // What is dated in the future is new, and not of no age.
+    let before = if ago.min == 0 { NEVER } else { Timestamp(before_now(ago.min).saturating_add(1)) };
+    (from, before)
+}

@@ -10,8 +10,9 @@
 mod eval;
 mod lex;
 mod parse;
+mod rows;
 
-use domain::{Facts, Timestamp};
+use domain::{Facts, RowTest, Timestamp};
 use serde::{Serialize, Serializer};
 
 use crate::{Policy, check::Check, matching::Truth, yaml::Node};
@@ -59,6 +60,11 @@ impl When {
     /// When the answer may change by time alone.
     pub(crate) fn changes_at(&self, now: Timestamp) -> Option<Timestamp> {
         self.expression.looks_at_time.then(|| Timestamp(today(now).0.saturating_add(DAY)))
+    }
+
+    /// What a recording's row has to be like for it to hold.
+    pub(crate) fn on_row(&self, now: Timestamp) -> Vec<RowTest> {
+        rows::tests(&self.expression.root, today(now))
     }
 
     /// What it saw, for a person: `recording.size is 5000000`.

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use catalog::Catalog;
-use domain::{Action, Decision, Facts, JobId, Offer, RecordingId, State, Timestamp, Trash, Usage, What};
+use domain::{Action, Decision, Facts, JobId, Offer, RecordingId, Screen, Timestamp, Trash, Usage, What};
 use policy::Policy;
 use serde::{Deserialize, Serialize};
 use transfer::names::Rules;
@@ -89,7 +89,6 @@ pub struct Part {
 /// What a policy would do over a whole library.
 #[derive(Debug, Clone, Default)]
 pub struct Totals {
-    pub recordings: u64,
     /// By rule and what it does.
     pub parts: BTreeMap<(String, String), Part>,
     /// By rule, verb and what it waits for.
@@ -102,9 +101,6 @@ pub struct Totals {
 impl Totals {
     pub fn add(&mut self, facts: &Facts, decision: &Decision, prices: &Prices, now: Timestamp) {
         let it = &facts.recording;
-        if it.state != State::Deleted {
-            self.recordings += 1;
-        }
         for job in &decision.jobs {
             let part = self.parts.entry((job.rule.clone(), job.action.label())).or_default();
             part.count(bytes(&job.action, facts, now), cost(&job.action, facts, prices, now));
@@ -180,19 +176,19 @@ fn signed(bytes: u64) -> i64 {
 }
 
 /// Decides on every recording that the policy may have anything to say of, in the order of their ids, a page in memory at a
-/// time; while one is decided on, the next is read. The number of those that were left out: alive, and of no concern to any
-/// rule.
+/// time; while one is decided on, the next is read.
 pub async fn over(
     catalog: &dyn Catalog,
     policy: &Policy,
     now: Timestamp,
     mut each: impl FnMut(&Facts, &Decision) -> ControlFlow<()>,
-) -> Result<u64> {
+) -> Result<()> {
     let usage = Usage::default();
     let mut decide = |page: Vec<Facts>| {
         page.iter().try_for_each(|facts| each(facts, &policy::decide(policy, facts, &usage, now)))
     };
-    if !policy.screens() {
+    let screen = policy.screen(now);
+    if screen.is_everything() {
         let mut page = catalog.facts_page(None, PAGE).await.context("reading facts")?;
         while let Some(last) = page.last().map(|f| f.recording.id) {
             let (next, flow) = tokio::join!(catalog.facts_page(Some(last), PAGE), async { decide(page) });
@@ -201,46 +197,36 @@ pub async fn over(
             }
             page = next.context("reading facts")?;
         }
-        return Ok(0);
+        return Ok(());
     }
-    let (concerned, left_out) = concerned(catalog, policy, now).await?;
+    let concerned = concerned(catalog, &screen).await?;
     let mut pages = concerned.chunks(PAGE as usize);
     let mut page = catalog.facts_of(pages.next().unwrap_or_default()).await.context("reading facts")?;
     loop {
         let ids = pages.next();
         let (next, flow) = tokio::join!(catalog.facts_of(ids.unwrap_or_default()), async { decide(page) });
         if flow.is_break() || ids.is_none() {
-            return Ok(left_out);
+            return Ok(());
         }
         page = next.context("reading facts")?;
     }
 }
 
-/// The ids of those whose rows do not show that no rule is for them, in order; and how many others are alive.
-async fn concerned(
-    catalog: &dyn Catalog,
-    policy: &Policy,
-    now: Timestamp,
-) -> Result<(Vec<RecordingId>, u64)> {
-    let (mut ids, mut left_out) = (Vec::new(), 0);
-    let (mut page, mut after) = catalog.outlines(None, OUTLINES).await.context("reading rows")?;
-    while !page.is_empty() {
-        let look = async {
-            for it in &page {
-                if policy.may_concern(it, now) {
-                    ids.push(it.id);
-                } else if it.state != State::Deleted {
-                    left_out += 1;
-                }
-            }
-        };
-        let (next, ()) = tokio::join!(catalog.outlines(after, OUTLINES), look);
-        (page, after) = next.context("reading rows")?;
+/// The ids of those that pass, in order.
+async fn concerned(catalog: &dyn Catalog, screen: &Screen) -> Result<Vec<RecordingId>> {
+    let (mut ids, mut after) = (Vec::new(), None);
+    loop {
+        let (page, last) = catalog.screened(screen, after, SCREENED).await.context("screening rows")?;
+        ids.extend(page);
+        after = last;
+        if after.is_none() {
+            break;
+        }
     }
     ids.sort_unstable();
     ids.dedup();
-    Ok((ids, left_out))
+    Ok(ids)
 }
 
-/// Rows looked at together.
-const OUTLINES: u32 = 8_000;
+/// Ids read together.
+const SCREENED: u32 = 50_000;

@@ -7,7 +7,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use domain::{Clock as _, Decision, Facts, Recording, Timestamp};
+use catalog::Counts;
+use domain::{Clock as _, Decision, Facts, Recording, State, Timestamp};
 use policy::Policy;
 use serde::{Deserialize, Serialize};
 use worker::plan::{self, Item, Money, Part, Prices, Totals};
@@ -48,7 +49,7 @@ pub async fn run(config: &Config, args: &Plan) -> Result<Code> {
     let mut examples = Examples { all: args.all, shown: BTreeMap::new() };
     let mut out = args.out.as_deref().map(|path| Out::begin(path, &file.policy, now)).transpose()?;
     let mut failed = None;
-    let left_out = plan::over(&*view.catalog, &file.policy, now, |facts, decision| {
+    plan::over(&*view.catalog, &file.policy, now, |facts, decision| {
         totals.add(facts, decision, &prices, now);
         if config.json {
             print_json(&facts.recording, decision);
@@ -64,14 +65,14 @@ pub async fn run(config: &Config, args: &Plan) -> Result<Code> {
         ControlFlow::Continue(())
     })
     .await?;
-    totals.recordings += left_out;
     if let Some(e) = failed {
         return Err(e);
     }
     let items = out.map(Out::end).transpose()?;
     if !config.json {
         let who = view.layout.as_ref().map_or("the fleet's workers do it", |_| "`videorec up` does it");
-        print(&totals, &examples, &file.policy, &prices, who);
+        let alive = alive(&view.catalog.counts().await?);
+        print(&totals, alive, &examples, &file.policy, &prices, who);
     }
     if let (Some(path), Some(items)) = (&args.out, items)
         && !config.json
@@ -153,10 +154,15 @@ impl Examples {
     }
 }
 
-fn print(totals: &Totals, examples: &Examples, policy: &Policy, prices: &Prices, who: &str) {
+/// All that have bytes.
+fn alive(counts: &Counts) -> u64 {
+    counts.recordings.iter().filter(|(state, _)| **state != State::Deleted).map(|(_, n)| n).sum()
+}
+
+fn print(totals: &Totals, alive: u64, examples: &Examples, policy: &Policy, prices: &Prices, who: &str) {
     let steps: u64 = totals.parts.values().map(|p| p.jobs).sum();
     if steps == 0 {
-        let n = text::count(totals.recordings, "recording");
+        let n = text::count(alive, "recording");
         ui::line(&format!("nothing to do: all that the policy asks of {n} is done or waits"));
     }
     for (key, part) in &totals.parts {
@@ -178,7 +184,7 @@ fn print(totals: &Totals, examples: &Examples, policy: &Policy, prices: &Prices,
         ui::line(&format!("{}: may go when `{store}` needs room - {may}", text::inert(rule)));
     }
     if totals.delete.jobs > 0 {
-        delete(totals, policy);
+        delete(totals, alive, policy);
     }
     if steps > 0 {
         let reckoned = format!("prices of {}: {}", prices.date, prices.source);
@@ -187,9 +193,9 @@ fn print(totals: &Totals, examples: &Examples, policy: &Policy, prices: &Prices,
 }
 
 /// What goes, and whether it may.
-fn delete(totals: &Totals, policy: &Policy) {
+fn delete(totals: &Totals, alive: u64, policy: &Policy) {
     let limit = policy.protect().deletion;
-    let allowed = limit.recordings(totals.recordings);
+    let allowed = limit.recordings(alive);
     let within = totals.delete.jobs <= allowed && limit.bytes.is_none_or(|most| totals.delete.bytes <= most);
     let may = match within {
         true => "within the limit".to_owned(),

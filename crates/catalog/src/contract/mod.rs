@@ -124,7 +124,7 @@ macro_rules! contract_suite {
                 nothing_is_ordered_of_what_goes_or_is_gone;
             pages:
                 a_page_of_facts_is_the_facts_of_each,
-                an_outline_says_what_the_row_does,
+                a_screen_finds_all_that_rules_may_be_for,
                 the_eldest_are_verified_first;
             search:
                 queries_find_what_they_say,

@@ -1,9 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{Action, Cold, Facts, Failure, Lane, Outcome, Outline, Place, RecordingId, State, Timestamp};
+use domain::{
+    Action, Cold, Facts, Failure, Kind, Lane, Outcome, Place, RecordingId, RowTest, Screen, Timestamp,
+};
 
 use super::{Fixture, kit::*};
-use crate::{Change, Claim, Eldest, Next};
+use crate::{Catalog, Change, Claim, Eldest, Next};
 
 /// A page says of each recording what asking for it alone says.
 pub async fn a_page_of_facts_is_the_facts_of_each(f: &Fixture) {
@@ -68,83 +70,127 @@ pub async fn a_page_of_facts_is_the_facts_of_each(f: &Fixture) {
     }
 }
 
-pub async fn an_outline_says_what_the_row_does(f: &Fixture) {
+pub async fn a_screen_finds_all_that_rules_may_be_for(f: &Fixture) {
     let c = &*f.catalog;
-    let mut new: Vec<_> = (0..7).map(|n| recording(&format!("{n}.mp4"))).collect();
-    new[1].tags = ["a \"quoted\" tag".to_owned()].into();
+    let mut new: Vec<_> = (0..9).map(|n| recording(&format!("cam{n}/{n}.mp4"))).collect();
+    new[0].tags = set(["a \"quoted\" tag", "court"]);
+    new[1].tags = set(["quoted", "Court", "50%_'\\"]);
     new[2].recorded_at = Some(later(5));
+    new[3].name = "cam%/ä'\"_?$1.mp4".into();
+    new[4].name = "CAM0/x.mp4".into();
     new.push(session("s.json", &[("1.mp4", "Ana")]));
     c.accept(&new, T0).await.unwrap();
-    let all = async |size: u32| -> BTreeMap<RecordingId, Outline> {
-        let (mut all, mut after) = (BTreeMap::new(), None);
-        loop {
-            let (page, last) = c.outlines(after, size).await.unwrap();
-            assert!(page.len() <= size as usize && page.is_empty() == last.is_none());
-            if page.is_empty() {
-                return all;
-            }
-            after = last;
-            for it in page {
-                assert_eq!(all.insert(it.id, it), None);
-            }
+    // All but one are probed: of that nobody knows what it is.
+    for it in new.iter().filter(|it| it.kind != Kind::Session && it.id != new[8].id) {
+        let mut outcome = probed("x");
+        if let Outcome::Probed { probe } = &mut outcome
+            && it.id == new[7].id
+        {
+            probe.facts = None;
         }
-    };
-    let outlines = all(3).await;
-    assert_eq!(outlines.len(), 8);
-    for it in &new {
-        let r = get(c, it.id).await;
-        let expected = Outline {
-            id: r.id,
-            kind: r.kind,
-            name: r.name.clone(),
-            size: r.digest.size,
-            accepted_at: r.accepted_at,
-            recorded_at: r.recorded_at,
-            tags: r.tags.clone(),
-            probed: false,
-            state: r.state,
-            special: false,
-        };
-        assert_eq!(outlines[&it.id], expected);
+        done(c, it.id, Action::Probe, |_| outcome).await;
     }
+    let screens = screens();
+    agrees(c, &screens).await;
 
     // What needs care whatever the rules are.
     let bad = |store: &str| Outcome::Verified { store: store.into(), at: later(1), bad: Some("bad".into()) };
     let verify = |store: &str| Action::Verify { store: store.into(), last: T0 };
     let cold = Place { cold: Some(Cold { since: T0, restore: None }), ..Place::default() };
-    let leftover = async |held: &Claim| {
+    done(c, new[1].id, verify("library"), |_| bad("library")).await;
+    let archive = Action::Archive { class: "GLACIER".into() };
+    done(c, new[2].id, archive, |_| Outcome::Placed { place: cold.clone() }).await;
+    done(c, new[3].id, Action::Backup { store: "nas".into() }, |held| copied(held, "nas", 10)).await;
+    done(c, new[3].id, verify("nas"), |_| bad("nas")).await;
+    let moves = Action::Move { store: "nas".into(), from: "library".into(), keep_ms: 9 };
+    done(c, new[4].id, moves, |held| {
         let Outcome::Copied { copy } = copied(held, "nas", 10) else { panic!() };
         Outcome::Moved { to: copy, place: Place::default(), keep_until: later(99) }
-    };
-    let cases: [(usize, Vec<Action>); 5] = [
-        (0, vec![Action::Probe]),
-        (1, vec![verify("library")]),
-        (2, vec![Action::Archive { class: "GLACIER".into() }]),
-        (3, vec![Action::Backup { store: "nas".into() }, verify("nas")]),
-        (4, vec![Action::Move { store: "nas".into(), from: "library".into(), keep_ms: 9 }]),
+    })
+    .await;
+    trash_all(c, &[get(c, new[5].id).await], &ANY, T0).await;
+    change(c, new[6].id, &Change::Hold { name: "\"bad\":".into(), reason: "\"cold\":".into() }, T0).await;
+    agrees(c, &screens).await;
+    let nothing = Screen { any: Vec::new() };
+    let of_care: BTreeSet<RecordingId> = screened(c, &nothing, 99).await.into_iter().collect();
+    assert_eq!(of_care, [1, 2, 3, 4, 5, 8].map(|n| new[n].id).into());
+}
+
+fn set<const N: usize>(texts: [&str; N]) -> BTreeSet<String> {
+    texts.map(str::to_owned).into()
+}
+
+/// One a test, and some together.
+fn screens() -> Vec<Screen> {
+    let tags = |has, any, none| RowTest::Tags { has, any, none };
+    let (ever, never) = (Timestamp(i64::MIN), Timestamp(i64::MAX));
+    let tests = [
+        RowTest::Kind([Kind::Session].into()),
+        RowTest::Kind([Kind::Recording, Kind::Track].into()),
+        RowTest::Size { min: 0, max: 10 },
+        RowTest::Size { min: 1, max: u64::MAX },
+        RowTest::Duration { min: 1, max: u64::MAX },
+        RowTest::Duration { min: 0, max: 0 },
+        RowTest::Dated { from: later(5), before: never },
+        RowTest::Dated { from: ever, before: later(5) },
+        RowTest::Dated { from: T0, before: T0 },
+        RowTest::Accepted { from: T0, before: later(1) },
+        RowTest::Accepted { from: ever, before: ever },
+        RowTest::Name(set(["cam1/", "cam%", "CAM0/x.mp4"])),
+        RowTest::Name(set(["cam%/ä'\"_?$1"])),
+        RowTest::Name(set([""])),
+        RowTest::Name(set([])),
+        RowTest::Type(set(["video/"])),
+        RowTest::Type(set(["audio/", "video/mp4"])),
+        tags(set(["court"]), set([]), set([])),
+        tags(set(["quoted"]), set([]), set([])),
+        tags(set(["50%_'\\"]), set([]), set([])),
+        tags(set([]), set(["Court", "tag"]), set([])),
+        tags(set([]), set([]), set(["a \"quoted\" tag"])),
+        tags(set(["court"]), set(["court", "x"]), set(["quoted"])),
     ];
-    for (n, actions) in cases {
-        let it = get(c, new[n].id).await;
-        for action in actions {
-            let job = spec(&it, action.clone(), Lane::Bulk);
-            settle(c, it.id, processing(vec![job.clone()]), T0).await;
-            let held = claim(c, &job, "w", T0).await;
-            let outcome = match action {
-                Action::Probe => probed("x"),
-                Action::Verify { store, .. } => bad(&store),
-                Action::Archive { .. } => Outcome::Placed { place: cold.clone() },
-                Action::Backup { store } => copied(&held, &store, 10),
-                _ => leftover(&held).await,
-            };
-            c.record(&held, &outcome, T0).await.unwrap();
+    let mut screens: Vec<Screen> = tests.iter().map(|t| Screen { any: vec![vec![t.clone()]] }).collect();
+    screens.extend(tests.windows(2).map(|two| Screen { any: vec![two.to_vec()] }));
+    screens.push(Screen { any: tests.iter().step_by(5).map(|t| vec![t.clone()]).collect() });
+    screens.push(Screen { any: vec![Vec::new()] });
+    // More rules than an expression may be deep.
+    let many = (0..1_500).map(|n| vec![RowTest::Name(set([format!("none{n}").as_str()]))]);
+    screens.push(Screen { any: many.collect() });
+    screens
+}
+
+async fn agrees(c: &dyn Catalog, screens: &[Screen]) {
+    let all = c.facts_page(None, 99).await.unwrap();
+    for screen in screens {
+        let expected: BTreeSet<RecordingId> =
+            all.iter().filter(|facts| screen.passes(facts)).map(|facts| facts.recording.id).collect();
+        for size in [3, 99] {
+            let found = screened(c, screen, size).await;
+            assert_eq!(found.len(), expected.len(), "{screen:?}, {size} at a time");
+            assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "{screen:?}");
         }
     }
-    trash_all(c, &[get(c, new[5].id).await], &ANY, T0).await;
-    change(c, new[6].id, &Change::Hold { name: "h".into(), reason: "r".into() }, T0).await;
-    let outlines = all(99).await;
-    let special: Vec<bool> = new.iter().map(|it| outlines[&it.id].special).collect();
-    assert_eq!(special, [false, true, true, true, true, true, false, false]);
-    assert!(outlines[&new[0].id].probed && outlines[&new[5].id].state == State::Trashed);
+}
+
+async fn screened(c: &dyn Catalog, screen: &Screen, size: u32) -> Vec<RecordingId> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let (page, last) = c.screened(screen, after, size).await.unwrap();
+        assert!(page.len() <= size as usize && page.is_empty() == last.is_none());
+        if last.is_none() {
+            return all;
+        }
+        all.extend(page);
+        after = last;
+    }
+}
+
+/// A job that is asked for, taken and recorded.
+async fn done(c: &dyn Catalog, id: RecordingId, action: Action, outcome: impl FnOnce(&Claim) -> Outcome) {
+    let job = spec(&get(c, id).await, action, Lane::Bulk);
+    settle(c, id, processing(vec![job.clone()]), T0).await;
+    let held = claim(c, &job, "w", T0).await;
+    c.record(&held, &outcome(&held), T0).await.unwrap();
 }
 
 pub async fn the_eldest_are_verified_first(f: &Fixture) {

@@ -27,7 +27,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
 use async_trait::async_trait;
 use domain::{
     Alert, Certificate, Copy, DeletionLimit, Facts, Job, JobId, JobSpec, Lane, NewRecording, Offer, Outcome,
-    Outline, Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
+    Progress, Recording, RecordingId, Rendition, Screen, Sha256, Timestamp, Usage,
 };
 use sqlx::{PgConnection, PgPool};
 
@@ -310,8 +310,13 @@ impl Catalog for Postgres {
         change!(self, BEGIN_READING, self.long_patience, tx => pages::facts_of(&mut tx, ids))
     }
 
-    async fn outlines(&self, after: Option<Cursor>, limit: u32) -> Result<(Vec<Outline>, Option<Cursor>)> {
-        look!(self, conn => pages::outlines(&mut conn, after, limit))
+    async fn screened(
+        &self,
+        screen: &Screen,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<(Vec<RecordingId>, Option<Cursor>)> {
+        look!(self, conn => pages::screened(&mut conn, screen, after, limit))
     }
 
     async fn eldest(&self, verified_before: Timestamp, limit: u32) -> Result<Vec<Eldest>> {

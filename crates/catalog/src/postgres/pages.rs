@@ -1,13 +1,11 @@
-use domain::{Facts, Kind, Outline, Recording, RecordingId, Timestamp};
+use domain::{Facts, Kind, Recording, RecordingId, Screen, Timestamp};
 use sqlx::{PgConnection, postgres::PgRow};
 
-use super::{
-    failure::Result,
-    rows::{self, Columns as _},
-};
+use super::{failure::Result, rows, text};
 use crate::{
-    Cursor, Eldest,
+    Cursor, Eldest, codec,
     pages::{self, Found},
+    screen::{self, Dialect, Statement},
 };
 
 pub(super) async fn facts_page(
@@ -77,23 +75,47 @@ async fn members(conn: &mut PgConnection, recordings: &[Recording]) -> Result<Ve
     Ok(found.iter().map(rows::recording).collect::<crate::Result<_>>()?)
 }
 
-pub(super) async fn outlines(
+pub(super) async fn screened(
     conn: &mut PgConnection,
+    screen: &Screen,
     after: Option<Cursor>,
     limit: u32,
-) -> Result<(Vec<Outline>, Option<Cursor>)> {
-    let after = after.map_or(i64::MIN, |c| c.0);
-    let found = sqlx::query(OUTLINES).bind(after).bind(i64::from(limit)).fetch_all(conn).await?;
-    let last = found.last().map(|row| row.number("rid")).transpose()?.map(Cursor);
-    Ok((found.iter().map(rows::outline).collect::<crate::Result<_>>()?, last))
+) -> Result<(Vec<RecordingId>, Option<Cursor>)> {
+    let Statement { sql, texts } = screen::statement::<Sql>(screen);
+    // The statement is made of our own words only; whatever a person wrote is bound.
+    let mut query = sqlx::query_as::<_, (i64, String)>(sqlx::AssertSqlSafe(sql))
+        .bind(after.map_or(i64::MIN, |c| c.0))
+        .bind(i64::from(limit));
+    for wanted in texts {
+        query = query.bind(text(&wanted).into_owned());
+    }
+    let found = query.fetch_all(conn).await?;
+    let last = found.last().map(|(rid, _)| Cursor(*rid));
+    Ok((found.iter().map(|(_, id)| codec::parsed(id)).collect::<crate::Result<_>>()?, last))
 }
 
-pub(super) const OUTLINES: &str = r#"
-SELECT rid, id, kind, name, size, accepted_at, recorded_at, nullif(tags, '[]') AS tags, (probe IS NOT NULL)::int::int8 AS probed,
-       state, nullif(custody, '{}') AS custody,
-       EXISTS (SELECT 1 FROM copy c WHERE c.recording = r.id
-               AND (strpos(c.body, '"bad":') > 0 OR strpos(c.body, '"until":') > 0))::int::int8 AS copies
-FROM recording r WHERE rid > $1 ORDER BY rid LIMIT $2"#;
+pub(super) enum Sql {}
+
+impl Dialect for Sql {
+    const SPECIAL: &str = "SELECT recording FROM copy
+         WHERE strpos(body, '\"bad\":') > 0 OR strpos(body, '\"until\":') > 0";
+
+    fn parameter(n: usize) -> String {
+        format!("${n}")
+    }
+
+    fn starts_with(column: &str, text: &str) -> String {
+        format!("starts_with({column}, {text})")
+    }
+
+    fn contains(column: &str, quoted: &str, text: &str) -> String {
+        format!("(strpos({column}, {quoted}) > 0 AND {column}::jsonb ? {text})")
+    }
+
+    fn custody_has(field: &str) -> String {
+        format!("strpos(custody, '\"{field}\":') > 0")
+    }
+}
 
 /// Everything of this kind that belongs to recordings after the one and up to the other.
 async fn of(conn: &mut PgConnection, sql: &'static str, after: &str, last: &str) -> Result<Vec<PgRow>> {

@@ -12,6 +12,6 @@ macro_rules! recording_columns {
 }
 pub(super) use crate::rows::{
     Columns, audit, batch, eldest, ended, former, former_columns, job, job_columns, offer, offer_columns,
-    outline, recording, told, version,
+    recording, told, version,
 };
 pub(super) use recording_columns;

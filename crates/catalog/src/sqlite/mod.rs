@@ -26,7 +26,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use async_trait::async_trait;
 use domain::{
     Alert, Certificate, Copy, DeletionLimit, Facts, Failure, Job, JobId, JobSpec, Lane, NewRecording, Offer,
-    Outcome, Outline, Progress, Recording, RecordingId, Rendition, Sha256, Timestamp, Usage,
+    Outcome, Progress, Recording, RecordingId, Rendition, Screen, Sha256, Timestamp, Usage,
 };
 use sqlx::{
     Connection as _, SqliteConnection, SqlitePool,
@@ -280,8 +280,13 @@ impl Catalog for Sqlite {
         tx.end(found).await
     }
 
-    async fn outlines(&self, after: Option<Cursor>, limit: u32) -> Result<(Vec<Outline>, Option<Cursor>)> {
-        pages::outlines(&mut *self.readers.acquire().await?, after, limit).await
+    async fn screened(
+        &self,
+        screen: &Screen,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<(Vec<RecordingId>, Option<Cursor>)> {
+        pages::screened(&mut *self.readers.acquire().await?, screen, after, limit).await
     }
 
     async fn eldest(&self, verified_before: Timestamp, limit: u32) -> Result<Vec<Eldest>> {

@@ -1,4 +1,4 @@
-use domain::{Facts, Outline, Recording, RecordingId, Timestamp};
+use domain::{Facts, Recording, RecordingId, Screen, Timestamp};
 use sqlx::SqliteConnection;
 use tokio::task::JoinHandle;
 
@@ -6,6 +6,7 @@ use super::{rows, whole};
 use crate::{
     Cursor, Eldest, Error, Result, codec, error,
     pages::{self, Found},
+    screen::{self, Dialect, Statement},
 };
 
 /// While one part of a page is read from the file, the one before it is put together: each takes about as long.
@@ -200,52 +201,49 @@ pub(super) const LIST: Statements = statements!(
     "recording IN (SELECT value FROM json_each(?1)) AND ?2 = ''"
 );
 
-/// As they lie in the file: that is several times as fast as by their ids.
-pub(super) async fn outlines(
+pub(super) async fn screened(
     conn: &mut SqliteConnection,
-    mut after: Option<Cursor>,
+    screen: &Screen,
+    after: Option<Cursor>,
     limit: u32,
-) -> Result<(Vec<Outline>, Option<Cursor>)> {
-    let (mut rest, mut parts) = (limit, Vec::new());
-    while rest > 0 {
-        let size = rest.min(LINES);
-        rest -= size;
-        let from = after.map_or(i64::MIN, |c| c.0);
-        let (text, last): (String, Option<i64>) =
-            sqlx::query_as(OUTLINES).bind(from).bind(size).fetch_one(&mut *conn).await?;
-        let Some(last) = last else { break };
-        after = Some(Cursor(last));
-        parts.push(tokio::task::spawn_blocking(move || {
-            whole::rows(&text, &OUTLINE)?.iter().map(rows::outline).collect::<Result<_>>()
-        }));
+) -> Result<(Vec<RecordingId>, Option<Cursor>)> {
+    let Statement { sql, texts } = screen::statement::<Sql>(screen);
+    // The statement is made of our own words only; whatever a person wrote is bound.
+    let mut query = sqlx::query_as::<_, (i64, String)>(sqlx::AssertSqlSafe(sql))
+        .bind(after.map_or(i64::MIN, |c| c.0))
+        .bind(limit);
+    for text in texts {
+        query = query.bind(text);
     }
-    let found = together(parts).await?;
-    Ok(if found.is_empty() { (found, None) } else { (found, after) })
+    let found = query.fetch_all(conn).await?;
+    let last = found.last().map(|(rid, _)| Cursor(*rid));
+    Ok((found.iter().map(|(_, id)| codec::parsed(id)).collect::<Result<_>>()?, last))
 }
 
-const LINES: u32 = 1_000;
+pub(super) enum Sql {}
 
-const OUTLINE: [&str; 11] = [
-    "id",
-    "kind",
-    "name",
-    "size",
-    "accepted_at",
-    "recorded_at",
-    "tags",
-    "probed",
-    "state",
-    "custody",
-    "copies",
-];
+impl Dialect for Sql {
+    const SPECIAL: &str = "SELECT recording FROM copy INDEXED BY copy_special
+         WHERE instr(body, '\"bad\":') OR instr(body, '\"until\":')";
 
-pub(super) const OUTLINES: &str = "
-SELECT json_group_array(json_array(id, kind, name, size, accepted_at, recorded_at, nullif(tags, '[]'), probed, state,
-                                   nullif(custody, '{}'), copies)), max(rid)
-FROM (SELECT rid, id, kind, name, size, accepted_at, recorded_at, tags, probe IS NOT NULL AS probed, state, custody,
-             EXISTS (SELECT 1 FROM copy INDEXED BY copy_special WHERE recording = r.id
-                     AND (instr(body, '\"bad\":') OR instr(body, '\"until\":'))) AS copies
-      FROM recording r WHERE rid > ?1 ORDER BY rid LIMIT ?2)";
+    fn parameter(n: usize) -> String {
+        format!("?{n}")
+    }
+
+    fn starts_with(column: &str, text: &str) -> String {
+        format!("instr({column}, {text}) = 1")
+    }
+
+    fn contains(column: &str, quoted: &str, text: &str) -> String {
+        format!(
+            "(instr({column}, {quoted}) AND EXISTS (SELECT 1 FROM json_each({column}) WHERE value = {text}))"
+        )
+    }
+
+    fn custody_has(field: &str) -> String {
+        format!("instr(custody, '\"{field}\":')")
+    }
+}
 
 pub(super) async fn eldest(
     conn: &mut SqliteConnection,

@@ -24,7 +24,6 @@ async fn frequent_questions_are_answered_from_an_index() {
         (pages::RANGE.done.to_owned(), "COVERING INDEX job_done"),
         (pages::RANGE.parked.to_owned(), "job_parked"),
         (pages::LIST.done.to_owned(), "COVERING INDEX job_done"),
-        (pages::OUTLINES.to_owned(), "USING INDEX copy_special"),
         (pages::ELDEST.to_owned(), "copy_verified"),
         (pages::ELDEST.to_owned(), "recording_verified"),
         (jobs_sql(&parked), "job_state"),
