@@ -321,17 +321,20 @@ pub async fn a_head_may_come_last(s: Subject) {
     for piece in behind.chunks(700_001) {
         upload.write(Bytes::copy_from_slice(piece)).await.unwrap();
     }
+    upload.head(head).await.unwrap();
     assert!(s.keys("").await.is_empty());
-    let meta = upload.commit(head, &digest_of_bytes(&whole)).await.unwrap();
+    let meta = upload.commit(&digest_of_bytes(&whole)).await.unwrap();
     assert!(same(&s.store.head(&key("x")).await.unwrap(), &meta));
     assert_eq!(digest_of(&*s.store, &key("x"), Some(&meta.version)).await.unwrap(), digest_of_bytes(&whole));
     // A head alone is an object, too.
-    let upload = begin().await.expect("as before");
-    upload.commit("short".into(), &digest_of_bytes(b"short")).await.unwrap();
+    let mut upload = begin().await.expect("as before");
+    upload.head("short".into()).await.unwrap();
+    upload.commit(&digest_of_bytes(b"short")).await.unwrap();
     assert_eq!(s.read("x").await, "short");
     for give_up in [true, false] {
         let mut upload = begin().await.expect("as before");
         upload.write(behind.clone()).await.unwrap();
+        upload.head(whole.slice(..LEAST_HEAD)).await.unwrap();
         if give_up {
             upload.abort().await.unwrap();
         }
@@ -349,7 +352,8 @@ pub async fn what_was_sent_behind_a_head_must_be_what_is_there(s: Subject) {
         let begun = s.store.create_head_last(&key("x"), Put::default()).await.unwrap();
         let Some(mut upload) = begun else { return };
         upload.write(whole.slice(LEAST_HEAD..)).await.unwrap();
-        let error = upload.commit(head.clone(), &found).await.unwrap_err();
+        upload.head(head.clone()).await.unwrap();
+        let error = upload.commit(&found).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.to_string().contains("nothing was stored; write it again"), "{error}");
         assert!(s.keys("").await.is_empty());

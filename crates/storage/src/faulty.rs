@@ -363,9 +363,14 @@ impl HeadLast for FaultyHeadLast {
         Ok(())
     }
 
-    async fn commit(self: Box<Self>, head: Bytes, whole: &Digest) -> Result<Meta, Error> {
+    async fn head(&mut self, head: Bytes) -> Result<(), Error> {
+        self.script.enter(&self.store, Op::Write).await?;
+        self.inner.head(head).await
+    }
+
+    async fn commit(self: Box<Self>, whole: &Digest) -> Result<Meta, Error> {
         let Self { store, inner, script, .. } = *self;
-        script.play(&store, Op::Commit, inner.commit(head, whole)).await
+        script.play(&store, Op::Commit, inner.commit(whole)).await
     }
 
     async fn abort(self: Box<Self>) -> Result<(), Error> {

@@ -108,16 +108,11 @@ impl Store for Memory {
     }
 
     async fn create(&self, key: &Key, options: Put) -> Result<Box<dyn Upload>, Error> {
-        Ok(Box::new(InMemory { store: self.clone(), key: key.clone(), options, bytes: BytesMut::new() }))
+        Ok(Box::new(InMemory::new(self, key, options)))
     }
 
     async fn create_head_last(&self, key: &Key, options: Put) -> Result<Option<Box<dyn HeadLast>>, Error> {
-        Ok(Some(Box::new(InMemory {
-            store: self.clone(),
-            key: key.clone(),
-            options,
-            bytes: BytesMut::new(),
-        })))
+        Ok(Some(Box::new(InMemory::new(self, key, options))))
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Vec<Meta>, Error> {
@@ -183,7 +178,15 @@ struct InMemory {
     store: Memory,
     key: Key,
     options: Put,
+    /// Of what is written head last.
+    head: Bytes,
     bytes: BytesMut,
+}
+
+impl InMemory {
+    fn new(store: &Memory, key: &Key, options: Put) -> Self {
+        Self { store: store.clone(), key: key.clone(), options, head: Bytes::new(), bytes: BytesMut::new() }
+    }
 }
 
 #[async_trait]
@@ -194,7 +197,7 @@ impl Upload for InMemory {
     }
 
     async fn commit(self: Box<Self>) -> Result<(Meta, Digest), Error> {
-        let Self { store, key, options, bytes } = *self;
+        let Self { store, key, options, bytes, .. } = *self;
         let mut hasher = Hasher::new();
         hasher.update(&bytes);
         let digest = hasher.finish();
@@ -214,8 +217,13 @@ impl HeadLast for InMemory {
         Ok(())
     }
 
-    async fn commit(self: Box<Self>, head: Bytes, whole: &Digest) -> Result<Meta, Error> {
-        let Self { store, key, options, bytes } = *self;
+    async fn head(&mut self, head: Bytes) -> Result<(), Error> {
+        self.head = head;
+        Ok(())
+    }
+
+    async fn commit(self: Box<Self>, whole: &Digest) -> Result<Meta, Error> {
+        let Self { store, key, options, head, bytes } = *self;
         let mut hasher = Hasher::new();
         hasher.update(&head);
         hasher.update(&bytes);

@@ -196,10 +196,12 @@ pub trait HeadLast: Send {
     /// Appends to what comes behind the head. After an error the write is lost: begin a new one.
     async fn write(&mut self, bytes: Bytes) -> Result<(), Error>;
 
-    /// Puts the head in front, of at least [`LEAST_HEAD`] bytes if anything follows it, and makes the object durable, then
-    /// visible. `whole` is what the caller has read of it by now: if that is not what was written, it is `Corrupt`,
-    /// and nothing is stored. Errors: as for [`Upload::commit`].
-    async fn commit(self: Box<Self>, head: Bytes, whole: &Digest) -> Result<Meta, Error>;
+    /// Puts the head in front, of at least [`LEAST_HEAD`] bytes if anything follows it. Nothing is written after it.
+    async fn head(&mut self, head: Bytes) -> Result<(), Error>;
+
+    /// Makes the object durable, then visible. `whole` is what the caller has read of it by now: if that is not what was
+    /// written, it is `Corrupt`, and nothing is stored. Errors: as for [`Upload::commit`].
+    async fn commit(self: Box<Self>, whole: &Digest) -> Result<Meta, Error>;
 
     async fn abort(self: Box<Self>) -> Result<(), Error>;
 }

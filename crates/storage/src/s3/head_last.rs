@@ -20,9 +20,11 @@ pub(super) struct Behind {
     multipart: Multipart,
     /// Of the part that fills up.
     part: BytesMut,
-    /// Of all parts that were sent, in their order.
+    /// Of all parts behind the head, in their order.
     crc: Crc64,
     sent: u64,
+    /// Its bytes and their checksum.
+    head: (u64, Crc64),
     /// A step failed, or its future was dropped: what S3 has is unknown.
     lost: bool,
 }
@@ -33,7 +35,16 @@ impl Behind {
         let mut multipart = Multipart::begin(target.clone(), |request| request).await?;
         multipart.leave_first();
         let crc = checksum::crc64(&[]);
-        Ok(Self { target, options, multipart, part: BytesMut::new(), crc, sent: 0, lost: false })
+        Ok(Self {
+            target,
+            options,
+            multipart,
+            part: BytesMut::new(),
+            crc,
+            sent: 0,
+            head: (0, crc),
+            lost: false,
+        })
     }
 
     async fn ship(&mut self, part: Bytes) -> Result<(), Error> {
@@ -43,9 +54,9 @@ impl Behind {
         self.multipart.send(part, crc).await
     }
 
-    fn is_what_was_sent(&self, head: &Bytes, of_head: Crc64, whole: &Digest) -> bool {
-        let size = head.len() as u64 + self.sent;
-        size == whole.size && joined(of_head, self.crc, self.sent) == whole.crc64
+    fn is_what_was_sent(&self, whole: &Digest) -> bool {
+        let (size, crc) = self.head;
+        size + self.sent == whole.size && joined(crc, self.crc, self.sent) == whole.crc64
     }
 }
 
@@ -76,23 +87,33 @@ impl HeadLast for Behind {
         Ok(())
     }
 
-    async fn commit(mut self: Box<Self>, head: Bytes, whole: &Digest) -> Result<Meta, Error> {
-        let (name, key) = (self.target.bucket.name.clone(), self.target.key.clone());
-        if self.lost {
+    async fn head(&mut self, head: Bytes) -> Result<(), Error> {
+        if std::mem::replace(&mut self.lost, true) {
             return Err(self.target.lost());
         }
         let last = std::mem::take(&mut self.part).freeze();
         self.ship(last).await?;
-        let of_head = checksum::crc64(&head);
-        let refused = if self.sent > 0 && head.len() < LEAST_HEAD.min(self.target.bucket.options.part_size) {
+        self.head = (head.len() as u64, checksum::crc64(&head));
+        self.multipart.send_first(head, self.head.1).await?;
+        self.lost = false;
+        Ok(())
+    }
+
+    async fn commit(self: Box<Self>, whole: &Digest) -> Result<Meta, Error> {
+        let (name, key) = (self.target.bucket.name.clone(), self.target.key.clone());
+        if self.lost {
+            return Err(self.target.lost());
+        }
+        let least = LEAST_HEAD.min(self.target.bucket.options.part_size) as u64;
+        let refused = if self.sent > 0 && self.head.0 < least {
             Some(Error::new(
                 ErrorKind::Invalid,
                 format!(
                     "store `{name}`: `{key}` begins with {} bytes, and S3 wants {LEAST_HEAD} in a part that others follow",
-                    head.len()
+                    self.head.0
                 ),
             ))
-        } else if !self.is_what_was_sent(&head, of_head, whole) {
+        } else if !self.is_what_was_sent(whole) {
             Some(Error::new(
                 ErrorKind::Corrupt,
                 format!(
@@ -106,7 +127,6 @@ impl HeadLast for Behind {
             self.multipart.abort().await;
             return Err(error);
         }
-        self.multipart.send_first(head, of_head).await?;
         self.multipart.complete(whole.size, Some(whole.crc64), Only::if_absent(self.options.if_absent)).await
     }
 

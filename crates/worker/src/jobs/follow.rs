@@ -1,9 +1,9 @@
-//! An output that is uploaded while it is made: what lies behind its head leaves for the store as it grows, the head when the
-//! whole is checked.
+//! An output that is uploaded while it is made: what lies behind its head leaves for the store as it grows, the head when nobody
+//! writes to it any longer.
 //!
-//! Promise 6: nothing is visible before the whole is complete and checked. Until the head is there the store shows nothing;
-//! and what it shows then is what lies in the work directory: all of that is read once more when nobody writes to it any
-//! longer, and the store refuses the head if what it was sent before is anything else.
+//! Promise 6: nothing is visible before the whole is complete and checked. Until it is told to, the store shows nothing; and what
+//! it shows then is what lies in the work directory: all of that is read once more when nobody writes to it any longer, and
+//! the store refuses to show it if what it was sent is anything else.
 
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, path::Path, sync::Arc, time::Duration};
 
@@ -27,10 +27,9 @@ pub(crate) struct Follow {
     task: AbortOnDropHandle<Option<Ready>>,
 }
 
-/// All of an output but its head is with the store.
+/// All of an output is with the store, which does not show it yet.
 pub(crate) struct Ready {
     upload: Box<dyn HeadLast>,
-    head: Bytes,
     pub whole: Digest,
 }
 
@@ -66,7 +65,7 @@ impl Follow {
 
 impl Ready {
     pub(crate) async fn show(self) -> Result<Meta, Error> {
-        self.upload.commit(self.head, &self.whole).await
+        self.upload.commit(&self.whole).await
     }
 }
 
@@ -218,10 +217,10 @@ impl Sending {
                     at = end;
                 }
             }
-            Ok::<_, Error>(())
+            self.upload.head(head.clone()).await
         });
         sent?;
-        Ok(Ready { upload: self.upload, head, whole: whole? })
+        Ok(Ready { upload: self.upload, whole: whole? })
     }
 }
 

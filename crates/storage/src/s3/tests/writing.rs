@@ -55,7 +55,9 @@ async fn the_first_part_may_leave_last() {
     let (part, whole) = (64 << 10, pattern(4 * (64 << 10) + 100));
     let mut upload = s.s3.create_head_last(&key("x"), absent()).await.unwrap().unwrap();
     upload.write(whole.slice(part..)).await.unwrap();
-    upload.commit(whole.slice(..part), &digest(&whole)).await.unwrap();
+    upload.head(whole.slice(..part)).await.unwrap();
+    assert!(s.keys().await.is_empty(), "nothing is visible before it is complete");
+    upload.commit(&digest(&whole)).await.unwrap();
     let numbers: Vec<_> = s
         .tap
         .seen("UploadPart")
@@ -79,7 +81,11 @@ async fn an_upload_without_its_head_leaves_nothing() {
     for (head, seen) in [(1000, &whole[..]), (64 << 10, &whole[1..])] {
         let mut upload = s.s3.create_head_last(&key("x"), Put::default()).await.unwrap().unwrap();
         upload.write(whole.slice(head..)).await.unwrap();
-        let error = upload.commit(whole.slice(..head), &digest(seen)).await.unwrap_err();
+        let error = match upload.head(whole.slice(..head)).await {
+            Ok(()) => upload.commit(&digest(seen)).await.unwrap_err(),
+            // A service that sees at once that it is too small.
+            Err(error) => error,
+        };
         proper(&error);
         assert_eq!(s.unfinished().await, 0, "it was aborted before the error came");
     }
