@@ -42,6 +42,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// A program of a Debian package that is unpacked for tests and not installed, such as `usr/bin/lftp`.
+pub fn program(package: &str, path: &str) -> std::process::Command {
+    let unpacked = unpacked::Unpacked::of(&[package]);
+    let mut command = std::process::Command::new(unpacked.path(path));
+    command.env("LD_LIBRARY_PATH", unpacked.libraries());
+    command
+}
+
 /// A loopback port that was free a moment ago.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");

@@ -8,6 +8,7 @@ mod load;
 mod memory;
 mod plan;
 mod transcode;
+mod transfers;
 mod wire;
 mod work;
 
@@ -32,6 +33,11 @@ const BENCHES: &[Bench] = &[
         "plan",
         "a plan over 1,000,000 recordings and 20 rules, against a Python script and Cloud Custodian",
         plan::run,
+    ),
+    (
+        "transfers",
+        "1 GiB and 2,000 x 256 KiB by every protocol, against sftp, curl, lftp, s5cmd and rclone",
+        transfers::run,
     ),
     ("fleet-dispatch", "a worker's messages a second against boto3 loops and Celery", fleet::dispatch::run),
     ("fleet-copy", "verified copies on one server against s5cmd and rclone", fleet::copy::run),

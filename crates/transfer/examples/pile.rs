@@ -1,0 +1,175 @@
+//! All files of a folder to a server, or back: what `cargo xtask bench transfers` runs beside rclone, sftp, lftp, curl and s5cmd.
+//!
+//! ```text
+//! pile put|get FOLDER sftp   PORT USER KEYFILE FINGERPRINT ROOT
+//! pile put|get FOLDER ftp|ftpes PORT USER PASSWORD CA ROOT        CA: a file of PEM
+//! pile put|get FOLDER webdav URL USER PASSWORD
+//! pile put|get FOLDER http   URL USER PASSWORD
+//! pile put|get FOLDER s3     ENDPOINT BUCKET PREFIX
+//! pile hash FOLDER                                                FOLDER/.hashes, which `put` reads
+//! ```
+//!
+//! Files are compared by size on arrival, as the peers do, and sixteen go at once. The server is on the loopback.
+use std::{
+    error::Error,
+    fmt::Write as _,
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_smithy_http_client::{Builder, tls};
+use aws_types::{SdkConfig, region::Region};
+use domain::{Digest, Hasher};
+use futures::{StreamExt as _, TryStreamExt as _};
+use transfer::{
+    Destination, FileSource, Ftp, How, Http, Name, S3, Secret, Sftp, Verify, WebDav, deliver, fetch, ftp,
+    http, sftp, webdav,
+};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const AT_ONCE: usize = 16;
+/// Up to here a file is read into memory, which is what other programs do too.
+const SMALL: u64 = 1 << 20;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [way, folder, with @ ..] = &arguments[..] else { return Err("see the top of this file".into()) };
+    let folder = PathBuf::from(folder);
+    let [kind, rest @ ..] = with else { return hash(&folder) };
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let to = open(kind, &rest)?;
+        match way.as_str() {
+            "put" => put(&*to, &folder).await,
+            _ => get(&*to, &folder).await,
+        }
+    })
+}
+
+fn open(kind: &str, with: &[&str]) -> Result<Arc<dyn Destination>> {
+    Ok(match (kind, with) {
+        ("sftp", [port, user, key, fingerprint, root]) => {
+            let mut options = sftp::Options::new("127.0.0.1", *user);
+            options.port = port.parse()?;
+            let key = Secret::new(fs::read_to_string(key)?);
+            options.auth = vec![sftp::Auth::Key { key, passphrase: None }];
+            options.host_keys = vec![(*fingerprint).to_owned()];
+            options.root = (*root).to_owned();
+            // Peers do not ask for it.
+            options.fsync = false;
+            Arc::new(Sftp::new("peer", options))
+        }
+        ("ftp" | "ftpes", [port, user, password, ca, root]) => {
+            let mut options = ftp::Options::new("127.0.0.1", *user, *password);
+            options.port = Some(port.parse()?);
+            options.tls = if kind == "ftp" { ftp::Tls::None } else { ftp::Tls::Explicit };
+            options.trust = ftp::Trust::Pinned(fs::read_to_string(ca)?.as_str().into());
+            (options.root, options.private) = ((*root).to_owned(), true);
+            Arc::new(Ftp::new("peer", options)?)
+        }
+        ("webdav", [url, user, password]) => {
+            let mut options = webdav::Options::new(*url, *user, *password);
+            (options.private, options.plain) = (true, true);
+            Arc::new(WebDav::new("peer", options)?)
+        }
+        ("http", [url, user, password]) => {
+            let mut options = http::Options::new(*url);
+            options.auth = http::Auth::Basic { user: (*user).into(), password: (*password).into() };
+            (options.private, options.plain) = (true, true);
+            Arc::new(Http::new("peer", options)?)
+        }
+        ("s3", [endpoint, bucket, prefix]) => {
+            let client =
+                Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring));
+            let sdk = SdkConfig::builder()
+                .region(Region::new("us-east-1"))
+                .endpoint_url(*endpoint)
+                .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys(
+                    "test", "test", None,
+                )))
+                .http_client(client.build_https())
+                .build();
+            let options = storage::s3::Options { path_style: true, ..storage::s3::Options::default() };
+            let place = storage::s3::Place::parse(&format!("s3://{bucket}/{prefix}"))?;
+            Arc::new(S3::new(storage::S3::new("peer", &sdk, place, options)))
+        }
+        _ => return Err(format!("no such kind of place, or not what it needs: {kind} {with:?}").into()),
+    })
+}
+
+async fn put(to: &dyn Destination, folder: &Path) -> Result<()> {
+    let how = How { verify: Verify::Size, ..How::default() };
+    let all = futures::stream::iter(hashes(folder)?).map(|(name, digest)| async move {
+        let path = folder.join(name.as_str());
+        if digest.size <= SMALL {
+            let bytes = bytes::Bytes::from(tokio::fs::read(&path).await?);
+            deliver(to, &name, &bytes, &digest, &how).await?;
+        } else {
+            deliver(to, &name, &FileSource::open(&path).await?, &digest, &how).await?;
+        }
+        Ok::<_, Box<dyn Error>>(())
+    });
+    all.buffer_unordered(AT_ONCE).try_collect().await
+}
+
+async fn get(from: &dyn Destination, folder: &Path) -> Result<()> {
+    let names: Vec<Name> = if from.limits().lists {
+        from.list(None).map_ok(|meta| meta.name).try_collect().await?
+    } else {
+        hashes(folder)?.into_iter().map(|(name, _)| name).collect()
+    };
+    let all = futures::stream::iter(names).map(|name| async move {
+        let path = folder.join(name.as_str());
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        fetch(from, &name, &path, None).await?;
+        Ok::<_, Box<dyn Error>>(())
+    });
+    all.buffer_unordered(AT_ONCE).try_collect().await
+}
+
+const HASHES: &str = ".hashes";
+
+/// What the product knows from when a recording came in.
+fn hash(folder: &Path) -> Result<()> {
+    let (mut lines, mut folders) = (String::new(), vec![folder.to_owned()]);
+    while let Some(at) = folders.pop() {
+        for entry in fs::read_dir(&at)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.ends_with(HASHES) {
+                let Digest { size, sha256, crc64 } = digest(&path)?;
+                let name = path.strip_prefix(folder)?.display();
+                writeln!(lines, "{size} {sha256} {crc64} {name}")?;
+            }
+        }
+    }
+    Ok(fs::write(folder.join(HASHES), lines)?)
+}
+
+fn digest(path: &Path) -> Result<Digest> {
+    let (mut hasher, mut file, mut block) = (Hasher::new(), fs::File::open(path)?, vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut block)? {
+            0 => return Ok(hasher.finish()),
+            n => hasher.update(&block[..n]),
+        }
+    }
+}
+
+fn hashes(folder: &Path) -> Result<Vec<(Name, Digest)>> {
+    let text = fs::read_to_string(folder.join(HASHES))?;
+    let line = |line: &str| {
+        let [size, sha256, crc64, name] = *line.splitn(4, ' ').collect::<Vec<_>>() else {
+            return Err("not a line of hashes".into());
+        };
+        let digest = Digest { size: size.parse()?, sha256: sha256.parse()?, crc64: crc64.parse()? };
+        Ok((Name::parse(name)?, digest))
+    };
+    text.lines().map(line).collect()
+}

@@ -1,0 +1,147 @@
+use std::{
+    any::Any,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use testbed::{Certificates, Ftp, FtpTls, Nginx, Sshd, WebDav};
+
+use super::{Way, peers, program};
+use crate::bench::fleet::files::Files;
+
+/// A server, and who sends to it.
+pub struct Ground {
+    /// Ours first.
+    pub ways: Vec<Way>,
+    /// Where what was sent lies.
+    pub served: PathBuf,
+    pub empty: Box<dyn Fn() -> Result<(), String>>,
+    /// The server, for as long as it is needed.
+    _server: Box<dyn Any>,
+}
+
+type Start = fn(&Path) -> Result<Ground, String>;
+
+pub const ALL: [(&str, Start); 6] = [
+    ("sftp (OpenSSH)", sftp),
+    ("ftp (ProFTPD)", ftp),
+    ("ftpes (ProFTPD)", ftpes),
+    ("s3 (s3s-fs)", s3),
+    ("dav (WsgiDAV)", webdav),
+    ("http (nginx)", http),
+];
+
+/// The folder on the server.
+pub const ROOT: &str = "in";
+
+fn sftp(_: &Path) -> Result<Ground, String> {
+    let server = Sshd::start();
+    let with = peers::Ssh { port: server.port(), user: server.user(), key: server.key("client") };
+    let known = server.fingerprint("ed25519");
+    let (port, key) = (with.port.to_string(), with.key.display().to_string());
+    let ways = vec![
+        ours(["sftp", &port, &with.user, &key, &known, ROOT]),
+        peers::openssh(&with),
+        peers::rclone_sftp(&with),
+    ];
+    Ok(Ground::of(ways, server.files().join(ROOT), server))
+}
+
+fn ftp(home: &Path) -> Result<Ground, String> {
+    by_ftp(home, FtpTls::None)
+}
+
+fn ftpes(home: &Path) -> Result<Ground, String> {
+    by_ftp(home, FtpTls::Explicit)
+}
+
+fn by_ftp(home: &Path, tls: FtpTls) -> Result<Ground, String> {
+    let certificates = Certificates::of(&["127.0.0.1", "localhost"]);
+    let ca = home.join("ca.pem");
+    fs::write(&ca, certificates.authority()).map_err(|e| e.to_string())?;
+    let server = Ftp::start(tls, &certificates);
+    let port = server.address().port();
+    let is_open = tls == FtpTls::None;
+    let kind = if is_open { "ftp" } else { "ftpes" };
+    let ours = ours([kind, &port.to_string(), Ftp::USER, Ftp::PASSWORD, &ca.display().to_string(), ROOT]);
+    let with = peers::FtpServer { port, user: Ftp::USER, password: Ftp::PASSWORD, ca, is_open };
+    let ways = vec![ours, peers::curl_ftp(&with), peers::lftp(&with), peers::rclone_ftp(&with)?];
+    let served = server.folder(ROOT);
+    let mut ground = Ground::of(ways, served.clone(), certificates);
+    ground.empty = Box::new(move || {
+        fs::remove_dir_all(&served).map_err(|e| e.to_string())?;
+        server.folder(ROOT);
+        Ok(())
+    });
+    Ok(ground)
+}
+
+fn s3(home: &Path) -> Result<Ground, String> {
+    const BUCKET: &str = "bench";
+    let server = Files::start(home, BUCKET)?;
+    let endpoint = format!("http://{}", server.address);
+    let ways = vec![
+        ours(["s3", &endpoint, BUCKET, ROOT]),
+        peers::s5cmd(&endpoint, BUCKET),
+        peers::rclone_s3(&endpoint, BUCKET),
+    ];
+    let served = home.join("s3").join(BUCKET).join(ROOT);
+    Ok(Ground::of(ways, served, server))
+}
+
+fn webdav(_: &Path) -> Result<Ground, String> {
+    let server = WebDav::start(None);
+    let (user, password) = (WebDav::USER, WebDav::PASSWORD);
+    let url = format!("{}/{ROOT}", server.url());
+    let ways = vec![
+        ours(["webdav", &url, user, password]),
+        peers::curl_http(&url, user, password),
+        peers::rclone_webdav(&url, user, password)?,
+    ];
+    Ok(Ground::of(ways, server.files().join(ROOT), server))
+}
+
+/// Nothing but curl puts by plain HTTP.
+fn http(_: &Path) -> Result<Ground, String> {
+    let server = Nginx::start(None);
+    let (user, password) = (Nginx::USER, Nginx::PASSWORD);
+    let url = server.url("/in");
+    let ways = vec![ours(["http", &url, user, password]), peers::curl_http(&url, user, password)];
+    Ok(Ground::of(ways, server.files().join(ROOT), server))
+}
+
+fn ours<const N: usize>(with: [&str; N]) -> Way {
+    let with: Vec<String> = with.map(str::to_owned).into();
+    let get = with.clone();
+    let call = |way: &str, folder: &Path, with: &[String]| {
+        let mut command: Command = program();
+        command.arg(way).arg(folder).args(with);
+        command
+    };
+    Way {
+        name: "videorec's transfer".into(),
+        put: Box::new(move |pile| Ok(call("put", &pile.folder, &with))),
+        get: Box::new(move |pile, back| {
+            let hashes = pile.folder.join(".hashes");
+            fs::copy(hashes, back.join(".hashes")).map_err(|e| e.to_string())?;
+            Ok(call("get", back, &get))
+        }),
+    }
+}
+
+impl Ground {
+    fn of(ways: Vec<Way>, served: PathBuf, server: impl Any) -> Self {
+        let folder = served.clone();
+        let empty = move || {
+            let _ = fs::remove_dir_all(&folder);
+            // Whoever the server is, it may write here.
+            fs::create_dir_all(folder.join("many"))
+                .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)))
+                .and_then(|()| fs::set_permissions(folder.join("many"), fs::Permissions::from_mode(0o777)))
+                .map_err(|e| format!("{}: {e}", folder.display()))
+        };
+        Self { ways, served, empty: Box::new(empty), _server: Box::new(server) }
+    }
+}
