@@ -115,6 +115,7 @@ async fn feed(source: Source, path: PathBuf, tell: watch::Sender<Poured>) {
             Ok(mut pipe) if matches!(*tell.borrow(), Poured::NotYet) => {
                 widen(&pipe);
                 let poured = source.pour(&mut pipe).await;
+                debug!(well = poured.is_ok(), "poured");
                 // Before the reader is given its end.
                 tell.send_replace(poured.map_or_else(Poured::Badly, |()| Poured::Well));
             }

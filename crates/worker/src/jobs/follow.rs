@@ -65,7 +65,9 @@ impl Follow {
 
 impl Ready {
     pub(crate) async fn show(self) -> Result<Meta, Error> {
-        self.upload.commit(&self.whole).await
+        let shown = self.upload.commit(&self.whole).await;
+        debug!("shown");
+        shown
     }
 }
 
@@ -194,7 +196,7 @@ impl Sending {
     /// Sends what is left, and reads all of it in its final order meanwhile.
     async fn finish(mut self, front: Option<&Front>) -> Result<Ready, Error> {
         let len = self.file.metadata().map_err(|e| unreadable(&e))?.len();
-        let layout = Layout::of(len, front);
+        let (layout, already) = (Layout::of(len, front), self.at);
         let (file, index) = (self.file.clone(), front.map(|front| Bytes::from(front.index.clone())));
         let head = {
             let (file, before, after, index) =
@@ -220,6 +222,7 @@ impl Sending {
             self.upload.head(head.clone()).await
         });
         sent?;
+        debug!(bytes = len, already, "on its way into the store");
         Ok(Ready { upload: self.upload, whole: whole? })
     }
 }

@@ -115,7 +115,7 @@ impl Fleet {
             .arg(&file)
             // A third of it is what a leader's place stays empty when he has gone.
             .args(["--lease", "15", "--walk-every", "0"])
-            .env("VIDEOREC_LOG", "info,media=debug")
+            .env("VIDEOREC_LOG", "info,media=debug,worker::jobs=debug")
             .env("NO_COLOR", "1");
         Ok(Prepared { command, log })
     }
