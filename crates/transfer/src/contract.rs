@@ -45,6 +45,7 @@ macro_rules! contract {
             a_file_is_replaced_only_when_asked
             a_file_is_replaced_whole_or_not_at_all
             of_many_writers_one_wins
+            many_at_once_make_their_folder
             unexpected_bytes_never_show
             a_list_knows_its_folder
             a_removed_file_is_gone
@@ -258,6 +259,20 @@ pub async fn of_many_writers_one_wins(s: Subject) {
     assert_eq!(won.len(), 1, "{done:?}");
     assert!(done.iter().flat_map(|d| d.as_ref().err()).all(|e| e.kind() == ErrorKind::Exists), "{done:?}");
     assert!(s.read("one").await == contents[won[0]]);
+}
+
+/// The first files of a massive export arrive together, and none of them finds its folder.
+pub async fn many_at_once_make_their_folder(s: Subject) {
+    let puts = (0..12).map(|n| {
+        let s = &s;
+        async move { s.put_with(&format!("new/of/today/{n}.bin"), format!("file {n}"), |_| ()).await.map(drop) }
+    });
+    for put in futures::future::join_all(puts).await {
+        put.unwrap();
+    }
+    for n in 0..12 {
+        assert_eq!(s.read(&format!("new/of/today/{n}.bin")).await, format!("file {n}"));
+    }
 }
 
 pub async fn unexpected_bytes_never_show(s: Subject) {

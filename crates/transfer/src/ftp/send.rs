@@ -117,18 +117,21 @@ async fn open(to: &Ftp, session: &mut Lease, partial: &Name, from: u64) -> Resul
     if from > 0 {
         return resume(to, session, partial, from).await;
     }
-    let path = session.path(partial);
-    let refused = match session.open(&format!("STOR {path}"), 0).await {
+    let store = format!("STOR {}", session.path(partial));
+    let refused = match session.open(&store, 0).await {
         Ok(data) => return Ok(data),
         Err(e) => e,
     };
     // The code is the same for a missing folder and for one that we may not write to.
-    if let (Refused::Said { code: 450 | 501 | 550 | 553, .. }, Some(folder)) = (&refused, partial.folder())
-        && to.kind(session, &folder).await? != Some(Kind::Folder)
-    {
+    let (Refused::Said { code: 450 | 501 | 550 | 553, .. }, Some(folder)) = (&refused, partial.folder())
+    else {
+        return Err(to.blame.error("take", partial, refused));
+    };
+    if to.kind(session, &folder).await? != Some(Kind::Folder) {
         return Err(Error::not_found(to.name(), partial));
     }
-    Err(to.blame.error("take", partial, refused))
+    // Another transfer may have made it since.
+    session.open(&store, 0).await.map_err(|e| to.blame.error("take", partial, e))
 }
 
 /// Goes on at a place, which must be the partial file's end.
