@@ -10,7 +10,7 @@ use catalog::{
     contract::{T0, recording},
 };
 use domain::{
-    Action, AudioFacts, Dynamic, MediaFacts, Outcome, Probe, StreamFacts, StreamKind, Verdict, VideoFacts,
+    Action, AudioFacts, Dynamic, Lane, MediaFacts, Outcome, Probe, StreamFacts, StreamKind, Verdict, VideoFacts,
 };
 use sqlx::Connection as _;
 use support::{TTL, asking_for, job_of};
@@ -76,6 +76,13 @@ async fn pages() {
         n as f64 / took.as_secs_f64(),
         peak_mb()
     );
+    // Nothing is due: what a sweep asks for is answered by an index that is walked nowhere.
+    let started = Instant::now();
+    let due = catalog.to_decide(T0 + Duration::from_secs(1), None, 1_000).await.unwrap();
+    let ready = catalog.offer(Lane::Bulk, T0, 1_000, None).await.unwrap();
+    let going = catalog.offers(None, None, 1_000).await.unwrap();
+    let took = started.elapsed();
+    println!("a sweep where nothing is due: {took:.1?} ({} {} {})", due.len(), ready.len(), going.len());
     let started = Instant::now();
     let eldest = catalog.eldest(T0 + Duration::from_secs(1), 100).await.unwrap();
     println!("the eldest {} in {:.1?}", eldest.len(), started.elapsed());
@@ -105,6 +112,9 @@ async fn multiply(path: &std::path::Path, many: u32) {
              SELECT substr(hex(randomblob(13)), 1, 26), {id}, version, action, lane, rule, reason, state, created_at,
                     run_after, outcome FROM job, n WHERE state = 'done'"
         ),
+        // Each has a date at which time alone changes what is decided, and it is not now.
+        "DELETE FROM job WHERE state <> 'done'; DELETE FROM attention;
+         INSERT INTO attention SELECT id, 4102444800000 + rid % 1000 FROM recording".to_owned(),
         format!("INSERT INTO copy SELECT {id}, store, size, body, verified_at, leaving FROM copy, n WHERE n % 2 = 0"),
     ] {
         let sql = sql.replace("hex(randomblob(13))", "'0' || hex(randomblob(13))");

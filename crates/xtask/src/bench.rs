@@ -1,6 +1,7 @@
 //! Paired measurements, interleaved, against the peer in the same run; medians and ratios. Never a test: what a
 //! machine does today is not a property of the code.
 
+mod decide;
 mod fleet;
 mod ingest;
 mod ledger;
@@ -38,6 +39,11 @@ const BENCHES: &[Bench] = &[
         "transfers",
         "1 GiB and 2,000 x 256 KiB by every protocol, against sftp, curl, lftp, s5cmd and rclone",
         transfers::run,
+    ),
+    (
+        "decide",
+        "decisions a second on one core, and a sweep over 1,000,000 of which nothing is due",
+        decide::run,
     ),
     ("fleet-dispatch", "a worker's messages a second against boto3 loops and Celery", fleet::dispatch::run),
     ("fleet-copy", "verified copies on one server against s5cmd and rclone", fleet::copy::run),

@@ -79,7 +79,7 @@ pub fn openssh(with: &Ssh) -> Way {
 fn rclone(remote: String, flags: &'static [&'static str]) -> Way {
     let call = move |from: &str, to: &str| {
         let mut rclone = tool(RCLONE, "rclone");
-        rclone.args(["copy", "--config=", "--ignore-checksum", "--exclude=.*"]);
+        rclone.args(["copy", "--config=", "--ignore-checksum", "--no-update-dir-modtime", "--exclude=.*"]);
         rclone.args(["--transfers", AT_ONCE, "--checkers", AT_ONCE]).args(flags).args([from, to]);
         rclone
             .env("AWS_ACCESS_KEY_ID", "test")
