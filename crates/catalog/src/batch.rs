@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use domain::{Id, JobState, Timestamp};
+use domain::{Action, ExportSpec, Id, JobState, Leaving, Rendition, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{Result, codec};
@@ -43,6 +43,12 @@ pub struct BatchStatus {
     pub done: u64,
     pub parked: u64,
     pub cancelled: u64,
+    /// Of all its jobs.
+    pub bytes: u64,
+    /// Of those that are done.
+    pub bytes_done: u64,
+    /// Of those that are pending or running.
+    pub bytes_open: u64,
 }
 
 impl BatchStatus {
@@ -86,17 +92,37 @@ impl BatchState {
     }
 }
 
-/// A batch, a state of jobs, and how many of it are in that.
-pub(crate) type Tally = (String, String, i64);
+/// Bytes that a job is to move, of a recording with so many: those that leave where it leaves, a rendition's where that does.
+pub(crate) fn bytes(action: &Action, size: u64, rendition: Option<&Rendition>) -> u64 {
+    match (action, rendition) {
+        (Action::Export(ExportSpec { what: Leaving::Rendition { .. }, .. }), Some(made)) => {
+            made.files.iter().map(|file| file.digest.size).sum()
+        }
+        _ => size,
+    }
+}
+
+/// The rendition that leaves by it.
+pub(crate) fn rendition(action: &Action) -> Option<&str> {
+    match action {
+        Action::Export(ExportSpec { what: Leaving::Rendition { name, .. }, .. }) => Some(name),
+        _ => None,
+    }
+}
+
+/// A batch, a state of jobs, how many of it are in that, and their bytes.
+pub(crate) type Tally = (String, String, i64, i64);
 
 pub(crate) fn shown(batches: Vec<(Batch, BatchState)>, tallies: &[Tally]) -> Result<Vec<BatchStatus>> {
-    let mut counts: BTreeMap<(&str, JobState), u64> = BTreeMap::new();
-    for (batch, state, n) in tallies {
-        *counts.entry((batch, codec::job_state(state)?)).or_default() += codec::unsigned(*n);
+    let mut counts: BTreeMap<(&str, JobState), (u64, u64)> = BTreeMap::new();
+    for (batch, state, n, bytes) in tallies {
+        let count = counts.entry((batch, codec::job_state(state)?)).or_default();
+        *count = (count.0 + codec::unsigned(*n), count.1 + codec::unsigned(*bytes));
     }
     let status = |(batch, state): (Batch, BatchState)| {
         let id = batch.id.to_string();
-        let count = |of| counts.get(&(id.as_str(), of)).copied().unwrap_or_default();
+        let of = |state| counts.get(&(id.as_str(), state)).copied().unwrap_or_default();
+        let (count, bytes) = (|state| of(state).0, |state| of(state).1);
         BatchStatus {
             state,
             pending: count(JobState::Pending),
@@ -104,6 +130,9 @@ pub(crate) fn shown(batches: Vec<(Batch, BatchState)>, tallies: &[Tally]) -> Res
             done: count(JobState::Done),
             parked: count(JobState::Parked),
             cancelled: count(JobState::Cancelled),
+            bytes: JobState::ALL.map(&bytes).iter().sum(),
+            bytes_done: bytes(JobState::Done),
+            bytes_open: bytes(JobState::Pending) + bytes(JobState::Running),
             batch,
         }
     };

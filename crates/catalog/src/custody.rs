@@ -93,6 +93,11 @@ pub(crate) fn trashed(recording: &mut Recording, trash: &Trash) {
     recording.custody.trash = Some(Trash { purging: None, ..trash.clone() });
 }
 
+/// It was archived, and its bytes can be read now.
+pub(crate) fn is_readable_again(before: &Held, after: &Held, now: Timestamp) -> bool {
+    !before.recording.custody.is_readable(now) && after.recording.custody.is_readable(now)
+}
+
 /// Only a purge deletes, and only new bytes bring back: no decision does either.
 pub(crate) fn settled_elsewhere(before: State, decided: State) -> bool {
     (before == State::Deleted) != (decided == State::Deleted)

@@ -21,10 +21,12 @@ mod fields;
 mod history;
 mod intake;
 mod pages;
+mod places;
 mod plan;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod query;
+mod rivals;
 mod rows;
 mod screen;
 mod sqlite;
@@ -44,13 +46,14 @@ use domain::{
 pub use batch::{Batch, BatchId, BatchState, BatchStatus, BatchTag};
 pub use error::{Error, Kind};
 pub use history::{AuditVerdict, Eldest, Happening, Hour, Sample, Told};
+pub use places::Places;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 pub use query::{Query, SyntaxError};
 pub use sqlite::Sqlite;
 pub use values::{
-    Accepted, AuditEntry, Change, Changed, Claim, Counts, Cursor, Ended, Evicting, JobFilter, Known, Next,
-    Over, Page, Purging, Retry, Settle, Settled, Trashed, Trashing,
+    Accepted, AuditEntry, Change, Changed, Claim, Claimed, Counts, Cursor, Ended, Evicting, JobFilter, Known,
+    Next, Over, Page, Purging, Retry, Settle, Settled, Trashed, Trashing,
 };
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -79,8 +82,8 @@ pub trait Catalog: Send + Sync {
     /// All that `decide` may know of one recording, as of one moment.
     async fn facts(&self, id: RecordingId) -> Result<Option<Facts>>;
 
-    /// Takes decisions over, each only if its recording is still at the revision that was decided on. All in
-    /// one transaction; answers in the order given.
+    /// Takes decisions over, each only if its recording is still at the revision that was decided on. An export is not asked
+    /// for while somebody works on the same by another route. All in one transaction; answers in the order given.
     async fn settle(&self, batch: &[Settle], policy: &str, now: Timestamp) -> Result<Vec<Settled>>;
 
     /// The facts of many, as of one moment, in the order of their ids, after the one given: in a handful of
@@ -119,19 +122,59 @@ pub trait Catalog: Send + Sync {
     /// first. Each is handed over once, until something makes it ready anew: whoever sends it to a queue and dies
     /// on the way is made good for by `lost_before`, with which jobs that were handed over before that time and
     /// that nobody has taken since are handed over again.
+    ///
+    /// Of what goes to a destination only as much as has a place there, and before everything else: it is little.
+    async fn offer_within(
+        &self,
+        lane: Lane,
+        now: Timestamp,
+        limit: u32,
+        lost_before: Option<Timestamp>,
+        places: &Places,
+    ) -> Result<Vec<JobId>>;
+
+    /// The same where every destination takes whatever comes.
     async fn offer(
         &self,
         lane: Lane,
         now: Timestamp,
         limit: u32,
         lost_before: Option<Timestamp>,
-    ) -> Result<Vec<JobId>>;
+    ) -> Result<Vec<JobId>> {
+        self.offer_within(lane, now, limit, lost_before, &Places::default()).await
+    }
 
-    /// Takes a due job, alone. `None` when there is nothing to do: unknown, done, parked, cancelled, not
-    /// before later, or held by a live lease.
-    async fn claim(&self, job: JobId, worker: &str, now: Timestamp, ttl: Duration) -> Result<Option<Claim>>;
+    /// Takes a due job, alone, where its destination has a place for it: whoever holds a live lease on a job that goes there
+    /// has one of its places, and a dead worker's come back with their leases.
+    async fn claim_within(
+        &self,
+        job: JobId,
+        worker: &str,
+        now: Timestamp,
+        ttl: Duration,
+        places: &Places,
+    ) -> Result<Claimed>;
 
-    /// Holds on for `ttl` from now. [`Kind::LeaseLost`] when somebody else has the job by now.
+    /// The same where every destination takes whatever comes. `None` when there is nothing to do.
+    async fn claim(&self, job: JobId, worker: &str, now: Timestamp, ttl: Duration) -> Result<Option<Claim>> {
+        Ok(match self.claim_within(job, worker, now, ttl, &Places::default()).await? {
+            Claimed::Ours(claim) => Some(*claim),
+            Claimed::Nothing | Claimed::Full { .. } => None,
+        })
+    }
+
+    /// Nobody has it, and nobody is to have it before `until`. A job that somebody took meanwhile is left alone.
+    async fn put_off(&self, job: JobId, now: Timestamp, until: Timestamp) -> Result<()>;
+
+    /// The job that goes there and has been ready for longest, of those that were handed over to nobody, the interactive lane's
+    /// first: for whoever has just come from there.
+    async fn next_to(&self, to: &str, now: Timestamp) -> Result<Option<JobId>>;
+
+    /// Jobs that go to a destination and that somebody holds a live lease on, of all workers.
+    async fn under_way(&self, to: &str, now: Timestamp) -> Result<u64>;
+
+    /// Holds on for `ttl` from now. [`Kind::LeaseLost`] when somebody else has the job by now; also when the lease has
+    /// expired and the job goes to a destination, where its place may be another's.
     async fn renew(
         &self,
         claim: &Claim,
@@ -144,7 +187,8 @@ pub trait Catalog: Send + Sync {
     async fn holds(&self, claim: &Claim, now: Timestamp) -> Result<bool>;
 
     /// The outcome becomes a fact and the job done, in one transaction; the recording (and its session) is to
-    /// be decided again. Recording the same claim's outcome again changes nothing. A lease that has expired
+    /// be decided again. What is readable again by it is exported at once, where that waits. Recording the same claim's outcome
+    /// again changes nothing. A lease that has expired
     /// may still record as long as nobody else claimed the job; otherwise [`Kind::LeaseLost`]. [`Kind::Held`] for a move
     /// of what is held by now: nothing is written, and the job is the caller's to [`fail`](Catalog::fail).
     async fn record(&self, claim: &Claim, outcome: &Outcome, now: Timestamp) -> Result<()>;
@@ -300,7 +344,7 @@ pub trait Catalog: Send + Sync {
     async fn counts(&self) -> Result<Counts>;
 
     /// Since when the job that has been ready for longest waits to be taken, of each lane that has one: the age of the
-    /// backlog.
+    /// backlog. What waits for a place at a destination is none: more workers would not make it shorter.
     async fn waiting_since(&self, now: Timestamp) -> Result<BTreeMap<Lane, Timestamp>>;
 
     /// Bytes per store: sources, renditions and copies.

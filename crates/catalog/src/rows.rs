@@ -4,7 +4,9 @@ use std::{borrow::Cow, time::Duration};
 
 use domain::{Crc64, Digest, Job, JobSpec, JobState, Offer, Recording, RecordingId, Sha256, Timestamp};
 
-use crate::{AuditEntry, Batch, BatchState, Eldest, Ended, Error, Kind, Result, Told, codec, intake::Former};
+use crate::{
+    AuditEntry, Batch, BatchState, Claim, Eldest, Ended, Error, Kind, Result, Told, codec, intake::Former,
+};
 
 /// A row, as the few types that we store.
 pub(crate) trait Columns {
@@ -137,7 +139,7 @@ pub(crate) fn batch(row: &impl Columns) -> Result<(Batch, BatchState)> {
 macro_rules! job_columns {
     () => {
         "id, recording, version, action, lane, rule, reason, state, attempts, failures, token, created_at,
-         run_after, worker, lease_until, progress, error, finished_at"
+         run_after, worker, lease_until, progress, error, finished_at, bytes"
     };
 }
 pub(crate) use job_columns;
@@ -147,6 +149,12 @@ pub(crate) fn ended(row: &impl Columns) -> Result<Ended> {
     let job = job(row)?;
     let outcome = row.text_or_none("outcome")?.filter(|_| job.state == JobState::Done);
     Ok(Ended { seq: row.number("seq")?, job, outcome: outcome.map(codec::json).transpose()? })
+}
+
+/// As a claim returns it: the job, its token and its batch.
+pub(crate) fn claim(row: &impl Columns, lease_until: Timestamp) -> Result<Claim> {
+    let batch = row.text_or_none("batch")?.map(codec::parsed).transpose()?;
+    Ok(Claim { job: job(row)?, token: row.number("token")?, lease_until, batch })
 }
 
 pub(crate) fn job(row: &impl Columns) -> Result<Job> {
@@ -172,6 +180,7 @@ pub(crate) fn job(row: &impl Columns) -> Result<Job> {
         progress: row.text_or_none("progress")?.map(codec::json).transpose()?,
         error: row.text_or_none("error")?.map(codec::json).transpose()?,
         finished_at: time("finished_at")?,
+        bytes: codec::unsigned(row.number("bytes")?),
     })
 }
 

@@ -110,6 +110,20 @@ pub struct Claim {
     /// Grows with every claim of the job: who holds an older one writes nothing more.
     pub token: i64,
     pub lease_until: Timestamp,
+    /// Of the jobs that were ordered together with it.
+    pub batch: Option<BatchId>,
+}
+
+/// What became of asking for a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    Ours(Box<Claim>),
+    /// Unknown, done, parked, cancelled, not before later, or held by a live lease.
+    Nothing,
+    /// It is to be done, and its destination has no place for it: to be [put off](crate::Catalog::put_off).
+    Full {
+        to: String,
+    },
 }
 
 /// What becomes of a job that failed.

@@ -10,15 +10,16 @@ use std::{
 };
 
 use catalog::{
-    Accepted, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed, Claim, Eldest, Evicting,
-    Hour, Known, Next, Postgres, Purging, Retry, Sample, Settle, Settled, Sqlite, Trashed, Trashing,
+    Accepted, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed, Claim, Claimed, Eldest,
+    Evicting, Hour, Known, Next, Places, Postgres, Purging, Retry, Sample, Settle, Settled, Sqlite, Trashed,
+    Trashing,
     contract::{self, T0, recording},
     postgres::Options,
 };
 use domain::{
-    Action, Alert, Certificate, Copy, DeletionLimit, Facts, Failure, JobSpec, Kind, Lane, NewRecording,
-    Offer, Outcome, Place, Progress, Recording, RecordingId, Rendition, RenditionFile, Role, Severity, State,
-    Timestamp, Track, Trash, What,
+    Action, Alert, Certificate, Copy, DeletionLimit, ExportSpec, Facts, Failure, JobId, JobSpec, Kind, Lane,
+    Leaving, NameTemplate, NewRecording, Offer, Outcome, Place, Progress, Recording, RecordingId, Rendition,
+    RenditionFile, Role, Severity, State, Timestamp, Track, Trash, What,
 };
 use proptest::prelude::*;
 use support::{TTL, job_of};
@@ -69,7 +70,7 @@ struct Side<'a> {
 enum Said {
     Accepted(Vec<Accepted>),
     Settled(Vec<Settled>),
-    Claimed(Option<Box<Claim>>),
+    Claimed(Claimed),
     Jobs(Vec<domain::JobId>),
     Number(u64),
     Yes(bool),
@@ -162,13 +163,33 @@ fn jobs_of(it: &Recording, which: u8) -> Vec<JobSpec> {
         Action::Evict { store: ["replica", "library"][usize::from(which) % 2].into(), made: T0 },
         Action::Verify { store: ["replica", "library"][usize::from(which) % 2].into(), last: T0 },
         Action::Archive { class: "GLACIER".into() },
+        export("night"),
+        export("day"),
     ];
     let purge = it.custody.trash.iter().map(|_| Action::Purge { life: it.custody.lives });
-    let which = u16::from(which) | u16::from(which & 6 == 6) << 8;
+    let rare = |bits: u8, bit: u32| u16::from(which & bits == bits) << bit;
+    let which = u16::from(which) | rare(6, 8) | rare(9, 9) | rare(17, 10);
     let asked = actions.into_iter().enumerate().filter(|(bit, _)| *bit != 4 && which >> bit & 1 == 1);
     let asked = asked.map(|(_, action)| action).chain(purge);
     let lane = if which & 16 == 0 { Lane::Bulk } else { Lane::Interactive };
     asked.map(|action| JobSpec { lane, ..job_of(it.id, &it.version, action) }).collect()
+}
+
+/// By one route or the other.
+fn export(to: &str) -> Action {
+    Action::Export(ExportSpec {
+        to: to.into(),
+        what: Leaving::Rendition { name: "mp4-1".into(), job: JobId::derive(&[b"made"]) },
+        name: NameTemplate::default(),
+        with: BTreeSet::new(),
+        on_conflict: Default::default(),
+        verify: Default::default(),
+    })
+}
+
+/// One of them has a single place.
+fn places() -> Places {
+    [("night".to_owned(), 1)].into_iter().collect()
 }
 
 fn alert(key: u8, at: Timestamp) -> Alert {
@@ -255,6 +276,7 @@ fn outcome_of(spec: &JobSpec, how: u8, now: Timestamp) -> Outcome {
             at: now,
             bad: (how & 3 == 0).then(|| "a byte differs".into()),
         },
+        Action::Export(export) => Outcome::Exported { to: export.to.clone(), files: Vec::new(), at: now },
         Action::Purge { .. } => Outcome::Purged {
             certificate: Certificate {
                 recording: spec.recording,
@@ -343,9 +365,11 @@ impl<'a> Side<'a> {
                 let jobs = catalog.jobs(&Default::default(), 99).await.unwrap();
                 let Some(job) = jobs.get(usize::from(a) % jobs.len().max(1)) else { return Said::Nothing };
                 let worker = WORKERS[usize::from(b) % 2];
-                let claim = catalog.claim(job.spec.id, worker, now, TTL).await;
-                self.claims.extend(claim.as_ref().ok().cloned().flatten());
-                claim.map(|claim| Said::Claimed(claim.map(Box::new)))
+                let claimed = catalog.claim_within(job.spec.id, worker, now, TTL, &places()).await;
+                if let Ok(Claimed::Ours(claim)) = &claimed {
+                    self.claims.push(Claim::clone(claim));
+                }
+                claimed.map(Said::Claimed)
             }
             9..=12 => {
                 let Some(claim) = self.claims.get(usize::from(a) % self.claims.len().max(1)).cloned() else {
@@ -358,6 +382,7 @@ impl<'a> Side<'a> {
                         let next = Next::Retry { at: now + Duration::from_secs(u64::from(c)) };
                         done(catalog.fail(&claim, &Failure::temporary("not yet"), next, now).await)
                     }
+                    6 if b & 1 == 0 => done(catalog.put_off(claim.job.spec.id, now, now + TTL).await),
                     6 => done(catalog.release(&claim, now).await),
                     7 | 8 => catalog.begin_purge(&claim, now).await.map(|purging| {
                         Said::Going(match purging {
@@ -472,7 +497,7 @@ impl<'a> Side<'a> {
             14 => {
                 let lost = (b & 1 == 0).then_some(Timestamp(now.0 - i64::from(c) * 1_000));
                 catalog
-                    .offer(Lane::ALL[usize::from(a) % 2], now, u32::from(b % 5), lost)
+                    .offer_within(Lane::ALL[usize::from(a) % 2], now, u32::from(b % 5), lost, &places())
                     .await
                     .map(Said::Jobs)
             }

@@ -49,6 +49,9 @@ pub struct Job {
     /// The last failure, or why it was parked.
     pub error: Option<Failure>,
     pub finished_at: Option<Timestamp>,
+    /// That it is to move, where it was ordered.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

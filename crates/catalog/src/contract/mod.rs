@@ -10,6 +10,7 @@ mod kit;
 pub mod accept;
 pub mod batches;
 pub mod custody;
+pub mod destinations;
 pub mod handles;
 pub mod history;
 pub mod ledger;
@@ -122,6 +123,12 @@ macro_rules! contract_suite {
                 a_paused_batch_rests_and_goes_on,
                 a_cancelled_batch_is_over,
                 nothing_is_ordered_of_what_goes_or_is_gone;
+            destinations:
+                no_more_leave_for_a_destination_than_it_has_places,
+                what_has_a_place_is_handed_over_and_nothing_else,
+                a_route_is_kept_while_it_is_taken,
+                a_batch_knows_its_bytes,
+                what_is_readable_again_is_exported_at_once;
             pages:
                 a_page_of_facts_is_the_facts_of_each,
                 a_screen_finds_all_that_rules_may_be_for,
@@ -169,6 +176,7 @@ mod tests {
             include_str!("accept.rs"),
             include_str!("batches.rs"),
             include_str!("custody.rs"),
+            include_str!("destinations.rs"),
             include_str!("handles.rs"),
             include_str!("history.rs"),
             include_str!("ledger.rs"),

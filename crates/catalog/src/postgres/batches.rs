@@ -6,8 +6,9 @@ use sqlx::PgConnection;
 use super::{audit, failure::Result, lock, rows, text};
 use crate::{
     Batch, BatchId, BatchState, BatchStatus,
-    batch::{Tally, shown},
+    batch::{self, Tally, shown},
     codec, details,
+    places::destination,
 };
 
 pub(super) async fn order(
@@ -49,24 +50,29 @@ pub(super) async fn order(
     let specs: Vec<&JobSpec> = jobs.iter().filter(|spec| seen.insert(spec.id)).collect();
     let ids: Vec<String> = specs.iter().map(|s| s.id.to_string()).collect();
     // What was decided as well is not cancelled any more when it is no longer decided.
+    let bytes = bytes(conn, &specs).await?;
     sqlx::query(
-        "UPDATE job SET batch = $1 WHERE id = ANY($2) AND state IN ('pending', 'running') AND batch IS NULL",
+        "UPDATE job SET batch = $1, bytes = n.bytes FROM unnest($2::text[], $3::bigint[]) AS n (id, bytes)
+         WHERE job.id = n.id AND state IN ('pending', 'running') AND batch IS NULL",
     )
     .bind(&id)
     .bind(&ids)
+    .bind(&bytes)
     .execute(&mut *conn)
     .await?;
     let done = sqlx::query(
-        "INSERT INTO job (id, recording, version, action, lane, rule, reason, state, created_at, run_after, batch)
-         SELECT n.id, n.recording, n.version, n.action, n.lane, n.rule, n.reason, $1, $2, $2, $3
-         FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[], $10::text[], $11::bool[])
-              WITH ORDINALITY AS n (id, recording, version, action, lane, rule, reason, purges, turn)
+        "INSERT INTO job (id, recording, version, action, lane, rule, reason, state, created_at, run_after, batch,
+                          destination, bytes)
+         SELECT n.id, n.recording, n.version, n.action, n.lane, n.rule, n.reason, $1, $2, $2, $3, n.destination, n.bytes
+         FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[], $10::text[], $11::bool[],
+                     $12::text[], $13::bigint[])
+              WITH ORDINALITY AS n (id, recording, version, action, lane, rule, reason, purges, destination, bytes, turn)
               JOIN recording r ON r.id = n.recording
          WHERE r.state NOT IN ('trashed', 'deleted') OR r.state = 'trashed' AND n.purges
          ORDER BY n.turn
          ON CONFLICT (id) DO UPDATE SET
              state = excluded.state, run_after = excluded.run_after, lane = excluded.lane, rule = excluded.rule,
-             reason = excluded.reason, batch = excluded.batch, failures = 0, error = NULL, finished_at = NULL,
+             reason = excluded.reason, batch = excluded.batch, bytes = excluded.bytes, failures = 0, error = NULL, finished_at = NULL,
              offered_at = NULL
          WHERE job.state IN ('cancelled', 'parked') AND job.batch IS DISTINCT FROM excluded.batch",
     )
@@ -81,9 +87,32 @@ pub(super) async fn order(
     .bind(specs.iter().map(|s| text(&s.rule)).collect::<Vec<_>>())
     .bind(specs.iter().map(|s| text(&s.reason)).collect::<Vec<_>>())
     .bind(specs.iter().map(|s| matches!(s.action, Action::Purge { .. })).collect::<Vec<_>>())
+    .bind(specs.iter().map(|s| destination(&s.action).map(text)).collect::<Vec<_>>())
+    .bind(&bytes)
     .execute(conn)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// That each is to move.
+async fn bytes(conn: &mut PgConnection, specs: &[&JobSpec]) -> Result<Vec<i64>> {
+    let recordings: Vec<String> = specs.iter().map(|spec| spec.recording.to_string()).collect();
+    let names: Vec<_> = specs.iter().map(|spec| batch::rendition(&spec.action).map(text)).collect();
+    let found: Vec<(i64, Option<String>)> = sqlx::query_as(
+        "SELECT coalesce(r.size, 0), m.body FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (id, name, turn)
+         LEFT JOIN recording r ON r.id = n.id
+         LEFT JOIN rendition m ON m.recording = n.id AND m.name = n.name
+         ORDER BY n.turn",
+    )
+    .bind(&recordings)
+    .bind(&names)
+    .fetch_all(conn)
+    .await?;
+    let each = specs.iter().zip(&found).map(|(spec, (size, body))| -> crate::Result<i64> {
+        let made = body.as_deref().map(codec::json).transpose()?;
+        Ok(codec::signed(batch::bytes(&spec.action, codec::unsigned(*size), made.as_ref())))
+    });
+    Ok(each.collect::<crate::Result<_>>()?)
 }
 
 pub(super) async fn list(conn: &mut PgConnection, limit: u32) -> Result<Vec<BatchStatus>> {
@@ -93,11 +122,12 @@ pub(super) async fn list(conn: &mut PgConnection, limit: u32) -> Result<Vec<Batc
         .await?;
     let batches: Vec<(Batch, BatchState)> = found.iter().map(rows::batch).collect::<crate::Result<_>>()?;
     let ids: Vec<String> = batches.iter().map(|(batch, _)| batch.id.to_string()).collect();
-    let tallies: Vec<Tally> =
-        sqlx::query_as("SELECT batch, state, count(*) FROM job WHERE batch = ANY($1) GROUP BY batch, state")
-            .bind(&ids)
-            .fetch_all(conn)
-            .await?;
+    let tallies: Vec<Tally> = sqlx::query_as(
+        "SELECT batch, state, count(*), sum(bytes)::bigint FROM job WHERE batch = ANY($1) GROUP BY batch, state",
+    )
+    .bind(&ids)
+    .fetch_all(conn)
+    .await?;
     Ok(shown(batches, &tallies)?)
 }
 

@@ -8,10 +8,11 @@ use super::{
     failure::Result,
     history,
     lock::{self, Locked},
-    rows::{self, Columns as _},
-    text, touch,
+    rows, text, touch,
 };
-use crate::{Claim, Error, Happening, Next, Retry, codec, details};
+use crate::{
+    Claim, Claimed, Error, Happening, Next, Places, Retry, codec, details, places::on_its_way_since,
+};
 
 /// Whom another caller is handing over at this moment is not waited for: it has him already.
 pub(super) async fn offer(
@@ -20,21 +21,81 @@ pub(super) async fn offer(
     now: Timestamp,
     limit: u32,
     lost_before: Option<Timestamp>,
+    places: &Places,
 ) -> Result<Vec<JobId>> {
-    let ids: Vec<String> = sqlx::query_scalar(OFFER)
-        .bind(codec::lane_number(lane))
+    let lane = codec::lane_number(lane);
+    let mut ids: Vec<String> = Vec::new();
+    let left = |ids: &[String]| limit.saturating_sub(u32::try_from(ids.len()).unwrap_or(u32::MAX));
+    let destinations: Vec<String> = sqlx::query_scalar(DESTINATIONS).bind(lane).fetch_all(&mut *conn).await?;
+    for to in destinations {
+        let taken = sqlx::query_scalar(TAKEN).bind(&to).bind(now.0).bind(on_its_way_since(now).0);
+        let room = places.room(&to, taken.fetch_one(&mut *conn).await?, left(&ids));
+        let fresh = sqlx::query_scalar(OFFER_TO).bind(lane).bind(now.0).bind(i64::from(room)).bind(&to);
+        ids.extend(fresh.fetch_all(&mut *conn).await?);
+    }
+    let rest: Vec<String> = sqlx::query_scalar(OFFER)
+        .bind(lane)
         .bind(now.0)
-        .bind(i64::from(limit))
+        .bind(i64::from(left(&ids)))
         .bind(lost_before.map(|t| t.0))
         .fetch_all(conn)
         .await?;
+    ids.extend(rest);
     Ok(ids.iter().map(|id| codec::parsed(id)).collect::<crate::Result<_>>()?)
 }
 
-/// What is fresh, and if there is room what was handed over long ago and still not taken.
+/// Where fresh jobs go, one step along the index for each.
+pub(super) const DESTINATIONS: &str = "
+WITH RECURSIVE place (name) AS (
+    (SELECT destination FROM job WHERE lane = $1 AND fresh_at IS NOT NULL AND destination IS NOT NULL
+     ORDER BY destination LIMIT 1)
+    UNION ALL
+    SELECT next.destination FROM place CROSS JOIN LATERAL (
+        SELECT destination FROM job WHERE lane = $1 AND fresh_at IS NOT NULL AND destination > place.name
+        ORDER BY destination LIMIT 1) AS next)
+SELECT name FROM place";
+
+/// Those that have a place there, and those that may be on their way to one.
+pub(super) const TAKEN: &str = "
+SELECT (SELECT count(*) FROM job WHERE destination = $1 AND state = 'running' AND lease_until > $2)
+     + (SELECT count(*) FROM job WHERE destination = $1 AND offered_at > $3)";
+
+pub(super) async fn next_to(conn: &mut PgConnection, to: &str, now: Timestamp) -> Result<Option<JobId>> {
+    for lane in Lane::ALL {
+        let next = sqlx::query_scalar(NEXT_TO).bind(codec::lane_number(lane)).bind(now.0).bind(text(to));
+        let next: Option<String> = next.fetch_optional(&mut *conn).await?;
+        if let Some(id) = next {
+            return Ok(Some(codec::parsed(&id)?));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) const NEXT_TO: &str = "SELECT id FROM job WHERE lane = $1 AND destination = $3 AND fresh_at <= $2
+ORDER BY fresh_at, id LIMIT 1";
+
+pub(super) async fn under_way(conn: &mut PgConnection, to: &str, now: Timestamp) -> Result<u64> {
+    let under_way: i64 = sqlx::query_scalar(UNDER_WAY).bind(text(to)).bind(now.0).fetch_one(conn).await?;
+    Ok(codec::unsigned(under_way))
+}
+
+pub(super) const UNDER_WAY: &str =
+    "SELECT count(*) FROM job WHERE destination = $1 AND state = 'running' AND lease_until > $2";
+
+/// What goes there and is fresh.
+pub(super) const OFFER_TO: &str = "
+WITH fresh AS MATERIALIZED (
+    SELECT id, fresh_at AS since FROM job WHERE lane = $1 AND destination = $4 AND fresh_at <= $2
+    ORDER BY fresh_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
+), marked AS (
+    UPDATE job SET offered_at = $2 FROM fresh WHERE job.id = fresh.id RETURNING job.id
+)
+SELECT fresh.id FROM fresh JOIN marked ON marked.id = fresh.id ORDER BY fresh.since, fresh.id";
+
+/// What is fresh and goes nowhere, and if there is room whatever was handed over long ago and still not taken.
 pub(super) const OFFER: &str = "
 WITH fresh AS MATERIALIZED (
-    SELECT id, 0 AS turn, fresh_at AS since FROM job WHERE lane = $1 AND fresh_at <= $2
+    SELECT id, 0 AS turn, fresh_at AS since FROM job WHERE lane = $1 AND destination IS NULL AND fresh_at <= $2
     ORDER BY fresh_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
 ), lost AS MATERIALIZED (
     SELECT id, 1 AS turn, offered_at AS since FROM job WHERE lane = $1 AND offered_at < $4 AND ready_at <= $2
@@ -52,7 +113,8 @@ pub(super) async fn waiting_since(
     now: Timestamp,
 ) -> Result<BTreeMap<Lane, Timestamp>> {
     let rows: Vec<(i64, i64)> = sqlx::query_as(
-        "SELECT lane, min(run_after) FROM job WHERE state = 'pending' AND run_after <= $1 GROUP BY lane",
+        "SELECT lane, min(run_after) FROM job WHERE state = 'pending' AND run_after <= $1 AND destination IS NULL
+         GROUP BY lane",
     )
     .bind(now.0)
     .fetch_all(conn)
@@ -84,33 +146,100 @@ pub(super) async fn lead(
     Ok(done.rows_affected() > 0)
 }
 
-/// Who loses the race waits for the winner's row and then finds it taken.
+/// Takes a due job, of those that are meant.
+macro_rules! take {
+    ($where:literal, $conn:ident, $job:ident, $worker:ident, $now:ident, $ttl:ident) => {{
+        let lease_until = $now + $ttl;
+        let row = sqlx::query(concat!(
+            "UPDATE job SET state = 'running', worker = $1, lease_until = $2, token = token + 1, attempts = attempts + 1,
+                            progress = NULL, offered_at = NULL
+             WHERE id = $3 AND ready_at <= $4 AND ",
+            $where,
+            " AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.id = job.batch AND b.state <> 'running') RETURNING batch, ",
+            rows::job_columns!()
+        ))
+        .bind($worker)
+        .bind(lease_until.0)
+        .bind($job.to_string())
+        .bind($now.0)
+        .fetch_optional(&mut *$conn)
+        .await?;
+        row.map(|row| rows::claim(&row, lease_until)).transpose()
+    }};
+}
+
+/// What comes of asking for a job without regard to where it goes.
+pub(super) enum First {
+    Said(Claimed),
+    /// It goes there, and nobody has it: [`claim_to`] says whether there is a place.
+    Goes(String),
+}
+
+/// Most jobs go nowhere and are claimed by one statement. Who loses the race waits for the winner's row and then finds it taken.
 pub(super) async fn claim(
     conn: &mut PgConnection,
     job: JobId,
     worker: &str,
     now: Timestamp,
     ttl: Duration,
-) -> Result<Option<Claim>> {
-    let lease_until = now + ttl;
-    let row = sqlx::query(concat!(
-        "UPDATE job SET state = 'running', worker = $1, lease_until = $2, token = token + 1, attempts = attempts + 1,
-                        progress = NULL, offered_at = NULL
-         WHERE id = $3 AND ready_at <= $4
-           AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.id = job.batch AND b.state <> 'running') RETURNING ",
-        rows::job_columns!()
-    ))
-    .bind(worker)
-    .bind(lease_until.0)
+) -> Result<First> {
+    let taken = take!("destination IS NULL", conn, job, worker, now, ttl)?;
+    if let Some(claim) = taken {
+        return Ok(First::Said(Claimed::Ours(Box::new(claim))));
+    }
+    let to: Option<String> = sqlx::query_scalar(
+        "SELECT destination FROM job WHERE id = $1 AND ready_at <= $2 AND destination IS NOT NULL",
+    )
     .bind(job.to_string())
     .bind(now.0)
     .fetch_optional(&mut *conn)
     .await?;
-    let Some(row) = row else {
-        put_aside(conn, job, now).await?;
-        return Ok(None);
-    };
-    Ok(Some(Claim { job: rows::job(&row)?, token: row.number("token")?, lease_until }))
+    if let Some(to) = to {
+        return Ok(First::Goes(to));
+    }
+    put_aside(conn, job, now).await?;
+    Ok(First::Said(Claimed::Nothing))
+}
+
+/// In a transaction: whoever claims something that goes to the same place waits until it is known whether this one has a place.
+pub(super) async fn claim_to(
+    conn: &mut PgConnection,
+    (job, to, places): (JobId, &str, Option<u32>),
+    worker: &str,
+    now: Timestamp,
+    ttl: Duration,
+) -> Result<Claimed> {
+    if let Some(places) = places {
+        lock::destination(conn, to).await?;
+        if under_way(conn, to, now).await? >= u64::from(places) {
+            return Ok(Claimed::Full { to: to.to_owned() });
+        }
+    }
+    let taken = take!("destination IS NOT NULL", conn, job, worker, now, ttl)?;
+    if let Some(claim) = taken {
+        return Ok(Claimed::Ours(Box::new(claim)));
+    }
+    put_aside(conn, job, now).await?;
+    Ok(Claimed::Nothing)
+}
+
+pub(super) async fn put_off(
+    conn: &mut PgConnection,
+    job: JobId,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE job SET state = 'pending', run_after = $1, worker = NULL, lease_until = NULL, progress = NULL,
+                        offered_at = NULL
+         WHERE id = $2 AND ready_at <= $3",
+    )
+    .bind(until.0)
+    .bind(job.to_string())
+    .bind(now.0)
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Given back by somebody after its batch was cancelled.
@@ -135,12 +264,13 @@ pub(super) async fn renew(
 ) -> Result<()> {
     let done = sqlx::query(
         "UPDATE job SET lease_until = $1, progress = coalesce($2, progress), offered_at = NULL
-         WHERE id = $3 AND token = $4 AND state = 'running'",
+         WHERE id = $3 AND token = $4 AND state = 'running' AND (destination IS NULL OR lease_until > $5)",
     )
     .bind((now + ttl).0)
     .bind(progress.map(|p| codec::to_json(&p)))
     .bind(claim.job.spec.id.to_string())
     .bind(claim.token)
+    .bind(now.0)
     .execute(conn)
     .await?;
     fenced(done.rows_affected(), claim)

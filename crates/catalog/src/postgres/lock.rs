@@ -61,6 +61,17 @@ pub(super) async fn with_sessions(conn: &mut PgConnection, recordings: &[String]
     Ok(locked)
 }
 
+/// Whoever asks for a place there waits until this transaction ends.
+pub(super) async fn destination(conn: &mut PgConnection, to: &str) -> Result<()> {
+    // Two names that come to the same number wait for one another: that costs a moment.
+    let number = to.bytes().fold(7_i32, |number, byte| number.wrapping_mul(31).wrapping_add(byte.into()));
+    sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(DESTINATIONS).bind(number).execute(conn).await?;
+    Ok(())
+}
+
+/// Any number that is only ours.
+const DESTINATIONS: i32 = 1_448_232_260;
+
 pub(super) const WITH_SESSIONS: &str = "
 SELECT id, session, revision, state, reason FROM recording
 WHERE id IN (SELECT unnest($1::text[]) UNION SELECT session FROM recording WHERE id = ANY($1))

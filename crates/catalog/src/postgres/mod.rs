@@ -33,8 +33,8 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::{
     Accepted, AuditEntry, AuditVerdict, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed,
-    Claim, Counts, Cursor, Eldest, Ended, Evicting, Hour, JobFilter, Known, Next, Page, Purging, Query,
-    Result, Retry, Sample, Settle, Settled, Told, Trashed, Trashing,
+    Claim, Claimed, Counts, Cursor, Eldest, Ended, Evicting, Hour, JobFilter, Known, Next, Page, Places,
+    Purging, Query, Result, Retry, Sample, Settle, Settled, Told, Trashed, Trashing,
 };
 use connection::Held;
 use failure::Failure;
@@ -214,19 +214,45 @@ impl Catalog for Postgres {
     }
 
     /// When the answer is lost, `lost_before` makes good for it.
-    async fn offer(
+    async fn offer_within(
         &self,
         lane: Lane,
         now: Timestamp,
         limit: u32,
         lost_before: Option<Timestamp>,
+        places: &Places,
     ) -> Result<Vec<JobId>> {
-        once!(self, conn => ledger::offer(&mut conn, lane, now, limit, lost_before))
+        once!(self, conn => ledger::offer(&mut conn, lane, now, limit, lost_before, places))
     }
 
     /// When the answer is lost, the lease expires.
-    async fn claim(&self, job: JobId, worker: &str, now: Timestamp, ttl: Duration) -> Result<Option<Claim>> {
-        once!(self, conn => ledger::claim(&mut conn, job, worker, now, ttl))
+    async fn claim_within(
+        &self,
+        job: JobId,
+        worker: &str,
+        now: Timestamp,
+        ttl: Duration,
+        places: &Places,
+    ) -> Result<Claimed> {
+        match once!(self, conn => ledger::claim(&mut conn, job, worker, now, ttl))? {
+            ledger::First::Said(claimed) => Ok(claimed),
+            ledger::First::Goes(to) => {
+                let which = (job, to.as_str(), places.of(&to));
+                change!(self, tx => ledger::claim_to(&mut tx, which, worker, now, ttl))
+            }
+        }
+    }
+
+    async fn put_off(&self, job: JobId, now: Timestamp, until: Timestamp) -> Result<()> {
+        look!(self, conn => ledger::put_off(&mut conn, job, now, until))
+    }
+
+    async fn next_to(&self, to: &str, now: Timestamp) -> Result<Option<JobId>> {
+        look!(self, conn => ledger::next_to(&mut conn, to, now))
+    }
+
+    async fn under_way(&self, to: &str, now: Timestamp) -> Result<u64> {
+        look!(self, conn => ledger::under_way(&mut conn, to, now))
     }
 
     async fn renew(

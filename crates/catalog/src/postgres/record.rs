@@ -59,7 +59,9 @@ pub(super) async fn record(
         | Outcome::Placed { .. }
         | Outcome::Moved { .. }
         | Outcome::Evicted { .. }
-        | Outcome::Verified { .. } => held(conn, spec, recording, outcome, current, &mut usage).await?,
+        | Outcome::Verified { .. } => {
+            held(conn, spec, recording, outcome, current, &mut usage, now).await?;
+        }
     }
     sqlx::query(
         "UPDATE job SET state = 'done', outcome = $1, finished_at = $2, lease_until = NULL, progress = NULL,
@@ -151,6 +153,7 @@ async fn held(
     outcome: &Outcome,
     current: bool,
     usage: &mut BTreeMap<String, i64>,
+    now: Timestamp,
 ) -> Result<()> {
     let id = recording.id.to_string();
     let copies = look::every_copy(conn, recording.id).await?;
@@ -184,6 +187,17 @@ async fn held(
     }
     if after.recording != before.recording {
         write(conn, std::slice::from_ref(&after.recording)).await?;
+    }
+    if custody::is_readable_again(&before, &after, now) {
+        // Whoever waits for that would look again within the hour.
+        sqlx::query(
+            "UPDATE job SET run_after = $1
+             WHERE recording = $2 AND state IN ('pending', 'paused') AND destination IS NOT NULL AND run_after > $1",
+        )
+        .bind(now.0)
+        .bind(&id)
+        .execute(&mut *conn)
+        .await?;
     }
     alerts::raise(conn, &alert.iter().collect::<Vec<_>>()).await
 }

@@ -11,7 +11,7 @@ macro_rules! recording_columns {
     };
 }
 pub(super) use crate::rows::{
-    Columns, audit, batch, eldest, ended, former, former_columns, job, job_columns, offer, offer_columns,
-    recording, told, version,
+    Columns, audit, batch, claim, eldest, ended, former, former_columns, job, job_columns, offer,
+    offer_columns, recording, told, version,
 };
 pub(super) use recording_columns;

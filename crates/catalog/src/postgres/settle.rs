@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{JobSpec, Offer, RecordingId, Timestamp};
+use domain::{Job, JobSpec, Offer, RecordingId, Timestamp};
 use sqlx::PgConnection;
 
 use super::{alerts, audit, failure::Result, lock, rows, text, touch};
-use crate::{Settle, Settled, codec, custody, details};
+use crate::{Settle, Settled, codec, custody, details, places::destination, rivals};
 
 /// Begins a transaction that no new policy can overtake: it waits for all of these, and they for it.
 pub(super) const BEGIN: &str = "BEGIN; LOCK TABLE attention IN ROW EXCLUSIVE MODE";
@@ -79,8 +79,9 @@ impl Changes<'_> {
         if self.applied.is_empty() {
             return Ok(());
         }
-        let asked = self.ask_for_jobs(conn, now).await?;
+        // First: what waited for another route cannot begin any more when it is looked for what has begun.
         self.cancel_jobs(conn, now).await?;
+        let asked = self.ask_for_jobs(conn, now).await?;
         self.write_offers(conn).await?;
         self.set_times(conn).await?;
         if !self.moved.is_empty() {
@@ -113,15 +114,17 @@ impl Changes<'_> {
     async fn ask_for_jobs(&self, conn: &mut PgConnection, now: Timestamp) -> Result<BTreeSet<String>> {
         // A statement cannot write the same row twice.
         let mut seen = BTreeSet::new();
-        let specs: Vec<&JobSpec> = self.jobs().filter(|spec| seen.insert(spec.id)).collect();
+        let exports = exports_in_hand(conn, self.jobs()).await?;
+        let wanted = self.jobs().filter(|spec| !rivals::has_one(spec, &exports));
+        let specs: Vec<&JobSpec> = wanted.filter(|spec| seen.insert(spec.id)).collect();
         if specs.is_empty() {
             return Ok(BTreeSet::new());
         }
         let asked: Vec<String> = sqlx::query_scalar(
-            "INSERT INTO job (id, recording, version, action, lane, rule, reason, state, created_at, run_after)
-             SELECT n.id, n.recording, n.version, n.action, n.lane, n.rule, n.reason, 'pending', $1, $1
-             FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[])
-                  WITH ORDINALITY AS n (id, recording, version, action, lane, rule, reason, turn)
+            "INSERT INTO job (id, recording, version, action, lane, rule, reason, state, created_at, run_after, destination)
+             SELECT n.id, n.recording, n.version, n.action, n.lane, n.rule, n.reason, 'pending', $1, $1, n.destination
+             FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[])
+                  WITH ORDINALITY AS n (id, recording, version, action, lane, rule, reason, destination, turn)
              WHERE NOT EXISTS (SELECT 1 FROM job j WHERE j.id = n.id AND j.state <> 'cancelled')
              ORDER BY n.turn
              ON CONFLICT (id) DO UPDATE SET
@@ -139,6 +142,7 @@ impl Changes<'_> {
         .bind(specs.iter().map(|s| codec::lane_number(s.lane)).collect::<Vec<_>>())
         .bind(specs.iter().map(|s| text(&s.rule)).collect::<Vec<_>>())
         .bind(specs.iter().map(|s| text(&s.reason)).collect::<Vec<_>>())
+        .bind(specs.iter().map(|s| destination(&s.action).map(text)).collect::<Vec<_>>())
         .fetch_all(conn)
         .await?;
         Ok(asked.into_iter().collect())
@@ -224,6 +228,24 @@ impl Changes<'_> {
         }
         Ok(())
     }
+}
+
+/// Exports that somebody works on, of the recordings that others are asked for of.
+async fn exports_in_hand<'a>(
+    conn: &mut PgConnection,
+    asked: impl Iterator<Item = &'a JobSpec>,
+) -> Result<Vec<Job>> {
+    let recordings: Vec<String> = rivals::concerned(asked).into_iter().collect();
+    if recordings.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = sqlx::query(concat!(
+        "SELECT ",
+        rows::job_columns!(),
+        " FROM job WHERE recording = ANY($1) AND state = 'running' AND destination IS NOT NULL"
+    ));
+    let found = found.bind(&recordings).fetch_all(conn).await?;
+    Ok(found.iter().map(rows::job).collect::<crate::Result<_>>()?)
 }
 
 pub(super) async fn offers(

@@ -96,6 +96,17 @@ async fn frequent_questions_are_answered_from_an_index() {
             (ledger::OFFER.into(), vec!["1".into(), t0.clone(), "50".into(), t0.clone()]),
             &["job_fresh", "job_offered"],
         ),
+        (
+            (ledger::OFFER_TO.into(), vec!["1".into(), t0.clone(), "50".into(), "'partner'".into()]),
+            &["job_fresh_to"],
+        ),
+        ((ledger::NEXT_TO.into(), vec!["1".into(), t0.clone(), "'partner'".into()]), &["job_fresh_to"]),
+        ((ledger::DESTINATIONS.into(), vec!["1".into()]), &["job_fresh_to"]),
+        (
+            (ledger::TAKEN.into(), vec!["'partner'".into(), t0.clone(), t0.clone()]),
+            // Who runs is few in any case.
+            &["job_offered_to"],
+        ),
         ((settle::TO_DECIDE.into(), vec!["''".into(), t0.clone(), "50".into()]), &["attention_at"]),
         ((look::FACTS.into(), vec![id.clone()]), &["recording_id_key", "recording_session", "job_recording"]),
         ((lock::WITH_SESSIONS.into(), vec![format!("ARRAY[{id}]")]), &["recording_id_key"]),

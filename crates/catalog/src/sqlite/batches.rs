@@ -1,11 +1,12 @@
-use domain::{Action, JobSpec, Timestamp};
+use domain::{Action, JobSpec, Rendition, Timestamp};
 use sqlx::SqliteConnection;
 
 use super::{audit, rows};
 use crate::{
     Batch, BatchId, BatchState, BatchStatus, Result,
-    batch::{Tally, shown},
+    batch::{self, Tally, shown},
     codec, details,
+    places::destination,
 };
 
 pub(super) async fn order(
@@ -39,19 +40,22 @@ pub(super) async fn order(
     let mut entered = 0;
     for spec in jobs {
         // What was decided as well is not cancelled any more when it is no longer decided.
+        let bytes = codec::signed(bytes(conn, spec).await?);
         sqlx::query(
-            "UPDATE job SET batch = ? WHERE id = ? AND state IN ('pending', 'running') AND batch IS NULL",
+            "UPDATE job SET batch = ?, bytes = ? WHERE id = ? AND state IN ('pending', 'running') AND batch IS NULL",
         )
         .bind(&id)
+        .bind(bytes)
         .bind(spec.id.to_string())
         .execute(&mut *conn)
         .await?;
         let done = sqlx::query(
-            "INSERT INTO job (id, recording, version, action, lane, rule, reason, state, created_at, run_after, batch)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10 FROM recording r
+            "INSERT INTO job (id, recording, version, action, lane, rule, reason, state, created_at, run_after, batch,
+                              destination, bytes)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?12, ?13 FROM recording r
              WHERE r.id = ?2 AND (r.state NOT IN ('trashed', 'deleted') OR r.state = 'trashed' AND ?11)
              ON CONFLICT (id) DO UPDATE SET state = ?8, run_after = ?9, lane = ?5, rule = ?6, reason = ?7, batch = ?10,
-                                            failures = 0, error = NULL, finished_at = NULL, offered_at = NULL
+                                            bytes = ?13, failures = 0, error = NULL, finished_at = NULL, offered_at = NULL
              WHERE state IN ('cancelled', 'parked') AND batch IS NOT ?10",
         )
         .bind(spec.id.to_string())
@@ -65,11 +69,33 @@ pub(super) async fn order(
         .bind(now.0)
         .bind(&id)
         .bind(matches!(spec.action, Action::Purge { .. }))
+        .bind(destination(&spec.action))
+        .bind(bytes)
         .execute(&mut *conn)
         .await?;
         entered += done.rows_affected();
     }
     Ok(entered)
+}
+
+/// That a job is to move.
+async fn bytes(conn: &mut SqliteConnection, spec: &JobSpec) -> Result<u64> {
+    let recording = spec.recording.to_string();
+    let size: Option<i64> = sqlx::query_scalar("SELECT size FROM recording WHERE id = ?")
+        .bind(&recording)
+        .fetch_optional(&mut *conn)
+        .await?;
+    let mut made: Option<Rendition> = None;
+    if let Some(name) = batch::rendition(&spec.action) {
+        let body: Option<String> =
+            sqlx::query_scalar("SELECT body FROM rendition WHERE recording = ? AND name = ?")
+                .bind(&recording)
+                .bind(name)
+                .fetch_optional(conn)
+                .await?;
+        made = body.as_deref().map(codec::json).transpose()?;
+    }
+    Ok(batch::bytes(&spec.action, codec::unsigned(size.unwrap_or(0)), made.as_ref()))
 }
 
 pub(super) async fn list(conn: &mut SqliteConnection, limit: u32) -> Result<Vec<BatchStatus>> {
@@ -80,7 +106,7 @@ pub(super) async fn list(conn: &mut SqliteConnection, limit: u32) -> Result<Vec<
     let batches: Vec<(Batch, BatchState)> = found.iter().map(rows::batch).collect::<Result<_>>()?;
     let ids: Vec<String> = batches.iter().map(|(batch, _)| batch.id.to_string()).collect();
     let tallies: Vec<Tally> = sqlx::query_as(
-        "SELECT batch, state, count(*) FROM job WHERE batch IN (SELECT value FROM json_each(?)) GROUP BY batch, state",
+        "SELECT batch, state, count(*), sum(bytes) FROM job WHERE batch IN (SELECT value FROM json_each(?)) GROUP BY batch, state",
     )
     .bind(codec::to_json(&ids))
     .fetch_all(conn)

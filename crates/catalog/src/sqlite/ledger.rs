@@ -4,10 +4,12 @@ use std::{
 };
 
 use domain::{Failure, JobId, Lane, Progress, Timestamp};
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::{audit, history, rows, touch, touch_session_of};
-use crate::{Claim, Error, Happening, Next, Result, Retry, codec, details};
+use crate::{
+    Claim, Claimed, Error, Happening, Next, Places, Result, Retry, codec, details, places::on_its_way_since,
+};
 
 /// What there is to hand over. Looked at apart from marking it, because mostly there is nothing and then nothing is
 /// written.
@@ -17,19 +19,70 @@ pub(super) async fn ready(
     now: Timestamp,
     limit: u32,
     lost_before: Option<Timestamp>,
+    places: &Places,
 ) -> Result<Vec<JobId>> {
     let lane = codec::lane_number(lane);
-    let mut ids: Vec<String> =
-        sqlx::query_scalar(FRESH).bind(lane).bind(now.0).bind(limit).fetch_all(&mut *conn).await?;
+    let mut ids: Vec<String> = Vec::new();
+    let left = |ids: &[String]| limit.saturating_sub(u32::try_from(ids.len()).unwrap_or(u32::MAX));
+    let destinations: Vec<String> = sqlx::query_scalar(DESTINATIONS).bind(lane).fetch_all(&mut *conn).await?;
+    for to in destinations {
+        let taken = taken(conn, &to, now).await?;
+        let room = places.room(&to, taken, left(&ids));
+        let fresh = sqlx::query_scalar(FRESH_TO).bind(lane).bind(now.0).bind(room).bind(&to);
+        ids.extend(fresh.fetch_all(&mut *conn).await?);
+    }
+    let fresh = sqlx::query_scalar(FRESH).bind(lane).bind(now.0).bind(left(&ids));
+    ids.extend(fresh.fetch_all(&mut *conn).await?);
     if let Some(before) = lost_before {
-        let lost = sqlx::query_scalar(LOST).bind(lane).bind(now.0).bind(limit).bind(before.0);
+        let lost = sqlx::query_scalar(LOST).bind(lane).bind(now.0).bind(left(&ids)).bind(before.0);
         ids.extend(lost.fetch_all(conn).await?);
     }
-    ids.iter().take(limit as usize).map(|id| codec::parsed(id)).collect()
+    ids.iter().map(|id| codec::parsed(id)).collect()
 }
 
-pub(super) const FRESH: &str =
-    "SELECT id FROM job WHERE lane = ?1 AND fresh_at <= ?2 ORDER BY fresh_at, id LIMIT ?3";
+pub(super) const FRESH: &str = "SELECT id FROM job WHERE lane = ?1 AND destination IS NULL AND fresh_at <= ?2
+ORDER BY fresh_at, id LIMIT ?3";
+
+pub(super) const FRESH_TO: &str = "SELECT id FROM job WHERE lane = ?1 AND destination = ?4 AND fresh_at <= ?2
+ORDER BY fresh_at, id LIMIT ?3";
+
+/// Where fresh jobs go, one step along the index for each.
+pub(super) const DESTINATIONS: &str = "
+WITH RECURSIVE place (name) AS (
+    SELECT '' UNION ALL
+    SELECT (SELECT destination FROM job WHERE lane = ?1 AND fresh_at IS NOT NULL AND destination > place.name
+            ORDER BY destination LIMIT 1)
+    FROM place WHERE name IS NOT NULL)
+SELECT name FROM place WHERE name > ''";
+
+/// Those that have a place there, and those that may be on their way to one.
+async fn taken(conn: &mut SqliteConnection, to: &str, now: Timestamp) -> Result<i64> {
+    let taken = sqlx::query_scalar(TAKEN).bind(to).bind(now.0).bind(on_its_way_since(now).0);
+    Ok(taken.fetch_one(conn).await?)
+}
+
+pub(super) const TAKEN: &str = "
+SELECT (SELECT count(*) FROM job WHERE destination = ?1 AND state = 'running' AND lease_until > ?2)
+     + (SELECT count(*) FROM job WHERE destination = ?1 AND offered_at > ?3)";
+
+pub(super) async fn next_to(conn: &mut SqliteConnection, to: &str, now: Timestamp) -> Result<Option<JobId>> {
+    for lane in Lane::ALL {
+        let next = sqlx::query_scalar(FRESH_TO).bind(codec::lane_number(lane)).bind(now.0).bind(1).bind(to);
+        let next: Option<String> = next.fetch_optional(&mut *conn).await?;
+        if let Some(id) = next {
+            return Ok(Some(codec::parsed(&id)?));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) async fn under_way(conn: &mut SqliteConnection, to: &str, now: Timestamp) -> Result<u64> {
+    let under_way: i64 = sqlx::query_scalar(UNDER_WAY).bind(to).bind(now.0).fetch_one(conn).await?;
+    Ok(codec::unsigned(under_way))
+}
+
+pub(super) const UNDER_WAY: &str =
+    "SELECT count(*) FROM job WHERE destination = ?1 AND state = 'running' AND lease_until > ?2";
 
 /// Handed over long ago and still not taken.
 pub(super) const LOST: &str = "SELECT id FROM job WHERE lane = ?1 AND offered_at < ?4 AND ready_at <= ?2
@@ -41,8 +94,9 @@ pub(super) async fn offer(
     now: Timestamp,
     limit: u32,
     lost_before: Option<Timestamp>,
+    places: &Places,
 ) -> Result<Vec<JobId>> {
-    let ids = ready(conn, lane, now, limit, lost_before).await?;
+    let ids = ready(conn, lane, now, limit, lost_before, places).await?;
     sqlx::query("UPDATE job SET offered_at = ? WHERE id IN (SELECT value FROM json_each(?))")
         .bind(now.0)
         .bind(codec::to_json(&ids))
@@ -57,7 +111,8 @@ pub(super) async fn waiting_since(
     now: Timestamp,
 ) -> Result<BTreeMap<Lane, Timestamp>> {
     let rows: Vec<(i64, i64)> = sqlx::query_as(
-        "SELECT lane, min(run_after) FROM job WHERE state = 'pending' AND run_after <= ? GROUP BY lane",
+        "SELECT lane, min(run_after) FROM job WHERE state = 'pending' AND run_after <= ? AND destination IS NULL
+         GROUP BY lane",
     )
     .bind(now.0)
     .fetch_all(conn)
@@ -92,13 +147,17 @@ pub(super) async fn claim(
     worker: &str,
     now: Timestamp,
     ttl: Duration,
-) -> Result<Option<Claim>> {
+    places: &Places,
+) -> Result<Claimed> {
+    if let Some(to) = full(conn, job, now, places).await? {
+        return Ok(Claimed::Full { to });
+    }
     let lease_until = now + ttl;
     let row = sqlx::query(concat!(
         "UPDATE job SET state = 'running', worker = ?, lease_until = ?, token = token + 1, attempts = attempts + 1,
                         progress = NULL, offered_at = NULL
          WHERE id = ? AND ready_at <= ?
-           AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.id = job.batch AND b.state <> 'running') RETURNING ",
+           AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.id = job.batch AND b.state <> 'running') RETURNING batch, ",
         rows::job_columns!()
     ))
     .bind(worker)
@@ -109,9 +168,49 @@ pub(super) async fn claim(
     .await?;
     let Some(row) = row else {
         put_aside(conn, job, now).await?;
+        return Ok(Claimed::Nothing);
+    };
+    Ok(Claimed::Ours(Box::new(rows::claim(&row, lease_until)?)))
+}
+
+/// Where it goes, if there is no place for it.
+async fn full(
+    conn: &mut SqliteConnection,
+    job: JobId,
+    now: Timestamp,
+    places: &Places,
+) -> Result<Option<String>> {
+    let to: Option<String> = sqlx::query_scalar(
+        "SELECT destination FROM job WHERE id = ? AND ready_at <= ? AND destination IS NOT NULL",
+    )
+    .bind(job.to_string())
+    .bind(now.0)
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some((to, places)) = to.and_then(|to| places.of(&to).map(|places| (to, places))) else {
         return Ok(None);
     };
-    Ok(Some(Claim { job: rows::job(&row)?, token: row.try_get("token")?, lease_until }))
+    let is_full = under_way(conn, &to, now).await? >= u64::from(places);
+    Ok(is_full.then_some(to))
+}
+
+pub(super) async fn put_off(
+    conn: &mut SqliteConnection,
+    job: JobId,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE job SET state = 'pending', run_after = ?, worker = NULL, lease_until = NULL, progress = NULL,
+                        offered_at = NULL
+         WHERE id = ? AND ready_at <= ?",
+    )
+    .bind(until.0)
+    .bind(job.to_string())
+    .bind(now.0)
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Given back by somebody after its batch was cancelled.
@@ -136,12 +235,13 @@ pub(super) async fn renew(
 ) -> Result<()> {
     let done = sqlx::query(
         "UPDATE job SET lease_until = ?, progress = coalesce(?, progress), offered_at = NULL
-         WHERE id = ? AND token = ? AND state = 'running'",
+         WHERE id = ? AND token = ? AND state = 'running' AND (destination IS NULL OR lease_until > ?)",
     )
     .bind((now + ttl).0)
     .bind(progress.map(|p| codec::to_json(&p)))
     .bind(claim.job.spec.id.to_string())
     .bind(claim.token)
+    .bind(now.0)
     .execute(conn)
     .await?;
     fenced(done.rows_affected(), claim)

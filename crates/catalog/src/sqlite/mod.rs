@@ -35,8 +35,8 @@ use sqlx::{
 
 use crate::{
     Accepted, AuditEntry, AuditVerdict, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed,
-    Claim, Counts, Cursor, Eldest, Ended, Evicting, Hour, JobFilter, Known, Next, Page, Purging, Query,
-    Result, Retry, Sample, Settle, Settled, Told, Trashed, Trashing,
+    Claim, Claimed, Counts, Cursor, Eldest, Ended, Evicting, Hour, JobFilter, Known, Next, Page, Places,
+    Purging, Query, Result, Retry, Sample, Settle, Settled, Told, Trashed, Trashing,
 };
 use transaction::Transaction;
 
@@ -150,27 +150,49 @@ impl Catalog for Sqlite {
         tx.end(changed).await
     }
 
-    async fn offer(
+    async fn offer_within(
         &self,
         lane: Lane,
         now: Timestamp,
         limit: u32,
         lost_before: Option<Timestamp>,
+        places: &Places,
     ) -> Result<Vec<JobId>> {
         let mut reader = self.readers.acquire().await?;
-        if ledger::ready(&mut reader, lane, now, 1, lost_before).await?.is_empty() {
+        if ledger::ready(&mut reader, lane, now, 1, lost_before, places).await?.is_empty() {
             return Ok(Vec::new());
         }
         drop(reader);
         let mut tx = self.write().await?;
-        let jobs = ledger::offer(&mut tx, lane, now, limit, lost_before).await;
+        let jobs = ledger::offer(&mut tx, lane, now, limit, lost_before, places).await;
         tx.end(jobs).await
     }
 
-    async fn claim(&self, job: JobId, worker: &str, now: Timestamp, ttl: Duration) -> Result<Option<Claim>> {
+    async fn claim_within(
+        &self,
+        job: JobId,
+        worker: &str,
+        now: Timestamp,
+        ttl: Duration,
+        places: &Places,
+    ) -> Result<Claimed> {
         let mut tx = self.write().await?;
-        let claim = ledger::claim(&mut tx, job, worker, now, ttl).await;
+        let claim = ledger::claim(&mut tx, job, worker, now, ttl, places).await;
         tx.end(claim).await
+    }
+
+    async fn put_off(&self, job: JobId, now: Timestamp, until: Timestamp) -> Result<()> {
+        let mut tx = self.write().await?;
+        let done = ledger::put_off(&mut tx, job, now, until).await;
+        tx.end(done).await
+    }
+
+    async fn next_to(&self, to: &str, now: Timestamp) -> Result<Option<JobId>> {
+        ledger::next_to(&mut *self.readers.acquire().await?, to, now).await
+    }
+
+    async fn under_way(&self, to: &str, now: Timestamp) -> Result<u64> {
+        ledger::under_way(&mut *self.readers.acquire().await?, to, now).await
     }
 
     async fn renew(

@@ -47,7 +47,7 @@ pub(super) async fn record(
         | Outcome::Placed { .. }
         | Outcome::Moved { .. }
         | Outcome::Evicted { .. }
-        | Outcome::Verified { .. } => held(conn, spec, &recording, outcome, current).await?,
+        | Outcome::Verified { .. } => held(conn, spec, &recording, outcome, current, now).await?,
     }
     sqlx::query(
         "UPDATE job SET state = 'done', outcome = ?, finished_at = ?, lease_until = NULL, progress = NULL,
@@ -137,6 +137,7 @@ async fn held(
     recording: &Recording,
     outcome: &Outcome,
     current: bool,
+    now: Timestamp,
 ) -> Result<()> {
     let id = recording.id.to_string();
     let copies = look::every_copy(conn, recording.id).await?;
@@ -170,6 +171,17 @@ async fn held(
     }
     if after.recording != before.recording {
         write(conn, &after.recording).await?;
+    }
+    if custody::is_readable_again(&before, &after, now) {
+        // Whoever waits for that would look again within the hour.
+        sqlx::query(
+            "UPDATE job SET run_after = ?1
+             WHERE recording = ?2 AND state IN ('pending', 'paused') AND destination IS NOT NULL AND run_after > ?1",
+        )
+        .bind(now.0)
+        .bind(&id)
+        .execute(&mut *conn)
+        .await?;
     }
     match alert {
         Some(alert) => alerts::raise(conn, &alert).await,

@@ -1,8 +1,8 @@
-use domain::{JobSpec, Offer, RecordingId, State, Timestamp};
+use domain::{Job, JobSpec, Offer, RecordingId, State, Timestamp};
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{alerts, audit, rows, touch_session_of};
-use crate::{Result, Settle, Settled, codec, custody, details};
+use crate::{Result, Settle, Settled, codec, custody, details, places::destination, rivals};
 
 pub(super) async fn settle(
     conn: &mut SqliteConnection,
@@ -35,12 +35,6 @@ async fn settle_one(conn: &mut SqliteConnection, it: &Settle, now: Timestamp) ->
         return Ok(Settled::Stale);
     }
 
-    let mut jobs = Vec::new();
-    for spec in &decision.jobs {
-        if ask(conn, spec, now).await? {
-            jobs.push((spec.id, spec.lane));
-        }
-    }
     let wanted: Vec<_> = decision.jobs.iter().map(|j| j.id).collect();
     sqlx::query(
         "UPDATE job SET state = 'cancelled', finished_at = ?, offered_at = NULL
@@ -51,6 +45,14 @@ async fn settle_one(conn: &mut SqliteConnection, it: &Settle, now: Timestamp) ->
     .bind(codec::to_json(&wanted))
     .execute(&mut *conn)
     .await?;
+    let mut jobs = Vec::new();
+    // What waited for another route is cancelled by now: it cannot begin any more.
+    let exports = exports_in_hand(conn, &decision.jobs).await?;
+    for spec in decision.jobs.iter().filter(|spec| !rivals::has_one(spec, &exports)) {
+        if ask(conn, spec, now).await? {
+            jobs.push((spec.id, spec.lane));
+        }
+    }
 
     write_offers(conn, &id, &decision.offers).await?;
     match decision.due_at {
@@ -131,11 +133,27 @@ pub(super) const OFFERS: &str = concat!(
      ORDER BY recording, turn"
 );
 
+/// Exports that somebody works on, of the recordings that others are asked for of.
+async fn exports_in_hand(conn: &mut SqliteConnection, asked: &[JobSpec]) -> Result<Vec<Job>> {
+    let mut found = Vec::new();
+    for recording in rivals::concerned(asked) {
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            rows::job_columns!(),
+            " FROM job WHERE recording = ? AND state = 'running' AND destination IS NOT NULL"
+        ));
+        for row in rows.bind(recording).fetch_all(&mut *conn).await? {
+            found.push(rows::job(&row)?);
+        }
+    }
+    Ok(found)
+}
+
 /// True when the job became pending by this.
 async fn ask(conn: &mut SqliteConnection, spec: &JobSpec, now: Timestamp) -> Result<bool> {
     let done = sqlx::query(
-        "INSERT INTO job (id, recording, version, action, lane, rule, reason, state, created_at, run_after)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', ?8, ?8)
+        "INSERT INTO job (id, recording, version, action, lane, rule, reason, state, created_at, run_after, destination)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', ?8, ?8, ?9)
          ON CONFLICT (id) DO UPDATE SET state = 'pending', run_after = ?8, lane = ?5, rule = ?6, reason = ?7,
                                         failures = 0, error = NULL, finished_at = NULL,
                                         offered_at = NULL, batch = NULL
@@ -149,6 +167,7 @@ async fn ask(conn: &mut SqliteConnection, spec: &JobSpec, now: Timestamp) -> Res
     .bind(&spec.rule)
     .bind(&spec.reason)
     .bind(now.0)
+    .bind(destination(&spec.action))
     .execute(conn)
     .await?;
     Ok(done.rows_affected() > 0)

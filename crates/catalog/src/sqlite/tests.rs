@@ -18,6 +18,11 @@ async fn frequent_questions_are_answered_from_an_index() {
     let of_batch = JobFilter { batch: Some(BatchId::derive(&[])), ..JobFilter::default() };
     let cases = [
         (ledger::FRESH.to_owned(), "job_fresh"),
+        (ledger::FRESH_TO.to_owned(), "job_fresh_to"),
+        (ledger::DESTINATIONS.to_owned(), "job_fresh_to"),
+        (ledger::TAKEN.to_owned(), "job_running_to"),
+        (ledger::TAKEN.to_owned(), "job_offered_to"),
+        (ledger::UNDER_WAY.to_owned(), "job_running_to"),
         (ledger::LOST.to_owned(), "job_offered"),
         (settle::TO_DECIDE.to_owned(), "attention_at"),
         (settle::OFFERS.to_owned(), "offer_room"),
