@@ -87,8 +87,18 @@ fn s3(home: &Path) -> Result<Ground, String> {
         peers::s5cmd(&endpoint, BUCKET),
         peers::rclone_s3(&endpoint, BUCKET),
     ];
-    let served = home.join("s3").join(BUCKET).join(ROOT);
-    Ok(Ground::of(ways, served, server))
+    let root = home.join("s3");
+    let mut ground = Ground::of(ways, root.join(BUCKET).join(ROOT), server);
+    // Its notes on objects lie beside the bucket.
+    ground.empty = Box::new(move || {
+        let io = |e: std::io::Error| format!("{}: {e}", root.display());
+        for entry in fs::read_dir(&root).map_err(io)?.flatten() {
+            let path = entry.path();
+            if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.map_err(io)?;
+        }
+        fs::create_dir_all(root.join(BUCKET)).map_err(io)
+    });
+    Ok(ground)
 }
 
 fn webdav(_: &Path) -> Result<Ground, String> {

@@ -122,7 +122,7 @@ pub fn rclone_webdav(url: &str, user: &str, password: &str) -> Result<Way, Strin
 
 pub fn rclone_s3(endpoint: &str, bucket: &str) -> Way {
     let remote = format!(
-        ":s3,provider=Other,env_auth=true,force_path_style=true,no_check_bucket=true,endpoint=\"{endpoint}\":{bucket}/{ROOT}"
+        ":s3,provider=Other,env_auth=true,force_path_style=true,no_check_bucket=true,list_version=2,endpoint=\"{endpoint}\":{bucket}/{ROOT}/"
     );
     rclone(remote, &["--s3-upload-concurrency=8", "--s3-chunk-size=16M", "--multi-thread-streams=8"])
 }
