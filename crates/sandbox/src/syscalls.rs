@@ -68,6 +68,10 @@ fn refused(allow: Allow) -> Result<Rules, Error> {
         rules.extend(FORKS.iter().map(|call| (*call, Vec::new())));
     }
     rules.insert(libc::SYS_clone, clone);
+    // Both ends are the child's and its own children's: a pipe that goes both ways, which rsync wants to talk to its remote
+    // shell by. Nothing can be sent through it that is not plain bytes.
+    let pairs = if allow.fork { vec![rule(0, SeccompCmpOp::Ne, libc::AF_UNIX as u64)?] } else { Vec::new() };
+    rules.insert(libc::SYS_socketpair, pairs);
 
     // The child may not shed its parent-death signal.
     rules.insert(libc::SYS_prctl, vec![rule(0, SeccompCmpOp::Eq, libc::PR_SET_PDEATHSIG as u64)?]);
@@ -96,9 +100,8 @@ const NAMESPACES: [u64; 7] = [
 ];
 
 const ALWAYS: &[i64] = &[
-    // The network, and every other kind of socket.
+    // The network, and every other kind of socket; for pairs see `refused`.
     libc::SYS_socket,
-    libc::SYS_socketpair,
     libc::SYS_connect,
     libc::SYS_bind,
     libc::SYS_listen,

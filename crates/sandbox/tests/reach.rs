@@ -47,6 +47,18 @@ async fn no_unix_socket() {
     refused(&room, "import socket; socket.socketpair()").await;
 }
 
+/// Who may fork has pipes that go both ways to its own children, and of sockets nothing else: no address, no descriptors.
+#[tokio::test]
+async fn a_pair_is_a_pipe() {
+    let room = Room::new().limit(|l| l.processes = 4);
+    let talk = "import os, socket\na, b = socket.socketpair()\nif os.fork() == 0: os.write(b.fileno(), b'hello'); os._exit(0)\n\
+                print(os.read(a.fileno(), 9).decode())";
+    assert_eq!(text(&run(room.python(talk)).await), "hello");
+    refused(&room, "import socket; a, b = socket.socketpair(); a.sendmsg([b'x'])").await;
+    refused(&room, "import socket; socket.socket(socket.AF_UNIX)").await;
+    refused(&room, "import socket; socket.socket(socket.AF_INET)").await;
+}
+
 /// No child touches another process: it can neither signal, trace nor limit it.
 #[tokio::test]
 async fn no_other_process() {
