@@ -31,7 +31,7 @@ use async_trait::async_trait;
 use aws_types::SdkConfig;
 use domain::{Digest, Timestamp};
 
-use self::{bucket::Bucket, writing::Writing};
+use self::{bucket::Bucket, sweep::Whose, writing::Writing};
 use crate::{Body, Error, HeadLast, Health, Key, Meta, Origin, Put, Speed, Store, Tags, Tier, Upload};
 
 mod adopt;
@@ -49,6 +49,7 @@ mod multipart;
 mod place;
 mod probe;
 mod reading;
+mod resuming;
 mod sweep;
 mod tags;
 #[cfg(test)]
@@ -58,6 +59,7 @@ mod version;
 mod writing;
 
 pub use place::Place;
+pub use resuming::Resumable;
 
 /// A bucket as a store; see the module for how.
 #[derive(Clone)]
@@ -116,6 +118,12 @@ impl S3 {
     /// Asks nothing of the service yet; [`Store::check`] does.
     pub fn new(name: impl Into<String>, sdk: &SdkConfig, place: Place, options: Options) -> Self {
         Self { bucket: Arc::new(Bucket::new(name.into(), sdk, place, options)) }
+    }
+
+    /// As [`Store::sweep_uploads`], where others write too: only uploads that whoever we are here has begun. A service that does not
+    /// tell who begins an upload keeps them.
+    pub async fn sweep_own_uploads(&self, before: Timestamp) -> Result<u64, Error> {
+        sweep::sweep(&self.bucket, Whose::Ours, before).await
     }
 }
 
@@ -211,7 +219,7 @@ impl Store for S3 {
     }
 
     async fn sweep_uploads(&self, before: Timestamp) -> Result<u64, Error> {
-        sweep::sweep(&self.bucket, before).await
+        sweep::sweep(&self.bucket, Whose::Everybodys, before).await
     }
 
     async fn check(&self) -> Result<Health, Error> {

@@ -16,12 +16,13 @@ use super::{
     bucket::{Dated, MARK},
     checksum, content,
     failure::Failure,
+    resuming::There,
     version::Pin,
     writing::{Only, Target, WRITE},
 };
 use crate::{Error, ErrorKind, Meta, off_thread::joined};
 
-/// An upload in parts. Dropped before it is complete, it is aborted in the background.
+/// An upload in parts. Dropped before it is complete, it is aborted in the background, unless it is to stay.
 pub(super) struct Multipart {
     target: Target,
     id: String,
@@ -29,8 +30,16 @@ pub(super) struct Multipart {
     done: BTreeMap<i32, CompletedPart>,
     /// The number of the last part.
     last: i32,
+    /// What an earlier attempt has sent, by number, as far as it was not needed yet.
+    there: BTreeMap<i32, There>,
+    /// Bytes of the first parts of it, up to the first that is missing.
+    known: u64,
+    /// Bytes of parts that were not sent again.
+    pub kept: u64,
     /// Neither complete nor aborted.
     open: bool,
+    /// It is not aborted when it breaks off: somebody may go on with it.
+    stays: bool,
 }
 
 /// S3's limit.
@@ -70,9 +79,30 @@ impl Multipart {
             })
             .await
             .map_err(|failure| failure.into_error(bucket, WRITE, &target.key))?;
-        let id = begun.upload_id.unwrap_or_default();
+        Ok(Self::new(target, begun.upload_id.unwrap_or_default(), BTreeMap::new()))
+    }
+
+    /// One that is there, with these parts. It stays when this one breaks off, too.
+    pub fn resume(target: Target, id: String, there: BTreeMap<i32, There>) -> Self {
+        Self::new(target, id, there).staying()
+    }
+
+    /// Breaking off leaves its parts.
+    pub fn staying(mut self) -> Self {
+        self.stays = true;
+        self
+    }
+
+    fn new(target: Target, id: String, there: BTreeMap<i32, There>) -> Self {
+        let first = (1..).map_while(|number| there.get(&number));
+        let known = first.map(There::size).sum();
         let (sending, done) = (JoinSet::new(), BTreeMap::new());
-        Ok(Self { target, id, sending, done, last: 0, open: true })
+        Self { target, id, sending, done, last: 0, there, known, kept: 0, open: true, stays: false }
+    }
+
+    /// Bytes at the beginning that are there already, unless they are others.
+    pub fn known(&self) -> u64 {
+        self.known
     }
 
     /// The number of the next part.
@@ -80,9 +110,17 @@ impl Multipart {
         self.last + 1
     }
 
-    /// Sends a part as soon as there is room; nothing of no bytes.
+    /// Sends a part as soon as there is room; nothing of no bytes, nor what is there already.
     pub async fn send(&mut self, part: Bytes, crc: Crc64) -> Result<(), Error> {
         if part.is_empty() {
+            return Ok(());
+        }
+        if let Some(there) = self.there.remove(&self.next())
+            && there.is(&part, crc).await
+        {
+            self.last += 1;
+            self.kept += part.len() as u64;
+            self.done.insert(self.last, there.completed(self.last));
             return Ok(());
         }
         let number = self.make_room(part.len() as u64).await?;
@@ -208,6 +246,7 @@ impl Multipart {
 impl Drop for Multipart {
     fn drop(&mut self) {
         if self.open
+            && !self.stays
             && let Ok(runtime) = Handle::try_current()
         {
             let (target, id) = (self.target.clone(), std::mem::take(&mut self.id));

@@ -1,20 +1,40 @@
 use std::sync::Arc;
 
-use aws_sdk_s3::types::EncodingType;
+use aws_sdk_s3::types::{EncodingType, MultipartUpload};
 use domain::Timestamp;
 
 use super::{
     bucket::{Bucket, timestamp},
     failure::Act,
     listing,
+    multipart::Multipart,
+    writing::Target,
 };
-use crate::Error;
+use crate::{Error, Key};
 
 const LIST: Act = Act { verb: "list unfinished uploads below", permission: "s3:ListBucketMultipartUploads" };
 const ABORT: Act = Act { verb: "end an unfinished upload of", permission: "s3:AbortMultipartUpload" };
 
+/// Whose uploads are ended.
+pub(super) enum Whose {
+    /// Nobody else has any.
+    Everybodys,
+    /// Those that were begun by whom we are here; where the service does not tell, none.
+    Ours,
+}
+
 /// Ends uploads below our prefix that began before `before`; how many.
-pub(super) async fn sweep(bucket: &Arc<Bucket>, before: Timestamp) -> Result<u64, Error> {
+pub(super) async fn sweep(bucket: &Arc<Bucket>, whose: Whose, before: Timestamp) -> Result<u64, Error> {
+    let initiator = match whose {
+        Whose::Everybodys => None,
+        Whose::Ours => match who_we_are(bucket).await? {
+            Some(id) => Some(id),
+            None => return Ok(0),
+        },
+    };
+    let is_meant = |upload: &MultipartUpload| {
+        initiator.as_deref().is_none_or(|id| upload.initiator().and_then(|by| by.id()) == Some(id))
+    };
     let mut ended = 0;
     let (mut key_marker, mut id_marker) = (None, None);
     loop {
@@ -34,7 +54,7 @@ pub(super) async fn sweep(bucket: &Arc<Bucket>, before: Timestamp) -> Result<u64
             .await
             .map_err(|failure| failure.into_error(bucket, LIST, &bucket.prefix))?;
         let encoded = answer.encoding_type() == Some(&EncodingType::Url);
-        for upload in answer.uploads() {
+        for upload in answer.uploads().iter().filter(|upload| is_meant(upload)) {
             // One without a date may be a minute old.
             let Some(begun) = upload.initiated() else { continue };
             let (Some(object), Some(id)) = (upload.key(), upload.upload_id()) else { continue };
@@ -52,6 +72,22 @@ pub(super) async fn sweep(bucket: &Arc<Bucket>, before: Timestamp) -> Result<u64
         tracing::info!(store = bucket.name, ended, "ended uploads that nobody finished");
     }
     Ok(ended)
+}
+
+/// What the service calls whoever begins our uploads: seen on one of ours, which is then ended.
+async fn who_we_are(bucket: &Arc<Bucket>) -> Result<Option<String>, Error> {
+    let target = Target::new(bucket.clone(), &Key::reserved(&format!("who-{:016x}", fastrand::u64(..))))?;
+    let object = target.object.clone();
+    let upload = Multipart::begin(target, |request| request).await?;
+    let asked = bucket
+        .ask(bucket.options.patience, || {
+            bucket.client.list_multipart_uploads().bucket(&bucket.bucket).prefix(&*object).send()
+        })
+        .await;
+    upload.abort().await;
+    let answer = asked.map_err(|failure| failure.into_error(bucket, LIST, &bucket.prefix))?;
+    let ours = answer.uploads().iter().find_map(|upload| upload.initiator()?.id());
+    Ok(ours.filter(|id| !id.is_empty()).map(str::to_owned))
 }
 
 /// Whether it was still there.

@@ -8,6 +8,7 @@ mod failing;
 mod kit;
 mod listing;
 mod reading;
+mod resuming;
 mod tap;
 mod tiers;
 mod writing;

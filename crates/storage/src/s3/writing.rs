@@ -10,6 +10,7 @@ use super::{
     checksum, content,
     failure::{Act, Failure},
     multipart::{self, Multipart},
+    resuming,
     version::Pin,
 };
 use crate::{Error, ErrorKind, Key, Meta, Put, Upload, off_thread::off_thread};
@@ -27,6 +28,8 @@ pub(super) struct Writing {
     part: BytesMut,
     /// A full part that stays here until it is known whether it is the last.
     full: Bytes,
+    /// Goes on with an upload of the same bytes, and leaves its own to whoever comes after it.
+    resumes: bool,
     /// `None`: a step failed or its future was dropped; what S3 has is unknown.
     begun: Option<Begun>,
 }
@@ -80,14 +83,27 @@ impl Writing {
             size: size.or(options.expected.map(|digest| digest.size)),
             part: BytesMut::new(),
             full: Bytes::new(),
+            resumes: false,
             begun: Some(Begun { hasher: Hasher::new(), multipart: None }),
         })
     }
 
+    /// One that goes on where another of the same bytes broke off.
+    pub fn resumable(bucket: Arc<Bucket>, key: &Key, options: Put, expected: &Digest) -> Result<Self, Error> {
+        let mut this = Self::new(bucket, key, options, None)?;
+        this.target.mark = resuming::mark(key, expected).into();
+        this.resumes = true;
+        Ok(this)
+    }
+
+    /// The upload in parts, once there is one.
+    pub fn multipart(&self) -> Option<&Multipart> {
+        self.begun.as_ref()?.multipart.as_ref()
+    }
+
     /// Bytes of the part that fills up.
     pub fn part_size(&self) -> usize {
-        let number =
-            self.begun.as_ref().and_then(|begun| begun.multipart.as_ref()).map_or(1, Multipart::next);
+        let number = self.multipart().map_or(1, Multipart::next);
         multipart::part_size(self.target.bucket.options.part_size, self.size, number)
     }
 
@@ -97,11 +113,44 @@ impl Writing {
         let (hasher, crc, part) = hash(begun.hasher, part).await;
         let mut multipart = match begun.multipart {
             Some(multipart) => multipart,
+            None if self.resumes => match resuming::find(&self.target, &part, crc).await {
+                Some(found) => found,
+                None => Multipart::begin(self.target.clone(), |request| request).await?.staying(),
+            },
             None => Multipart::begin(self.target.clone(), |request| request).await?,
         };
         multipart.send(part, crc).await?;
         self.begun = Some(Begun { hasher, multipart: Some(multipart) });
         Ok(())
+    }
+}
+
+impl Writing {
+    /// Makes the object visible, and counts the bytes that were there already.
+    pub async fn finish(self) -> Result<(Meta, Digest, u64), Error> {
+        let Self { target, options, part, full, begun, .. } = self;
+        let Begun { hasher, multipart } = begun.ok_or_else(|| target.lost())?;
+        let last = if full.is_empty() { part.freeze() } else { full };
+        let (hasher, crc, part) = hash(hasher, last).await;
+        let digest = hasher.finish();
+        let only = Only::if_absent(options.if_absent);
+        let wanted = crate::store::check_expected(&target.bucket.name, &target.key, &options, &digest);
+        let (meta, kept) = match multipart {
+            None => {
+                wanted?;
+                (target.put(part, crc, &only).await?, 0)
+            }
+            Some(multipart) if wanted.is_err() => {
+                multipart.abort().await;
+                return Err(wanted.expect_err("just asked"));
+            }
+            Some(mut multipart) => {
+                multipart.send(part, crc).await?;
+                let kept = multipart.kept;
+                (multipart.complete(digest.size, Some(digest.crc64), only).await?, kept)
+            }
+        };
+        Ok((meta, digest, kept))
     }
 }
 
@@ -129,27 +178,7 @@ impl Upload for Writing {
     }
 
     async fn commit(self: Box<Self>) -> Result<(Meta, Digest), Error> {
-        let Self { target, options, part, full, begun, .. } = *self;
-        let Begun { hasher, multipart } = begun.ok_or_else(|| target.lost())?;
-        let last = if full.is_empty() { part.freeze() } else { full };
-        let (hasher, crc, part) = hash(hasher, last).await;
-        let digest = hasher.finish();
-        let only = Only::if_absent(options.if_absent);
-        let wanted = crate::store::check_expected(&target.bucket.name, &target.key, &options, &digest);
-        let meta = match multipart {
-            None => {
-                wanted?;
-                target.put(part, crc, &only).await?
-            }
-            Some(multipart) if wanted.is_err() => {
-                multipart.abort().await;
-                return Err(wanted.expect_err("just asked"));
-            }
-            Some(mut multipart) => {
-                multipart.send(part, crc).await?;
-                multipart.complete(digest.size, Some(digest.crc64), only).await?
-            }
-        };
+        let (meta, digest, _) = self.finish().await?;
         Ok((meta, digest))
     }
 

@@ -135,6 +135,20 @@ impl Scene {
         listed.uploads().len()
     }
 
+    /// Parts of all unfinished uploads of a key.
+    pub async fn parts(&self, name: &str) -> usize {
+        let object = format!("{PREFIX}/{name}");
+        let listed =
+            self.raw.list_multipart_uploads().bucket(&self.bucket).prefix(&object).send().await.unwrap();
+        let mut parts = 0;
+        for upload in listed.uploads().iter().filter(|upload| upload.key() == Some(&object)) {
+            let id = upload.upload_id().unwrap();
+            let asked = self.raw.list_parts().bucket(&self.bucket).key(&object).upload_id(id);
+            parts += asked.send().await.unwrap().parts().len();
+        }
+        parts
+    }
+
     /// Background work ends soon.
     pub async fn unfinished_ends(&self) {
         for _ in 0..200 {

@@ -66,6 +66,8 @@ pub enum Cue {
     FlipRequest { at: usize },
     /// One bit of the body flips on the way back.
     FlipAnswer { at: usize },
+    /// Where this text is first in the answer, there is that one.
+    Swap(&'static str, &'static str),
     /// The answer is another one.
     Edit(Arc<dyn Fn(&mut HttpResponse) + Send + Sync>),
 }
@@ -197,6 +199,12 @@ async fn play(
             let mut bytes = collect(&mut response).await;
             bytes[at] ^= 1;
             *response.body_mut() = bytes.into();
+        }
+        Some(Cue::Swap(from, to)) => {
+            let text = String::from_utf8(collect(&mut response).await).expect("text");
+            assert!(text.contains(from), "no {from} in {text}");
+            *response.body_mut() = text.replacen(from, to, 1).into_bytes().into();
+            response.headers_mut().remove("content-length");
         }
         Some(Cue::Edit(change)) => change(&mut response),
         _ => {}
