@@ -115,6 +115,15 @@ impl Source for Paced<'_> {
     fn stored(&self) -> Option<&Stored> {
         self.source.stored()
     }
+
+    fn beneath(&self) -> Option<&dyn Source> {
+        Some(self.source)
+    }
+
+    async fn passing(&self, at: u64, bytes: usize) {
+        self.pace.take(bytes).await;
+        self.source.passing(at, bytes).await;
+    }
 }
 
 #[async_trait]

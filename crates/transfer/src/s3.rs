@@ -2,7 +2,8 @@
 //!
 //! - Nothing shows before the request that ends an upload; it takes the place of renaming. Every byte is bound to a checksum that
 //!   the service compares before it stores anything, so what is put is always [`Checked::OnArrival`].
-//! - An upload that was cut begins anew. What it left is swept, or goes by the bucket's own lifecycle rule.
+//! - After a cut the parts that had arrived stay, and are not sent again: the service is asked for them, and each is compared with
+//!   our bytes. What nobody goes on with is swept, where the service tells who has begun it.
 //! - From one bucket to another of the same service nothing passes through us, where its credentials reach both.
 
 use std::ops::Range;
@@ -14,7 +15,7 @@ use storage::{Key, Store};
 
 use crate::{
     Body, Checked, Destination, Error, ErrorKind, Health, Limits, Listing, Meta, Name, Put, Sent, Source,
-    names::Rules, put,
+    names::Rules, put, source::bare,
 };
 
 #[cfg(test)]
@@ -69,7 +70,7 @@ impl Destination for S3 {
         Limits {
             names: Rules::unix(),
             max_size: Some(5 << 40),
-            resumes: false,
+            resumes: true,
             lists: true,
             keeps_times: false,
             refuses_to_replace: true,
@@ -98,13 +99,18 @@ impl Destination for S3 {
                 return Ok(sent(name, &copied.map_err(|e| failed(&e))?, 0));
             }
         }
-        let mut body = source.read_from(0).await?;
-        let mut upload = self.store.create(&key, options).await.map_err(|e| failed(&e))?;
-        while let Some(chunk) = body.try_next().await? {
-            upload.write(chunk).await.map_err(|e| failed(&e))?;
+        let mut upload = self.store.create_resumable(&key, options).map_err(|e| failed(&e))?;
+        if let Err(e) = write(&mut upload, source).await {
+            // Nobody will be able to go on with it.
+            if !e.is_temporary()
+                && let Err(left) = upload.abort().await
+            {
+                tracing::warn!(destination = self.name(), name = %name, error = %left, "an incomplete upload stays");
+            }
+            return Err(e);
         }
-        let (stored, _) = upload.commit().await.map_err(|e| failed(&e))?;
-        Ok(sent(name, &stored, stored.size))
+        let (stored, _, kept) = upload.commit().await.map_err(|e| failed(&e))?;
+        Ok(Sent { resumed_from: kept, ..sent(name, &stored, stored.size - kept) })
     }
 
     async fn get(&self, name: &Name, range: Option<Range<u64>>) -> Result<Body, Error> {
@@ -154,15 +160,30 @@ impl Destination for S3 {
         self.store.delete(&old, &found.version).await.map_err(|e| failed(&e))
     }
 
-    /// Unfinished uploads of the whole bucket below its prefix: S3 does not part them by folder.
+    /// Unfinished uploads of ours below the bucket's prefix: S3 does not part them by folder, but by who began them.
     async fn sweep(&self, _: Option<&Name>, before: Timestamp) -> Result<u64, Error> {
-        self.store.sweep_uploads(before).await.map_err(|e| failed(&e))
+        self.store.sweep_own_uploads(before).await.map_err(|e| failed(&e))
     }
 
     async fn check(&self) -> Result<Health, Error> {
         let health = self.store.check().await.map_err(|e| failed(&e))?;
         Ok(Health { free: health.free, capacity: health.capacity })
     }
+}
+
+/// Hands over all the bytes. Those that are there already do not go over the line: they are neither paced nor counted.
+async fn write(upload: &mut storage::s3::Resumable, source: &dyn Source) -> Result<(), Error> {
+    let mut body = bare(source).read_from(0).await?;
+    let mut at = 0;
+    while let Some(chunk) = body.try_next().await? {
+        let bytes = chunk.len();
+        if at >= upload.known() {
+            source.passing(at, bytes).await;
+        }
+        at += bytes as u64;
+        upload.write(chunk).await.map_err(|e| failed(&e))?;
+    }
+    Ok(())
 }
 
 /// Objects in one page of a list.

@@ -21,6 +21,28 @@ pub trait Source: Send + Sync {
     fn stored(&self) -> Option<&Stored> {
         None
     }
+
+    /// What is counted or paced here, as it is without that: for destinations that send from a copy of their own. `None`: it is
+    /// nothing but itself.
+    fn beneath(&self) -> Option<&dyn Source> {
+        None
+    }
+
+    /// For those who count and pace, where [`Source::read_from`] is not what goes over the line: so many bytes do, the first of
+    /// them about at that place. Returns when they may.
+    async fn passing(&self, at: u64, bytes: usize) {
+        let _ = (at, bytes);
+    }
+}
+
+/// A source without those who count and pace it.
+#[cfg(any(feature = "rsync", feature = "s3"))]
+pub(crate) fn bare(source: &dyn Source) -> &dyn Source {
+    let mut source = source;
+    while let Some(beneath) = source.beneath() {
+        source = beneath;
+    }
+    source
 }
 
 /// Bytes at hand: manifests and the like.

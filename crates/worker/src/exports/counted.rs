@@ -42,6 +42,17 @@ impl Source for Counted<'_> {
     fn stored(&self) -> Option<&Stored> {
         self.source.stored()
     }
+
+    fn beneath(&self) -> Option<&dyn Source> {
+        Some(self.source)
+    }
+
+    async fn passing(&self, at: u64, bytes: usize) {
+        let _ = self.sent.compare_exchange(u64::MAX, at, Ordering::Relaxed, Ordering::Relaxed);
+        let before = self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+        (self.tell)((before + bytes as u64).min(self.size()));
+        self.source.passing(at, bytes).await;
+    }
 }
 
 #[cfg(test)]
