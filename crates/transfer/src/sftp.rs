@@ -156,6 +156,20 @@ impl Sftp {
     fn root(&self) -> &str {
         if self.options().root.is_empty() { "." } else { &self.options().root }
     }
+
+    /// We make folders below the one that was agreed on, and not that one: where it is missing, somebody has made a mistake.
+    async fn root_is_there(&self, server: &Server) -> Result<(), Error> {
+        let root = self.root();
+        if server.stat(root).await?.is_some_and(|a| a.is_folder()) {
+            return Ok(());
+        }
+        let (name, shown) = (self.name(), inert(root));
+        let message = format!(
+            "destination `{name}`: the folder `{shown}` is not there on {}; have it made, or name another in its url",
+            self.options().server()
+        );
+        Err(Error::new(ErrorKind::Invalid, message))
+    }
 }
 
 #[async_trait]
@@ -230,6 +244,9 @@ impl Destination for Sftp {
             at = folder.folder();
             missing.push(folder);
         }
+        if missing.last().is_some_and(|top| top.folder().is_none()) {
+            self.root_is_there(&server).await?;
+        }
         for folder in missing.iter().rev() {
             server.mkdir(&self.path(folder)).await?;
         }
@@ -300,7 +317,14 @@ impl Destination for Sftp {
 impl Files for Sftp {
     async fn append(&self, partial: &Name, from: u64, source: &dyn Source) -> Result<u64, Error> {
         let server = self.server().await?;
-        lanes::write(self, server, &self.path(partial), from, source).await
+        match lanes::write(self, server.clone(), &self.path(partial), from, source).await {
+            // In the root itself: there is no folder to make for it.
+            Err(e) if e.kind() == ErrorKind::NotFound && partial.folder().is_none() => {
+                self.root_is_there(&server).await?;
+                Err(e)
+            }
+            written => written,
+        }
     }
 
     async fn settle(&self, partial: &Name, name: &Name, put: &Put) -> Result<(), Error> {

@@ -278,6 +278,23 @@ async fn a_folder_that_is_not_ours_is_denied() {
     assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Denied, false), "{error}");
 }
 
+/// Our folder there is the partner's to make; a missing one is not told as a missing file, and not made.
+#[tokio::test]
+async fn a_root_that_is_not_there_is_told_as_such() {
+    let (to, files) = sftp(|options| options.root.push_str("/missing"));
+    let bytes = pattern(10);
+    let mut errors = vec![to.check().await.unwrap_err()];
+    for file in ["a", "b/c"] {
+        errors.push(to.put(&name(file), &bytes, &put_of(&bytes)).await.unwrap_err());
+    }
+    errors.push(to.list(None).try_collect::<Vec<_>>().await.unwrap_err());
+    for error in errors {
+        assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Invalid, false), "{error}");
+        assert!(error.to_string().contains("/missing` is not there on"), "{error}");
+    }
+    assert!(!files.join("missing").exists());
+}
+
 /// A server that has no `posix-rename`, as most that are not OpenSSH: what is there is still replaced.
 #[tokio::test]
 async fn a_plain_rename_replaces_in_two_steps() {

@@ -70,7 +70,12 @@ impl Walk<'_> {
                 {
                     drop(e)
                 }
-                Err(e) => return Err(e),
+                Err(e) => {
+                    if folder.is_none() {
+                        self.at.root_is_there(&server).await?;
+                    }
+                    return Err(e);
+                }
             }
         }
     }

@@ -50,7 +50,9 @@ impl Address {
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let server = Server { host, port, private: allowed.private };
         if !tls && !allowed.plain && !server.is_loopback() {
-            return Err(bad("is not encrypted: use https://, or set `plain: true` for this destination"));
+            return Err(bad(
+                "is not encrypted: use https://, or `http:` or `dav:` in the policy where that is meant",
+            ));
         }
         let path = uri.path().trim_end_matches('/').to_owned();
         let query = uri.query().map(|q| format!("?{q}")).unwrap_or_default();
