@@ -32,7 +32,9 @@ pub use ministack::Ministack;
 pub use nginx::Nginx;
 pub use postgres::Postgres;
 pub use proxy::{Fault, Proxy};
-pub use setup::{ensure_boto3, ensure_ministack, ensure_postgres, ensure_sshd, python_with, run_python};
+pub use setup::{
+    ensure_boto3, ensure_ministack, ensure_postgres, ensure_rsync, ensure_sshd, python_with, run_python,
+};
 pub use smtp::{Smtp, SmtpTls};
 pub use sshd::{SshAgent, Sshd, SshdSettings};
 pub use webdav::WebDav;

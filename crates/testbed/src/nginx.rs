@@ -9,8 +9,8 @@ use std::{
 use crate::{Certificates, ftp, guard::Guarded, unpacked::Unpacked, wait_for};
 
 /// nginx on a loopback port, which takes PUT and DELETE below `/in/` from one user, [`Nginx::USER`], or from anybody who has
-/// [`Nginx::TOKEN`] below `/token/`. Below `/elsewhere/` it sends people to another host, at `/full/` it has no room, and below
-/// `/blind/` it takes files and shows none.
+/// [`Nginx::TOKEN`] below `/token/`. Below `/elsewhere/` it sends people to another host, at `/full/` it has no room, below
+/// `/blind/` it takes files and shows none, and below `/lies/` it says that it has taken them and keeps what it had.
 #[derive(Debug)]
 pub struct Nginx {
     port: u16,
@@ -28,7 +28,7 @@ impl Nginx {
         let program = Unpacked::of(&["nginx-light"]);
         let port = ftp::port();
         let folder = ftp::folder("nginx");
-        for made in ["files/in", "files/token", "files/blind", "temporary"] {
+        for made in ["files/in", "files/token", "files/blind", "files/lies", "temporary"] {
             fs::create_dir_all(folder.join(made)).expect("a folder for files");
         }
         fs::write(folder.join("users"), format!("{}:{{PLAIN}}{}\n", Self::USER, Self::PASSWORD))
@@ -118,6 +118,7 @@ http {{
       {dav}
     }}
     location /elsewhere/ {{ return 307 http://169.254.169.254$request_uri; }}
+    location /lies/ {{ if ($request_method = PUT) {{ return 201; }} }}
     location /full/ {{ return 507; }}
     location /busy/ {{ return 503; }}
   }}

@@ -180,6 +180,24 @@ pub fn ensure_sshd() {
     });
 }
 
+/// `rsync`, on both ends of its connections.
+pub fn ensure_rsync() {
+    let there = || Path::new("/usr/bin/rsync").exists();
+    if there() {
+        return;
+    }
+    locked("rsync", || {
+        if !there() {
+            let how = "rsync is missing: install the package `rsync` and run this again";
+            assert!(Path::new("/usr/bin/apt-get").exists(), "{how}");
+            eprintln!("installing rsync with apt-get");
+            update_lists();
+            run(&mut apt(&["install", "-y", "-qq", "--no-install-recommends", "rsync"]));
+        }
+        assert!(there(), "the package brings rsync");
+    });
+}
+
 fn apt(arguments: &[&str]) -> Command {
     let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.trim_ascii() == b"0");
     let mut command = Command::new(if root { "apt-get" } else { "sudo" });

@@ -14,7 +14,7 @@ use std::{
 use crate::{free_port, guard::Guarded, setup, wait_for};
 
 /// An OpenSSH server of our own on a loopback port: its own configuration, host keys and users' keys, and no more rights than
-/// an ordinary user has (but for [`SshdSettings::wrong_sizes`] when root runs the tests). It serves SFTP below [`Sshd::files`], which is where a user lands.
+/// an ordinary user has (but for [`SshdSettings::wrong_sizes`] and [`SshdSettings::shell`] when root runs the tests). It serves SFTP below [`Sshd::files`], which is where a user lands.
 #[derive(Debug)]
 pub struct Sshd {
     folder: PathBuf,
@@ -44,6 +44,8 @@ pub struct SshdSettings {
     pub sftp: Vec<String>,
     /// Further lines of `sshd_config`.
     pub lines: Vec<String>,
+    /// Its user has a shell to run commands by, rsync among them.
+    pub shell: bool,
     /// The server says that every file has a byte more than it has.
     pub wrong_sizes: bool,
 }
@@ -71,6 +73,9 @@ impl Sshd {
 
     pub fn start_with(settings: SshdSettings) -> Self {
         setup::ensure_sshd();
+        if settings.shell {
+            setup::ensure_rsync();
+        }
         let port = free_port();
         let folder = std::env::temp_dir().join(format!("videorec-sshd-{}-{port}", std::process::id()));
         fs::create_dir_all(folder.join("files")).expect("a folder for the server");
@@ -98,6 +103,12 @@ impl Sshd {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Sshd> = OnceLock::new();
         SHARED.get_or_init(Self::start)
+    }
+
+    /// The same with a shell.
+    pub fn shared_with_shell() -> &'static Self {
+        static SHARED: OnceLock<Sshd> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start_with(SshdSettings { shell: true, ..SshdSettings::default() }))
     }
 
     pub fn port(&self) -> u16 {
@@ -250,7 +261,7 @@ fn is_root() -> bool {
 
 impl SshdSettings {
     fn as_nobody(&self) -> bool {
-        is_root() && !self.wrong_sizes
+        is_root() && !self.wrong_sizes && !self.shell
     }
 }
 
