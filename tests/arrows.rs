@@ -10,8 +10,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("policy", &["domain", "sandbox"]),
     ("media", &["domain", "sandbox"]),
     ("storage", &["domain"]),
-    // Where bytes come from, and what some of its destinations are made of.
-    ("transfer", &["domain", "storage"]),
+    // Where bytes come from, and what some of its destinations are made of: programs, too.
+    ("transfer", &["domain", "sandbox", "storage"]),
     ("queue", &["domain"]),
     ("catalog", &["domain"]),
     ("alerts", &["domain"]),

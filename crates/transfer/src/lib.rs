@@ -52,6 +52,8 @@ pub mod partial;
 mod put;
 #[cfg(any(feature = "ftp", feature = "http"))]
 mod reach;
+#[cfg(feature = "rsync")]
+pub mod rsync;
 #[cfg(feature = "s3")]
 mod s3;
 mod secret;
@@ -82,6 +84,8 @@ pub use name::{BadName, Name};
 #[cfg(feature = "objects")]
 pub use objects::Objects;
 pub use put::{Files, put_by_renaming, put_in_place};
+#[cfg(feature = "rsync")]
+pub use rsync::Rsync;
 #[cfg(feature = "s3")]
 pub use s3::S3;
 pub use secret::Secret;

@@ -38,15 +38,27 @@ pub async fn put_by_renaming<D: Files + ?Sized>(
     put: &Put,
 ) -> Result<Sent, Error> {
     check_source(to.name(), name, source, put)?;
-    let partial = partial::of(name, &format!("{} {}", put.expected.size, put.expected.sha256));
+    let partial = partial::of(name, &token(put));
     match attempt(to, name, &partial, source, put).await {
-        Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NoSpace) => {
-            if let Err(left) = to.remove(&partial).await {
-                tracing::warn!(destination = to.name(), partial = %partial, error = %left, "a worthless partial file stays");
-            }
+        Err(e) => {
+            forget(to, &partial, &e).await;
             Err(e)
         }
         done => done,
+    }
+}
+
+/// What the bytes must be, for a partial file's name.
+pub(crate) fn token(put: &Put) -> String {
+    format!("{} {}", put.expected.size, put.expected.sha256)
+}
+
+/// After an error that leaves a partial file worthless or in the way.
+pub(crate) async fn forget<D: Destination + ?Sized>(to: &D, partial: &Name, error: &Error) {
+    if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NoSpace)
+        && let Err(left) = to.remove(partial).await
+    {
+        tracing::warn!(destination = to.name(), partial = %partial, error = %left, "a worthless partial file stays");
     }
 }
 
@@ -139,7 +151,7 @@ async fn resumable<D: Files + ?Sized>(to: &D, partial: &Name, size: u64) -> Resu
 const SMALL: u64 = 256 << 10;
 
 /// Looks at what arrived, while it still has another name.
-async fn check<D: Destination + ?Sized>(
+pub(crate) async fn check<D: Destination + ?Sized>(
     to: &D,
     partial: &Name,
     source: &dyn Source,

@@ -17,6 +17,8 @@ use bytes::Bytes;
 use domain::Timestamp;
 use futures::{StreamExt as _, TryStreamExt as _};
 
+#[cfg(feature = "rsync")]
+pub(crate) use self::command::{Command, Said};
 use self::{
     failure::Blame,
     files::{POSIX_RENAME, Server},
@@ -27,6 +29,8 @@ use crate::{
     Source, body, inert, names::Rules, partial, put_by_renaming, put_in_place,
 };
 
+#[cfg(feature = "rsync")]
+mod command;
 mod connect;
 mod failure;
 mod files;

@@ -72,6 +72,18 @@ impl Server {
         }
     }
 
+    /// Where that is from the server's root on.
+    #[cfg(feature = "rsync")]
+    pub(super) async fn real_path(&self, path: &str) -> Result<String, Error> {
+        match self.ask(Request::new(kind::REALPATH).string(path)).await? {
+            Reply::Names(entries) if entries.len() == 1 => {
+                String::from_utf8(entries[0].name.to_vec()).map_err(|_| self.blame.unexpected())
+            }
+            Reply::Status(status) => Err(self.blame.status("look for", crate::inert(path), &status)),
+            _ => Err(self.blame.unexpected()),
+        }
+    }
+
     pub(super) async fn fstat(&self, file: &Open, path: &str) -> Result<Attributes, Error> {
         match self.ask(Request::new(kind::FSTAT).string(&file.handle)).await? {
             Reply::Attributes(attributes) => Ok(attributes),

@@ -35,8 +35,9 @@ pub(super) struct Session {
     patience: Duration,
     /// Requests under way that may take long.
     slow: AtomicU32,
-    /// The connection lives as long as somebody holds it.
-    _connection: Handle<Keys>,
+    /// It lives as long as somebody holds it.
+    #[cfg_attr(not(feature = "rsync"), expect(dead_code, reason = "it is only held"))]
+    connection: Handle<Keys>,
 }
 
 /// Why a request has no reply.
@@ -92,7 +93,7 @@ impl Session {
             latency: Duration::ZERO,
             patience,
             slow: AtomicU32::new(0),
-            _connection: connection,
+            connection,
         };
         session.latency = Duration::MAX;
         // The quickest of some: one may have met a busy moment.
@@ -102,6 +103,12 @@ impl Session {
             session.latency = session.latency.min(asked.elapsed());
         }
         Ok(session)
+    }
+
+    /// Another channel on the same connection.
+    #[cfg(feature = "rsync")]
+    pub(super) async fn channel(&self) -> Result<russh::Channel<Msg>, Lost> {
+        self.connection.channel_open_session().await.map_err(|e| Lost(e.to_string()))
     }
 
     pub(super) fn has(&self, extension: &str) -> bool {
