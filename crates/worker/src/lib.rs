@@ -20,6 +20,7 @@ mod jobs;
 mod keep;
 mod keys;
 mod lease;
+mod leftovers;
 mod library;
 mod manifest;
 mod measure;

@@ -14,7 +14,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::{Library, Manifests, drift::Drift, events, rounds::Rounds, survey::Survey, watch::Watch};
+use crate::{
+    Library, Manifests, drift::Drift, events, leftovers::Leftovers, rounds::Rounds, survey::Survey,
+    watch::Watch,
+};
 
 const ROLE: &str = "relay";
 /// How often the leader looks when nothing wakes it: what another process's decision waits at most.
@@ -50,6 +53,7 @@ pub(crate) struct Relay {
     watch: Watch,
     survey: Survey,
     drift: Drift,
+    leftovers: Leftovers,
 }
 
 impl Relay {
@@ -66,6 +70,7 @@ impl Relay {
             watch: Watch::default(),
             survey: Survey::default(),
             drift: Drift::default(),
+            leftovers: Leftovers::default(),
         }
     }
 
@@ -132,6 +137,7 @@ impl Relay {
             error!(error = format!("{e:#}"), "the look at all recordings came to nothing; trying again");
         }
         self.drift.turn(&self.library);
+        self.leftovers.turn(&self.library);
         self.manifests.turn(&self.library);
         self.tell().await?;
         Ok(true)
