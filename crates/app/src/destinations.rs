@@ -1,43 +1,67 @@
 //! Places that are not ours, as the policy describes them: what connects to each, and what opens it.
 
-use std::{fs, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use policy::{Cloud, Place, Policy, Protocol, Remote, Service, Store, Terms};
+use sandbox::{Layer, Sandbox};
 use transfer::{
-    Destination, Error, ErrorKind, Folder, Ftp, Http, Objects, Presence, Sftp, WebDav, ftp, http,
+    Destination, Error, ErrorKind, Folder, Ftp, Http, Objects, Presence, Rsync, Sftp, WebDav, ftp, http,
     objects::{AzureKey, GoogleKey, Reach},
-    sftp, webdav,
+    rsync, sftp, webdav,
 };
 use worker::Destinations;
 
 use crate::{
-    config::Config,
+    config::{Config, Layout},
     secrets::{Keys, Secrets},
 };
 
 /// Every store of the policy but the library's own. Nothing is connected to, and no secret read, before somebody needs it.
 pub fn of(config: &Config, policy: &Policy) -> Destinations {
+    let work = config.layout.as_ref().map(Layout::work).filter(|work| work.is_dir());
+    working_in(&work.unwrap_or_else(std::env::temp_dir), config, policy)
+}
+
+/// The same for a worker that has a folder of its own for what it makes on the way.
+pub fn working_in(scratch: &Path, config: &Config, policy: &Policy) -> Destinations {
     let mut all = Destinations::default();
+    let machine = Machine {
+        secrets: config.secrets.clone(),
+        scratch: scratch.to_owned(),
+        allow_missing: config.allow_missing.clone(),
+    };
     for (name, store) in policy.stores().iter().filter(|(_, store)| store.place.is_some()) {
-        let (secrets, store) = (config.secrets.clone(), store.clone());
+        let (machine, store) = (machine.clone(), store.clone());
         let open = move || -> futures::future::BoxFuture<'static, _> {
-            let (secrets, store) = (secrets.clone(), store.clone());
-            Box::pin(async move { open(&secrets, &store).await })
+            let (machine, store) = (machine.clone(), store.clone());
+            Box::pin(async move { open(&machine, &store).await })
         };
         all.add(name, &store_terms(policy, name), Box::new(open));
     }
     all
 }
 
+/// What this machine has to do with it.
+#[derive(Clone)]
+struct Machine {
+    secrets: Secrets,
+    scratch: PathBuf,
+    allow_missing: Vec<Layer>,
+}
+
 fn store_terms(policy: &Policy, name: &str) -> Terms {
     policy.stores().get(name).map(|store| store.terms.clone()).unwrap_or_default()
 }
 
-async fn open(secrets: &Secrets, store: &Store) -> Result<Arc<dyn Destination>, Error> {
+async fn open(machine: &Machine, store: &Store) -> Result<Arc<dyn Destination>, Error> {
     let (name, terms) = (store.name.as_str(), &store.terms);
     let keys = match &terms.secret {
-        Some(secret) => secrets.get(secret).await.map_err(|why| invalid(name, &why))?,
+        Some(secret) => machine.secrets.get(secret).await.map_err(|why| invalid(name, &why))?,
         None => Keys::default(),
     };
     match &store.place {
@@ -46,7 +70,7 @@ async fn open(secrets: &Secrets, store: &Store) -> Result<Arc<dyn Destination>, 
         Some(Place::Folder(path)) => Ok(Arc::new(Folder::new(name, path, Presence::Exists))),
         Some(Place::S3 { .. }) => bucket(store, &keys).await,
         Some(Place::Cloud(cloud)) => objects(name, terms, cloud, &keys),
-        Some(Place::Remote(remote)) => Opening { name, terms, remote, keys }.open(),
+        Some(Place::Remote(remote)) => Opening { name, terms, remote, keys, machine }.open(),
     }
 }
 
@@ -116,6 +140,7 @@ struct Opening<'a> {
     terms: &'a Terms,
     remote: &'a Remote,
     keys: Keys,
+    machine: &'a Machine,
 }
 
 impl Opening<'_> {
@@ -127,6 +152,13 @@ impl Opening<'_> {
             Protocol::FtpImplicit => Arc::new(Ftp::new(self.name, self.ftp(ftp::Tls::Implicit)?)?),
             Protocol::Dav | Protocol::Davs => Arc::new(WebDav::new(self.name, self.webdav()?)?),
             Protocol::Http | Protocol::Https => Arc::new(Http::new(self.name, self.http()?)?),
+            Protocol::Rsync => {
+                let sandbox = Sandbox::new(&self.machine.allow_missing);
+                let sandbox =
+                    sandbox.map_err(|e| invalid(self.name, &format!("rsync runs in a sandbox, and {e}")))?;
+                let options = rsync::Options::new(self.sftp()?, &self.machine.scratch);
+                Arc::new(Rsync::new(self.name, options, sandbox))
+            }
         })
     }
 

@@ -126,6 +126,8 @@ pub enum Protocol {
     Http,
     /// `https:`, PUT.
     Https,
+    /// `rsync:`, over SSH; the daemon of that name, which encrypts nothing, is not meant.
+    Rsync,
 }
 
 impl Store {
@@ -140,7 +142,7 @@ impl Store {
 }
 
 impl Protocol {
-    pub const ALL: [Protocol; 8] = [
+    pub const ALL: [Protocol; 9] = [
         Self::Sftp,
         Self::Ftp,
         Self::FtpExplicit,
@@ -149,6 +151,7 @@ impl Protocol {
         Self::Davs,
         Self::Http,
         Self::Https,
+        Self::Rsync,
     ];
     /// As a URL begins.
     pub fn scheme(self) -> &'static str {
@@ -161,17 +164,22 @@ impl Protocol {
             Self::Davs => "davs",
             Self::Http => "http",
             Self::Https => "https",
+            Self::Rsync => "rsync",
         }
     }
     /// The port that it has where nothing else is said.
     pub fn port(self) -> u16 {
         match self {
-            Self::Sftp => 22,
+            Self::Sftp | Self::Rsync => 22,
             Self::Ftp | Self::FtpExplicit => 21,
             Self::FtpImplicit => 990,
             Self::Dav | Self::Http => 80,
             Self::Davs | Self::Https => 443,
         }
+    }
+    /// Whether servers are known by a key of their own.
+    pub fn is_ssh(self) -> bool {
+        matches!(self, Self::Sftp | Self::Rsync)
     }
     /// Whether servers show a certificate.
     pub fn is_tls(self) -> bool {

@@ -30,10 +30,6 @@ pub(crate) fn place(url: &str) -> Result<Place, String> {
         (None, "s3") => bucket(url, rest),
         (None, "gs") => google(url, rest).map(Place::Cloud),
         (None, "az") => azure(url, rest).map(Place::Cloud),
-        (None, "rsync") => Err(
-            "`rsync:` is not of this release; where there is SSH there is mostly `sftp:` too, which resumes and verifies as well"
-                .into(),
-        ),
         (None, "smb" | "cifs" | "nfs") => Err(format!(
             "`{scheme}:` is for the machine to mount; then name the folder that it is mounted at"
         )),
@@ -294,7 +290,7 @@ mod tests {
             ("az://exports", "names no container"),
             ("az://acme-1/exports", "names no account"),
             ("az://acme/-x", "names no container"),
-            ("rsync://host/in", "`sftp:`"),
+            ("scp://host/in", "`sftp:`"),
         ] {
             let message = place(url).expect_err(url);
             assert!(message.contains(says), "{url}: {message}");
@@ -369,7 +365,6 @@ mod tests {
             ("sftp://h/%ff", "not UTF-8"),
             ("sftp://h/%0a", "control characters"),
             ("sft://h", "did you mean `sftp`?"),
-            ("rsync://host/in", "not of this release"),
             ("smb://nas/in", "for the machine to mount"),
             ("scp://h/in", "is called `sftp:`"),
             ("s3:acme", "names no bucket"),

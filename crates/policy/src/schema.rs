@@ -115,8 +115,8 @@ fn one_or_more(words: &[&str]) -> Value {
 fn stores() -> Value {
     let field = |name: &str| match name {
         "url" => json!({
-            "description": "An absolute folder, a file: URL, or s3://bucket/prefix; for exports also sftp:, ftp:, ftpes:, ftps:, \
-                            dav:, davs:, http: and https:, as in sftp://user@host:port/in",
+            "description": "An absolute folder, a file: URL, or s3://bucket/prefix; for exports also sftp:, rsync:, ftp:, ftpes:, \
+                            ftps:, dav:, davs:, http: and https:, as in sftp://user@host:port/in",
             "type": "string",
         }),
         "capacity" => reference("size"),

@@ -122,7 +122,7 @@ fn fits(check: &mut Check<'_>, entry: &Field<'_>, fields: &[Field<'_>], store: &
     match place {
         Place::Remote(remote) => {
             let scheme = remote.protocol.scheme();
-            if remote.protocol == Protocol::Sftp && part("host_key").is_none() {
+            if remote.protocol.is_ssh() && part("host_key").is_none() {
                 let port = remote.port.map(|port| format!("-p {port} ")).unwrap_or_default();
                 let message = format!(
                     "store `{}` has no `host_key`, by which we know that the server is the one that is meant: \
@@ -199,11 +199,11 @@ fn unfit(field: &str, place: &Place, store: &Store) -> Option<String> {
         // A bucket's is where it is asked for.
         ("region", Place::Remote(_) | Place::Cloud(_)) => only_takes("nothing there counts as a copy"),
         ("secret", Place::Folder(_)) => Some(format!("{kind} is opened by whoever may; leave `secret` out")),
-        ("host_key", _) if protocol != Some(Protocol::Sftp) => Some(match protocol {
+        ("host_key", _) if !protocol.is_some_and(Protocol::is_ssh) => Some(match protocol {
             Some(protocol) if protocol.is_tls() => {
                 format!("{kind} has no `host_key`; it shows a certificate, see `ca`")
             }
-            _ => format!("{kind} has no `host_key`; only sftp: servers have"),
+            _ => format!("{kind} has no `host_key`; only sftp: and rsync: servers have"),
         }),
         ("ca", Place::S3 { endpoint: Some(url), .. } | Place::Cloud(Cloud { endpoint: Some(url), .. }))
             if url.starts_with("https:") =>
@@ -211,12 +211,17 @@ fn unfit(field: &str, place: &Place, store: &Store) -> Option<String> {
             None
         }
         ("ca", _) if !protocol.is_some_and(Protocol::is_tls) => Some(match protocol {
-            Some(Protocol::Sftp) => format!("{kind} shows no certificate; it is known by its `host_key`"),
+            Some(protocol) if protocol.is_ssh() => {
+                format!("{kind} shows no certificate; it is known by its `host_key`")
+            }
             _ => format!("{kind} shows no certificate of its own; leave `ca` out"),
         }),
         // Those that are known by a key of their own are meant wherever they are.
-        ("private", _) if protocol.is_none_or(|p| p == Protocol::Sftp) => Some(format!(
+        ("private", _) if protocol.is_none_or(Protocol::is_ssh) => Some(format!(
             "{kind} is where its url says; `private` is for servers of FTP, WebDAV and HTTP only"
+        )),
+        ("rename", _) if protocol == Some(Protocol::Rsync) => Some(format!(
+            "{kind} has to let files be renamed: rsync compares with what is there; where it does not, use `sftp:`"
         )),
         ("rename", _) if !protocol.is_some_and(renames) => Some(format!(
             "in {kind} nothing is renamed, or always can be; `rename` is for servers of SFTP and FTP only"

@@ -41,7 +41,8 @@ pub async fn run(config: &Config, args: &Work) -> Result<Code> {
         runner.abandon();
         std::future::pending::<()>().await
     };
-    let source = engines::PolicyOfFleet { config, catalog: library.catalog.clone() };
+    let (catalog, scratch) = (library.catalog.clone(), library.scratch.clone());
+    let source = engines::PolicyOfFleet { config, catalog, scratch };
     let alone = |_, _, _| std::future::ready(());
     tokio::select! {
         served = reload::serve(&source, runner.clone(), library.clone(), policy_text, &stop, alone) => served?,

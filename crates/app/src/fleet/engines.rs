@@ -176,7 +176,7 @@ pub async fn work(config: &Config, args: &Work) -> Result<Shop> {
         queue: queue.clone(),
         letters: queue,
         stores,
-        destinations: destinations::of(config, &policy.policy),
+        destinations: destinations::working_in(&scratch, config, &policy.policy),
         policy: Arc::new(policy.policy),
         outdated: false.into(),
         full: false.into(),
@@ -323,6 +323,7 @@ async fn policy_text(config: &Config, sdk: &SdkConfig) -> Result<String> {
 pub struct PolicyOfFleet<'a> {
     pub config: &'a Config,
     pub catalog: Arc<dyn Catalog>,
+    pub scratch: PathBuf,
 }
 
 impl reload::Source for PolicyOfFleet<'_> {
@@ -338,7 +339,7 @@ impl reload::Source for PolicyOfFleet<'_> {
         with_policy(stores, &watched, policy, &sdk).await
     }
     fn destinations(&self, policy: &policy::Policy) -> worker::Destinations {
-        destinations::of(self.config, policy)
+        destinations::working_in(&self.scratch, self.config, policy)
     }
     async fn keep(&self, file: &wire::PolicyFile) -> Result<()> {
         Ok(self.catalog.set_bookmark(POLICY_TEXT, Some(&file.text)).await?)

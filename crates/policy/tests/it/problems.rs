@@ -83,7 +83,7 @@ rules:
 ";
     not_in_this_release: "version: 1
 stores:
-  cloud: { url: 'rsync://acme/in' }
+  cloud: { url: 'smb://acme/share' }
 rules:
   - name: court cases stay
     match: { tags: { case: court }, fields: { camera: lobby } }
@@ -394,9 +394,13 @@ fn stores_for_exports_that_are_wrong_say_what_is_right() {
         ),
         ("a: { url: 'sftp://u@h', host_key: ssh-ed25519 AAAAC3Nza }", "this is the key itself"),
         ("a: { url: 'ftps://h', host_key: KEY }", "it shows a certificate, see `ca`"),
-        ("a: { url: 'ftp://h', host_key: KEY }", "only sftp: servers have"),
+        ("a: { url: 'ftp://h', host_key: KEY }", "only sftp: and rsync: servers have"),
         ("a: { url: 's3://acme', secret: a, host_key: KEY }", "a bucket has no `host_key`"),
         ("a: { url: 'sftp://h', host_key: KEY, ca: /x.pem }", "known by its `host_key`"),
+        ("a: { url: 'rsync://u@h/in' }", "`ssh-keyscan h | ssh-keygen -lf -` shows"),
+        ("a: { url: 'rsync://h', host_key: KEY, ca: /x.pem }", "known by its `host_key`"),
+        ("a: { url: 'rsync://h', host_key: KEY, private: true }", "`private` is for servers of FTP"),
+        ("a: { url: 'rsync://h', host_key: KEY, rename: refused }", "rsync compares with what is there"),
         ("a: { url: 'http://h', ca: /x.pem }", "leave `ca` out"),
         ("a: { url: 'davs://h', ca: x.pem }", "not the absolute path"),
         ("a: { url: /mnt/a, secret: x }", "leave `secret` out"),

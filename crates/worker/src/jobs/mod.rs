@@ -28,6 +28,7 @@ use std::{
 
 use catalog::Claim;
 use domain::{Action, Failure, Outcome, Progress, Recording, RecordingId};
+use policy::{Place, Protocol};
 use tokio::sync::watch;
 
 use crate::{Library, retry, runner::Stop};
@@ -100,8 +101,15 @@ pub(crate) fn disk(library: &Library, action: &Action, recording: Option<&Record
         Action::Convert { .. } => source + recording.map_or(0, |r| r.digest.size),
         // The tracks' sizes are not at hand here; a grid is about as large as they are together.
         Action::Mix(mix) => mix.tracks.len() as u64 * MIX_TRACK,
+        // rsync reads files, and nothing that flows. A rendition is smaller, or nearly always.
+        Action::Export(export) if is_rsync(library, &export.to) => source,
         _ => 0,
     }
+}
+
+fn is_rsync(library: &Library, store: &str) -> bool {
+    let place = library.policy.stores().get(store).and_then(|store| store.place.as_ref());
+    matches!(place, Some(Place::Remote(remote)) if remote.protocol == Protocol::Rsync)
 }
 
 /// An hour of one participant, as browsers record it.
