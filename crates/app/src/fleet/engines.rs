@@ -19,7 +19,7 @@ use domain::Clock as _;
 use metrics_cloudwatch_embedded::Collector;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use queue::{Addresses, Sqs};
-use storage::{S3, s3};
+use storage::{Key, S3, Store, s3};
 use tokio::sync::OnceCell;
 use worker::{Fetched, LIBRARY_STORE, Library, Stores, Watched};
 
@@ -269,7 +269,31 @@ fn apart(what: &str, place: &s3::Place, watched: &[Watched]) -> Result<()> {
     }
 }
 
-async fn with_policy(
+/// What is sent to others does not lie among what is the library's own: it would be nobody's there, and could take the place of
+/// what is somebody's.
+fn apart_from_own(name: &str, place: &s3::Place, own: &dyn Store) -> Result<()> {
+    let Some(origin) = own.origin(&Key::parse("x")?) else { return Ok(()) };
+    let theirs = if place.prefix().is_empty() { String::new() } else { format!("{}/", place.prefix()) };
+    let own = origin.object.strip_suffix('x').unwrap_or_default();
+    if origin.bucket != place.bucket() || !(theirs.starts_with(own) || own.starts_with(&theirs)) {
+        return Ok(());
+    }
+    Err(Coded::error(
+        Code::Usage,
+        format!(
+            "store `{name}`: s3://{}/{theirs} overlaps with the library's own s3://{}/{own}: what is sent there would lie among \
+             what is made here; give it a prefix of its own, such as exports/",
+            place.bucket(),
+            origin.bucket
+        ),
+    ))
+}
+
+fn without_slash(url: &str) -> &str {
+    url.strip_suffix('/').unwrap_or(url)
+}
+
+pub(super) async fn with_policy(
     mut stores: Stores,
     watched: &[Watched],
     policy: &policy::Policy,
@@ -277,13 +301,21 @@ async fn with_policy(
 ) -> Result<Stores> {
     for (name, store) in policy.stores() {
         match &store.place {
+            Some(policy::Place::S3 { bucket, prefix, endpoint, .. }) => {
+                let place = s3::Place::parse(&format!("s3://{bucket}/{prefix}"))?;
+                // Elsewhere a bucket of that name is another one.
+                if endpoint.as_deref().is_none_or(|at| Some(at) == sdk.endpoint_url().map(without_slash)) {
+                    apart(&format!("store `{name}`"), &place, watched)?;
+                    if !store.holds() {
+                        apart_from_own(name, &place, stores.get(LIBRARY_STORE)?)?;
+                    }
+                }
+                if store.holds() {
+                    stores.add(Arc::new(store_of(name, store, sdk)?));
+                }
+            }
             _ if !store.holds() => {}
             None | Some(policy::Place::Remote(_) | policy::Place::Cloud(_)) => {}
-            Some(policy::Place::S3 { bucket, prefix, .. }) => {
-                let place = s3::Place::parse(&format!("s3://{bucket}/{prefix}"))?;
-                apart(&format!("store `{name}`"), &place, watched)?;
-                stores.add(Arc::new(store_of(name, store, sdk)?));
-            }
             // As on one machine: a share that is not mounted is not made.
             Some(policy::Place::Folder(path)) if policy.sends_to(name) && !Path::new(path).is_dir() => {}
             // A mount that every worker has.
@@ -398,6 +430,41 @@ pub fn sdk_error(error: &dyn std::error::Error) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Also where files are sent to by keys of a partner's own: neither where recordings come in, nor among our own.
+    #[tokio::test]
+    async fn what_is_sent_is_never_among_what_is_ours() {
+        let sdk = SdkConfig::builder().endpoint_url("https://minio.local:9000/").build();
+        let watched = [Watched { bucket: "acme".into(), prefix: "inbox/".into(), store: "inbox".into() }];
+        let ask = async |url: &str, further: &str| {
+            let mut stores = Stores::default();
+            stores.add(Arc::new(s3_store(LIBRARY_STORE, &sdk, "s3://acme/library")?));
+            let store = format!("out: {{ url: \"{url}\", secret: keys{further} }}");
+            let policy = policy::parse(&format!("version: 1\nstores: {{ {store} }}\nrules: []\n"));
+            with_policy(stores, &watched, &policy.map_err(|e| anyhow::anyhow!("{e}"))?, &sdk).await.map(drop)
+        };
+        for (url, further) in [
+            ("s3://acme/exports", ""),
+            ("s3://acme/library2", ""),
+            ("s3://other/inbox", ""),
+            ("s3://acme/inbox", ", endpoint: \"https://s3.partner.example\""),
+        ] {
+            ask(url, further).await.unwrap_or_else(|e| panic!("{url}: {e:#}"));
+        }
+        for (url, further, says) in [
+            ("s3://acme/inbox/out", "", "overlaps with the watched"),
+            ("s3://acme", "", "overlaps with the watched"),
+            ("s3://acme/library/out", "", "overlaps with the library's own"),
+            (
+                "s3://acme/library",
+                ", endpoint: \"https://minio.local:9000\"",
+                "overlaps with the library's own",
+            ),
+        ] {
+            let error = ask(url, further).await.expect_err(url).to_string();
+            assert!(error.contains(says) && error.contains("prefix of its own"), "{url}: {error}");
+        }
+    }
 
     /// Promise 7: our own outputs never re-enter as inputs.
     #[test]
