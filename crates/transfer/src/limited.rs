@@ -1,7 +1,10 @@
 use std::{
     fmt,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,7 +34,7 @@ pub struct Limited<D> {
 
 /// Bytes a second, of all who share it.
 pub struct Pace {
-    bytes_per_second: u64,
+    bytes_per_second: AtomicU64,
     /// When the next byte may go.
     free_at: Mutex<Option<Instant>>,
 }
@@ -53,9 +56,19 @@ impl<D: Destination> Limited<D> {
 }
 
 impl Pace {
-    /// The least is one kilobyte a second.
     pub fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second: bytes_per_second.max(1000), free_at: Mutex::new(None) }
+        let pace = Self { bytes_per_second: AtomicU64::new(0), free_at: Mutex::new(None) };
+        pace.set(bytes_per_second);
+        pace
+    }
+
+    /// Also for what is under way. The least is one kilobyte a second: a transfer that stands still is broken off by the other side.
+    pub fn set(&self, bytes_per_second: u64) {
+        self.bytes_per_second.store(bytes_per_second.max(1000), Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        self.bytes_per_second.load(Ordering::Relaxed)
     }
 
     /// Returns when so many bytes may go.
@@ -64,7 +77,7 @@ impl Pace {
             let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
             let at = free_at.map_or(now, |free| free.max(now));
-            *free_at = Some(at + Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64));
+            *free_at = Some(at + Duration::from_secs_f64(bytes as f64 / self.now() as f64));
             at
         };
         tokio::time::sleep_until(at).await;
@@ -72,8 +85,9 @@ impl Pace {
 
     /// In pieces of about a tenth of a second, so that nobody sees a line that is silent for long.
     fn apply(self: Arc<Self>, body: Body) -> Body {
-        let piece = usize::try_from(self.bytes_per_second / 10).unwrap_or(usize::MAX).max(1);
+        let pace = self.clone();
         let pieces = body.map_ok(move |chunk: Bytes| {
+            let piece = usize::try_from(pace.now() / 10).unwrap_or(usize::MAX).max(1);
             let cuts: Vec<_> = (0..chunk.len()).step_by(piece).collect();
             futures::stream::iter(
                 cuts.into_iter().map(move |at| Ok(chunk.slice(at..chunk.len().min(at + piece)))),
@@ -92,7 +106,7 @@ impl Pace {
 
 impl fmt::Debug for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes a second", self.bytes_per_second)
+        write!(f, "{} bytes a second", self.now())
     }
 }
 
@@ -221,6 +235,41 @@ mod tests {
         assert!((Duration::from_millis(1700)..Duration::from_secs(4)).contains(&took), "{took:?}");
         assert_eq!((a.unwrap().bytes, b.unwrap().bytes), (100_000, 100_000));
         assert!(collect(folder(&dir).get(&names[1], None).await.unwrap()).await.unwrap() == bytes);
+    }
+
+    /// What was agreed is shared out anew while a transfer is under way: half of it at 50 kB a second, the rest ten times as fast.
+    #[tokio::test]
+    async fn a_pace_that_is_set_anew_holds_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let pace = Arc::new(Pace::new(50_000));
+        let limited = Limited::new(folder(&dir), 4, Some(pace.clone()));
+        let bytes = Bytes::from(vec![7; 200_000]);
+        let (name, put, source) = (Name::parse("a").unwrap(), put(&bytes), Chunked(bytes));
+        let start = Instant::now();
+        let faster = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            pace.set(500_000);
+        };
+        let (sent, ()) = tokio::join!(limited.put(&name, &source, &put), faster);
+        let took = start.elapsed();
+        assert_eq!(sent.unwrap().bytes, 200_000);
+        assert!((Duration::from_millis(1200)..Duration::from_millis(2800)).contains(&took), "{took:?}");
+    }
+
+    /// As a file is read: in pieces.
+    struct Chunked(Bytes);
+
+    #[async_trait]
+    impl Source for Chunked {
+        fn size(&self) -> u64 {
+            self.0.len() as u64
+        }
+        async fn read_from(&self, offset: u64) -> Result<Body, Error> {
+            let rest = self.0.slice(usize::try_from(offset).unwrap()..);
+            let pieces: Vec<_> = (0..rest.len()).step_by(5_000).collect();
+            let pieces = pieces.into_iter().map(move |at| Ok(rest.slice(at..rest.len().min(at + 5_000))));
+            Ok(futures::stream::iter(pieces).boxed())
+        }
     }
 
     #[tokio::test]
