@@ -186,7 +186,10 @@ impl Relay {
             if limit == 0 {
                 return Ok(());
             }
-            let jobs = library.catalog.offer(lane, library.now(), limit, lost_before.take()).await?;
+            let now = library.now();
+            // Of what goes to a partner only as much as it takes at a time: a million exports wait where they cost nothing.
+            let places = library.destinations.places(now);
+            let jobs = library.catalog.offer_within(lane, now, limit, lost_before.take(), &places).await?;
             if jobs.is_empty() {
                 return Ok(());
             }

@@ -2,12 +2,13 @@
 
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use catalog::{Claim, JobFilter, Next};
+use catalog::{Claim, Claimed, JobFilter, Next};
 use domain::{Action, Cost, Failure, Job, JobId, JobState, Lane, Outcome, RecordingId, Timestamp};
 use futures::FutureExt as _;
 use queue::Message;
@@ -16,7 +17,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument as _, debug, error, info, info_span, warn};
+use tracing::{Instrument as _, Span, debug, error, info, info_span, warn};
 
 use crate::{
     Library, Point, Protection,
@@ -83,7 +84,32 @@ impl From<Failure> for Stop {
 /// What a job takes for as long as it runs.
 struct Held {
     _room: Admitted,
-    _line: Option<Line>,
+    line: Option<Line>,
+}
+
+/// A message, for as long as its job is worked on.
+struct Ticket {
+    message: Message,
+    keep: Keep,
+}
+
+impl Ticket {
+    /// Another worker may get the message, or gets it soon: it is to find the job free.
+    async fn lost(ticket: Option<&Self>) {
+        match ticket {
+            Some(ticket) => ticket.keep.lost.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Held {
+    async fn keep_share(&self, library: &Library) -> Infallible {
+        match &self.line {
+            Some(line) => line.keep_share(library).await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -222,8 +248,12 @@ impl Runner {
         }
         let filter = JobFilter { states: vec![JobState::Pending], ..JobFilter::default() };
         let jobs = self.library.catalog.jobs(&filter, LATER_JOBS).await?;
-        let soon = self.library.now() + FAR;
-        let is_later = |job: &Job| matches!(job.spec.action, Action::Export(_)) && job.run_after > soon;
+        let now = self.library.now();
+        let is_closed = |to: &str| self.library.destinations.opens(to, now).is_some_and(|at| at > now + FAR);
+        let is_later = |job: &Job| match &job.spec.action {
+            Action::Export(export) => job.run_after > now + FAR || is_closed(&export.to),
+            _ => false,
+        };
         Ok(jobs.len() as u64 == pending && jobs.iter().all(is_later))
     }
 
@@ -346,28 +376,37 @@ impl Runner {
             library.queue.ack(&message.receipt).await?;
             return Ok(Room::AtOnce);
         };
-        let claim = library.catalog.claim(job, &library.worker, library.now(), library.lease).await?;
-        let Some(claim) = claim else {
-            // Done already, or another worker has it: the ledger knows, the message has served. Nobody waits for the
-            // answer, so that many go together.
-            debug!(job.id = %job, "nothing to claim");
-            let runner = self.clone();
-            self.tasks.spawn(async move { runner.acknowledge(&message).await });
-            return Ok(Room::AtOnce);
+        let now = library.now();
+        let places = library.destinations.places(now);
+        let claimed = library.catalog.claim_within(job, &library.worker, now, library.lease, &places).await?;
+        let claim = match claimed {
+            Claimed::Ours(claim) => *claim,
+            Claimed::Nothing => {
+                // Done already, or another worker has it: the ledger knows, the message has served. Nobody waits for the
+                // answer, so that many go together.
+                debug!(job.id = %job, "nothing to claim");
+                let runner = self.clone();
+                self.tasks.spawn(async move { runner.acknowledge(&message).await });
+                return Ok(Room::AtOnce);
+            }
+            Claimed::Full { to } => {
+                let runner = self.clone();
+                self.tasks.spawn(async move { runner.stand_back(job, &to, &message).await });
+                return Ok(Room::AtOnce);
+            }
         };
         library.steps.at(Point::JobClaimed);
         let line = match library.destinations.turn(&claim.job.spec.action, library.now()) {
             Turn::Now(line) => line,
             Turn::Later(at) => {
                 let runner = self.clone();
-                self.tasks.spawn(async move { runner.put_off(&claim, &message, at).await });
+                self.tasks.spawn(async move { runner.put_off(&claim, Some(&message), at).await });
                 return Ok(Room::AtOnce);
             }
         };
         let heartbeat =
             Heartbeat::start(library.catalog.clone(), library.clock.clone(), claim.clone(), library.lease);
         let keep = Keep::start(library, message.receipt.clone());
-        let spec = &claim.job.spec;
         let cost = self.cost(&claim).await?;
         let mut room = Room::AtOnce;
         let admit = || self.admission.admit(lane, cost, line.is_some());
@@ -379,23 +418,31 @@ impl Runner {
                     self.give_back(&other).await;
                 }
                 // While another encodes, what this one will read is fetched.
+                let spec = &claim.job.spec;
                 tokio::spawn(jobs::prefetch(library.clone(), spec.recording, spec.action.clone()));
                 tokio::select! {
                     admitted = admit() => admitted,
                     () = stop.cancelled() => {
-                        self.hand_back(&claim, &message).await?;
+                        self.hand_back(&claim, Some(&message)).await?;
                         return Ok(room);
                     }
                 }
             }
         };
-        let span = info_span!("job", job.id = %spec.id, recording.id = %spec.recording, job.what = spec.action.label());
-        let (runner, busy) = (self.clone(), self.gate.busy());
+        let span = span_of(&claim);
+        let (runner, busy, stop) = (self.clone(), self.gate.busy(), stop.clone());
         let work = async move {
-            runner.finish(claim, heartbeat, keep, Held { _room: admitted, _line: line }, message).await;
+            let held = Held { _room: admitted, line };
+            let mut held =
+                runner.finish(claim, heartbeat, Some(Ticket { message, keep }), held).instrument(span).await;
+            while let Some(line) = held.take() {
+                let Some((claim, heartbeat)) = runner.next(&line, &stop).await else { break };
+                let span = span_of(&claim);
+                held = runner.finish(claim, heartbeat, None, line).instrument(span).await;
+            }
             drop(busy);
         };
-        self.tasks.spawn(work.instrument(span));
+        self.tasks.spawn(work);
         Ok(room)
     }
 
@@ -407,28 +454,81 @@ impl Runner {
         Ok(cost)
     }
 
+    /// Another job for a connection that has come free, straight from the ledger: a small file leaves in less time than it takes to be
+    /// handed over and received.
+    async fn next(&self, held: &Held, stop: &CancellationToken) -> Option<(Claim, Heartbeat)> {
+        let to = held.line.as_ref()?.to();
+        if stop.is_cancelled() || self.abandon.is_cancelled() {
+            return None;
+        }
+        let (library, now) = (&self.library, self.library.now());
+        let claimed = async {
+            let Some(job) = library.catalog.next_to(to, now).await? else { return Ok(Claimed::Nothing) };
+            let places = library.destinations.places(now);
+            library.catalog.claim_within(job, &library.worker, now, library.lease, &places).await
+        };
+        match claimed.await {
+            Ok(Claimed::Ours(claim)) => {
+                library.steps.at(Point::JobClaimed);
+                let (catalog, clock) = (library.catalog.clone(), library.clock.clone());
+                let heartbeat = Heartbeat::start(catalog, clock, Claim::clone(&claim), library.lease);
+                Some((*claim, heartbeat))
+            }
+            Ok(Claimed::Nothing | Claimed::Full { .. }) => None,
+            Err(e) => {
+                debug!(to, error = %e, "what goes there next is not known; it is handed over");
+                None
+            }
+        }
+    }
+
     /// Does one claimed job and writes down what came of it. When the catalog does not take it, the lease runs
-    /// out and the job is done again.
-    async fn finish(&self, claim: Claim, heartbeat: Heartbeat, keep: Keep, held: Held, message: Message) {
+    /// out and the job is done again. What it held is given back where another may follow at once.
+    async fn finish(
+        &self,
+        claim: Claim,
+        heartbeat: Heartbeat,
+        ticket: Option<Ticket>,
+        mut held: Held,
+    ) -> Option<Held> {
+        let message = ticket.as_ref().map(|ticket| &ticket.message);
         let started = tokio::time::Instant::now();
+        if let Some(line) = &held.line {
+            line.take_share(&self.library).await;
+        }
         let done = tokio::select! {
             done = jobs::perform(&self.library, &claim, &heartbeat.progress) => done,
+            never = held.keep_share(&self.library) => match never {},
             () = heartbeat.lost.cancelled() => Err(Stop::Lost),
-            // Another worker may get the message, or gets it soon: it is to find the job free.
-            () = keep.lost.cancelled() => return self.abandoned(&claim, &message).await,
-            () = self.abandon.cancelled() => return self.abandoned(&claim, &message).await,
+            () = Ticket::lost(ticket.as_ref()) => {
+                self.abandoned(&claim, message).await;
+                return None;
+            }
+            () = self.abandon.cancelled() => {
+                self.abandoned(&claim, message).await;
+                return None;
+            }
         };
-        drop(held);
+        if let Some(line) = &mut held.line {
+            line.transferred();
+        }
+        let mut held = (held.line.is_some() && done.is_ok()).then_some(held);
         measure::job(&claim.job.spec.action, &done, started.elapsed());
         let kept = match done {
             Ok(outcome) => self.record(&claim, outcome).await,
             Err(Stop::Failed(failure)) => self.fail(&claim, failure).await,
             Err(Stop::Later(at)) => {
                 drop(heartbeat);
-                return self.put_off(&claim, &message, at).await;
+                self.put_off(&claim, message, at).await;
+                return None;
             }
             // The message may come again at once: the ledger knows whose the job is.
-            Err(Stop::Lost) => return self.give_back(&message).await,
+            Err(Stop::Lost) => {
+                if let Some(message) = message {
+                    self.give_back(message).await;
+                }
+                return None;
+            }
         };
         drop(heartbeat);
         let settled = match kept {
@@ -438,14 +538,18 @@ impl Runner {
         match settled {
             // Promise 4: acknowledged only now, when the outcome is durably recorded.
             Ok(()) => {
-                self.acknowledge(&message).await;
+                if let Some(message) = message {
+                    self.acknowledge(message).await;
+                }
                 self.library.steps.at(Point::JobAcknowledged);
             }
             Err(e) => {
+                held = None;
                 error!(error = format!("{e:#}"), "the outcome is not recorded; the job will be done again")
             }
         }
         self.wake();
+        held.filter(|held| held.line.as_ref().is_some_and(Line::may_go_on))
     }
 
     async fn record(&self, claim: &Claim, outcome: Outcome) -> Result<()> {
@@ -488,17 +592,32 @@ impl Runner {
     }
 
     /// The ledger hands it over again when it is time; this message has served.
-    async fn put_off(&self, claim: &Claim, message: &Message, until: Timestamp) {
+    async fn put_off(&self, claim: &Claim, message: Option<&Message>, until: Timestamp) {
         match self.library.catalog.release(claim, until).await {
             Ok(()) => {
                 debug!(job.id = %claim.job.spec.id, %until, "put off");
-                self.acknowledge(message).await;
+                if let Some(message) = message {
+                    self.acknowledge(message).await;
+                }
             }
             Err(e) => warn!(error = %e, "job not put off; its lease will run out"),
         }
     }
 
-    async fn abandoned(&self, claim: &Claim, message: &Message) {
+    /// Its destination has no place for it: the ledger hands it over again when there is one, not before it is time.
+    async fn stand_back(&self, job: JobId, to: &str, message: &Message) {
+        let now = self.library.now();
+        let until = self.library.destinations.again(to, now);
+        match self.library.catalog.put_off(job, now, until).await {
+            Ok(()) => {
+                debug!(job.id = %job, to, %until, "no place there; put off");
+                self.acknowledge(message).await;
+            }
+            Err(e) => warn!(job.id = %job, error = %e, "job not put off; its message comes again"),
+        }
+    }
+
+    async fn abandoned(&self, claim: &Claim, message: Option<&Message>) {
         if let Err(e) = self.hand_back(claim, message).await {
             warn!(error = format!("{e:#}"), "job not handed back; its lease will run out");
         }
@@ -516,10 +635,17 @@ impl Runner {
         }
     }
 
-    async fn hand_back(&self, claim: &Claim, message: &Message) -> Result<()> {
+    async fn hand_back(&self, claim: &Claim, message: Option<&Message>) -> Result<()> {
         self.library.catalog.release(claim, self.library.now()).await.context("handing the job back")?;
-        self.give_back(message).await;
+        if let Some(message) = message {
+            self.give_back(message).await;
+        }
         info!(job.id = %claim.job.spec.id, "handed back unfinished");
         Ok(())
     }
+}
+
+fn span_of(claim: &Claim) -> Span {
+    let spec = &claim.job.spec;
+    info_span!("job", job.id = %spec.id, recording.id = %spec.recording, job.what = spec.action.label())
 }
