@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, Span, debug, error, info, info_span, warn};
 
 use crate::{
-    Library, Point, Protection,
+    Library, Manifests, Point, Protection,
     admission::{Admission, Admitted},
     exports::{Line, Turn},
     gate::Gate,
@@ -553,6 +553,7 @@ impl Runner {
     }
 
     async fn record(&self, claim: &Claim, outcome: Outcome) -> Result<()> {
+        self.ask_for_manifest(claim).await?;
         match self.library.catalog.record(claim, &outcome, self.library.now()).await {
             // It may be released in a moment; and what a rule asked for, it asks for again then.
             Err(e) if e.kind() == catalog::Kind::Held => {
@@ -573,6 +574,9 @@ impl Runner {
             retry::Next::After(delay) => Next::Retry { at: now + delay },
             retry::Next::Park => Next::Park,
         };
+        if next == Next::Park {
+            self.ask_for_manifest(claim).await?;
+        }
         match next {
             Next::Park => warn!(reason = %failure, failures, "parked"),
             Next::Retry { at } => {
@@ -580,6 +584,14 @@ impl Runner {
             }
         }
         self.library.catalog.fail(claim, &failure, next, now).await.context("recording the failure")
+    }
+
+    /// Before the end of an export that was taken up again is written down: a crash between the two has it done once more.
+    async fn ask_for_manifest(&self, claim: &Claim) -> Result<()> {
+        match (&claim.job.spec.action, claim.batch) {
+            (Action::Export(_), Some(batch)) => Manifests::ask_again(&*self.library.catalog, batch).await,
+            _ => Ok(()),
+        }
     }
 
     /// What follows from the outcome, for the recording and for the session it belongs to.

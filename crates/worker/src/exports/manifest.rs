@@ -30,6 +30,9 @@ pub(crate) enum Row {
         /// Of this shape.
         version: u32,
         batch: BatchId,
+        /// The same file is written anew when some of the batch was taken up again: the highest holds.
+        #[serde(default = "first")]
+        edition: u32,
         /// Absent: the order itself is not remembered any more.
         ordered_at: Option<Timestamp>,
         ordered_by: Option<String>,
@@ -50,6 +53,10 @@ pub(crate) enum Row {
 }
 
 pub(crate) const VERSION: u32 = 1;
+
+fn first() -> u32 {
+    1
+}
 
 /// A file as it lies at the destination, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +116,7 @@ pub(crate) fn stem(batch: BatchId) -> String {
 }
 
 impl Writing {
-    pub(crate) fn begin(folder: &Path, id: BatchId, batch: Option<&Batch>) -> Result<Self> {
+    pub(crate) fn begin(folder: &Path, id: BatchId, edition: u32, batch: Option<&Batch>) -> Result<Self> {
         let stem = stem(id);
         let path = |extension: &str| folder.join(format!("{stem}.{extension}"));
         let mut writing = Self {
@@ -127,6 +134,7 @@ impl Writing {
         let first = Row::Manifest {
             version: VERSION,
             batch: id,
+            edition,
             ordered_at: batch.map(|b| b.created_at),
             ordered_by: batch.map(|b| b.by.clone()),
             of: batch.map(|b| b.what.clone()),

@@ -1,9 +1,10 @@
-//! The leader's round for manifests: each is delivered when all of its batch has ended, and again until it is there.
+//! The leader's round for manifests: each is delivered when all of its batch has ended, and again until it is there. When some of
+//! a batch is taken up again after that (`videorec retry`), another edition replaces it once all has ended anew.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use catalog::{BatchId, Catalog, JobFilter};
+use catalog::{BatchId, BatchStatus, Catalog, JobFilter};
 use domain::{Alert, Conflict, JobState, Severity, Timestamp, Verify};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
@@ -37,11 +38,33 @@ pub struct Manifests {
 }
 
 /// What is remembered of one.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
 struct Wanted {
+    /// From 1.
+    edition: u32,
+    /// It is there: nothing is to be done until one of its jobs ends once more.
+    delivered: bool,
     failures: u32,
     /// Not before.
     after: Option<Timestamp>,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { edition: 1, delivered: false, failures: 0, after: None }
+    }
+}
+
+impl Wanted {
+    async fn of(catalog: &dyn Catalog, batch: BatchId) -> Result<Option<Self>> {
+        let text = catalog.bookmark(&bookmark(batch)).await?;
+        Ok(text.map(|text| serde_json::from_str(&text).unwrap_or_default()))
+    }
+
+    async fn keep(&self, catalog: &dyn Catalog, batch: BatchId) -> Result<()> {
+        Ok(catalog.set_bookmark(&bookmark(batch), Some(&serde_json::to_string(self)?)).await?)
+    }
 }
 
 fn bookmark(batch: BatchId) -> String {
@@ -51,8 +74,21 @@ fn bookmark(batch: BatchId) -> String {
 impl Manifests {
     /// To be asked for when all of a batch is ordered. Safe to repeat.
     pub async fn ask_for(catalog: &dyn Catalog, batch: BatchId) -> Result<()> {
-        catalog.set_bookmark(&bookmark(batch), Some(&serde_json::to_string(&Wanted::default())?)).await?;
+        Wanted::default().keep(catalog, batch).await?;
         add(catalog, batch).await
+    }
+
+    /// To be asked for before the end of any job of a batch is recorded: if the manifest was delivered already it does not tell of
+    /// it, and another edition is to. Safe to repeat.
+    pub async fn ask_again(catalog: &dyn Catalog, batch: BatchId) -> Result<()> {
+        match Wanted::of(catalog, batch).await? {
+            Some(Wanted { edition, delivered: true, .. }) => {
+                Wanted { edition: edition + 1, ..Wanted::default() }.keep(catalog, batch).await?;
+                add(catalog, batch).await
+            }
+            // It will tell of it; or it is wanted by nobody.
+            _ => Ok(()),
+        }
     }
 
     /// Looks, where it is time and the last look has ended.
@@ -88,32 +124,41 @@ async fn round(library: &Library, all: bool) -> Result<()> {
     if all {
         for status in catalog.batches(BATCHES).await? {
             let id = status.batch.id;
-            if status.batch.verb == "export" && catalog.bookmark(&bookmark(id)).await?.is_some() {
+            if status.batch.verb == "export" && Wanted::of(catalog, id).await?.is_some_and(|w| !w.delivered) {
                 add(catalog, id).await?;
             }
         }
     }
     for batch in list(catalog).await? {
-        let Some(wanted) = catalog.bookmark(&bookmark(batch)).await? else {
+        let Some(wanted) = Wanted::of(catalog, batch).await?.filter(|wanted| !wanted.delivered) else {
             remove(catalog, batch).await?;
             continue;
         };
-        let wanted: Wanted = serde_json::from_str(&wanted).unwrap_or_default();
         if wanted.after.is_some_and(|after| library.now() < after) || is_open(catalog, batch).await? {
             continue;
         }
-        match deliver(library, batch).await {
+        let before = tally(catalog, batch).await?;
+        match deliver(library, batch, wanted.edition, before.as_ref()).await {
             Ok(None) => {
                 library.steps.at(Point::ManifestDelivered);
-                catalog.set_bookmark(&bookmark(batch), None).await?;
                 remove(catalog, batch).await?;
-                info!(batch = %batch, "the manifest is delivered");
+                Wanted { delivered: true, failures: 0, after: None, ..wanted }.keep(catalog, batch).await?;
+                info!(batch = %batch, edition = wanted.edition, "the manifest is delivered");
+                // What ended while it was on its way found it wanted still. Whatever ends from here on asks again itself.
+                if is_open(catalog, batch).await? || tally(catalog, batch).await? != before {
+                    Manifests::ask_again(catalog, batch).await?;
+                }
             }
-            Ok(Some(opens)) => keep(catalog, batch, Wanted { after: Some(opens), ..wanted }).await?,
+            Ok(Some(opens)) => Wanted { after: Some(opens), ..wanted }.keep(catalog, batch).await?,
             Err(e) => failed(library, batch, &wanted, &e).await?,
         }
     }
     Ok(())
+}
+
+/// The batch, and how many of its jobs ended in which way. Nothing: it is not among the last ones any more.
+async fn tally(catalog: &dyn Catalog, batch: BatchId) -> Result<Option<BatchStatus>> {
+    Ok(catalog.batches(BATCHES).await?.into_iter().find(|status| status.batch.id == batch))
 }
 
 /// Whether some of it is still to be done.
@@ -139,11 +184,8 @@ async fn failed(library: &Library, batch: BatchId, wanted: &Wanted, error: &anyh
         at: now,
     };
     library.catalog.raise(&[alert]).await?;
-    keep(&*library.catalog, batch, Wanted { failures: wanted.failures + 1, after: Some(after) }).await
-}
-
-async fn keep(catalog: &dyn Catalog, batch: BatchId, wanted: Wanted) -> Result<()> {
-    Ok(catalog.set_bookmark(&bookmark(batch), Some(&serde_json::to_string(&wanted)?)).await?)
+    let wanted = Wanted { failures: wanted.failures + 1, after: Some(after), ..wanted.clone() };
+    wanted.keep(&*library.catalog, batch).await
 }
 
 async fn list(catalog: &dyn Catalog) -> Result<Vec<BatchId>> {
@@ -178,10 +220,15 @@ impl Drop for Folder {
 
 /// Writes it anew each time, from what is recorded: delivering it twice is delivering it once. When some destination's hours are
 /// over, the time when they begin.
-async fn deliver(library: &Library, batch: BatchId) -> Result<Option<Timestamp>> {
+async fn deliver(
+    library: &Library,
+    batch: BatchId,
+    edition: u32,
+    status: Option<&BatchStatus>,
+) -> Result<Option<Timestamp>> {
     let folder = Folder(library.scratch.join(stem(batch)));
     std::fs::create_dir_all(&folder.0).with_context(|| format!("cannot make {}", folder.0.display()))?;
-    let written = write(library, batch, &folder).await?;
+    let written = write(library, batch, edition, status, &folder).await?;
     let closed = written.to.iter().filter_map(|to| library.destinations.opens(to, library.now())).max();
     if closed.is_some() {
         return Ok(closed);
@@ -199,10 +246,14 @@ async fn deliver(library: &Library, batch: BatchId) -> Result<Option<Timestamp>>
     Ok(None)
 }
 
-async fn write(library: &Library, batch: BatchId, folder: &Folder) -> Result<Written> {
-    let batches = library.catalog.batches(BATCHES).await?;
-    let status = batches.iter().find(|b| b.batch.id == batch);
-    let mut writing = Writing::begin(&folder.0, batch, status.map(|s| &s.batch))?;
+async fn write(
+    library: &Library,
+    batch: BatchId,
+    edition: u32,
+    status: Option<&BatchStatus>,
+    folder: &Folder,
+) -> Result<Written> {
+    let mut writing = Writing::begin(&folder.0, batch, edition, status.map(|s| &s.batch))?;
     let filter = JobFilter { batch: Some(batch), ..JobFilter::default() };
     let mut after = None;
     loop {
