@@ -10,7 +10,7 @@ use bytes::Bytes;
 use catalog::JobFilter;
 use domain::{
     Action, Arrival, Companion, Digest, ExportSpec, ExportedFile, Facts, Failure, Hasher, JobState, Kind,
-    Leaving, MediaFacts, Outcome, Progress, Role, State,
+    Leaving, MediaFacts, Outcome, Progress, Role, State, Timestamp,
 };
 use tokio::time::Instant;
 use transfer::{Delivered, Destination, ErrorKind, How, Name, Source, Stored};
@@ -173,8 +173,8 @@ impl Shipment<'_> {
         ));
         for place in &item.places {
             if place.cold {
-                if self.is_awaited().await? {
-                    return Err(Stop::Later(self.context.library.now() + LOOK_AGAIN).into());
+                if let Some(since) = self.is_awaited().await? {
+                    return Err(Stop::Later(look_again(since, self.context.library.now())).into());
                 }
                 trouble = Trouble::from(Failure::permanent(format!(
                     "it is archived; `videorec restore {}` makes it readable, then `videorec retry`",
@@ -203,17 +203,18 @@ impl Shipment<'_> {
         Err(trouble)
     }
 
-    /// Whether the source is to come back from its archive, by what was asked for.
-    async fn is_awaited(&self) -> Result<bool, Trouble> {
+    /// Since when the source is to come back from its archive, if that was asked for.
+    async fn is_awaited(&self) -> Result<Option<Timestamp>, Trouble> {
         let it = &self.context.recording;
-        if it.custody.place.cold.as_ref().is_some_and(|cold| cold.restore.is_some()) {
-            return Ok(true);
+        if let Some(restore) = it.custody.place.cold.as_ref().and_then(|cold| cold.restore.as_ref()) {
+            return Ok(Some(restore.asked_at));
         }
         let states = vec![JobState::Pending, JobState::Running];
         let filter = JobFilter { states, recording: Some(it.id), ..JobFilter::default() };
         let jobs = self.context.library.catalog.jobs(&filter, 100).await;
         let jobs = jobs.map_err(|e| Failure::temporary(e.to_string()))?;
-        Ok(jobs.iter().any(|job| matches!(job.spec.action, Action::Restore { .. })))
+        let restore = jobs.iter().find(|job| matches!(job.spec.action, Action::Restore { .. }));
+        Ok(restore.map(|job| job.created_at))
     }
 
     /// A file of our own making.
@@ -280,8 +281,14 @@ impl Shipment<'_> {
     }
 }
 
-/// How long a source may still be on its way from an archive, before that is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(10 * 60);
+/// The least and the most until it is looked again whether a source has come back from its archive. What comes back has its exports
+/// done at once: this is for the rest, of which there may be a million for two days.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(10 * 60), Duration::from_secs(6 * 60 * 60));
+
+/// When, of one that is awaited since then: after as long again.
+fn look_again(since: Timestamp, now: Timestamp) -> Timestamp {
+    now + now.since(since).clamp(LOOK_AGAIN.0, LOOK_AGAIN.1)
+}
 /// Bytes of a WebVTT file with a few thousand tiles.
 const MAX_TILES: u64 = 4 << 20;
 
