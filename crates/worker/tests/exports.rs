@@ -34,6 +34,10 @@ const POLICY: &str = "version: 1\nstores:\n  replica: { url: /replica }\n  partn
 
 impl Scene {
     async fn set(hours: &str, hook: impl Fn(Point, &Hands) + Send + Sync + 'static) -> Self {
+        Self::by(&POLICY.replace("HOURS", hours), hook).await
+    }
+
+    async fn by(text: &str, hook: impl Fn(Point, &Hands) + Send + Sync + 'static) -> Self {
         let home = tempfile::tempdir().unwrap();
         let clock = Hands::new();
         let own = Arc::new(Memory::new(LIBRARY_STORE));
@@ -41,9 +45,8 @@ impl Scene {
             let clock = clock.clone();
             move |point| hook(point, &clock)
         });
-        let text = POLICY.replace("HOURS", hours);
         let stores: Vec<Arc<dyn storage::Store>> = vec![own.clone(), Arc::new(Memory::new("replica"))];
-        let mut library = library_of(home.path(), clock.clone(), &text, stores, steps).await;
+        let mut library = library_of(home.path(), clock.clone(), text, stores, steps).await;
         let partner = there(home.path().join("partner"), "partner");
         let quick = there(home.path().join("quick"), "quick");
         let mut all = Destinations::default();
@@ -251,6 +254,45 @@ async fn hours_that_end_in_the_middle_are_kept() {
     let expected = [("note.txt", Arrival::Already), ("note.json", Arrival::Sent)];
     assert_eq!(files, expected.map(|(name, arrival)| (name.to_owned(), arrival)));
     scene.end().await;
+}
+
+/// By two routes one file leaves once: that the hours of the one end while it is on its way there is no reason to send it by the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_that_was_taken_is_kept() {
+    let rule =
+        "rules:\n  - { name: out, match: all, export: { to: [partner, quick], as: \"{name}.{ext}\" } }\n";
+    let policy = POLICY.replace("HOURS", ", hours: \"07:00-09:00 UTC\"");
+    let (stores, _) = policy.split_once("rules:").unwrap();
+    let mut scene = Scene::by(&format!("{stores}{rule}"), |_, _| {}).await;
+    // Ten seconds to nine.
+    scene.clock.pass(Duration::from_secs(59 * 60 + 50));
+    scene.partner.on(Op::Put, 1, Fault::Hang);
+    scene.run();
+    scene.take("note.txt").await;
+    let is_on_its_way = async |scene: &Scene| {
+        for _ in 0..500 {
+            if scene.exports().await.iter().any(|job| is(job, JobState::Running)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{:#?}", scene.exports().await);
+    };
+    is_on_its_way(&scene).await;
+    scene.clock.pass(Duration::from_secs(20));
+    // What the hour has changed is decided on.
+    for _ in 0..500 {
+        if scene.library.catalog.to_decide(scene.clock.now(), None, 1).await.unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let exports = scene.exports().await;
+    let to: Vec<_> = exports.iter().map(|job| (job.spec.action.label(), job.state)).collect();
+    assert_eq!(to, [("export source to partner".to_owned(), JobState::Running)], "{exports:#?}");
+    scene.stop.cancel();
+    scene.running.take().unwrap().abort();
 }
 
 /// A manifest is a stranger's: names in it lead nowhere, what it says of bytes is compared, and one mistake keeps the rest from nothing.
