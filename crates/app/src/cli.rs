@@ -101,6 +101,10 @@ pub enum Command {
     /// Send recordings to a partner: by SFTP, FTP, WebDAV, HTTP, S3 or into a folder, with proof
     Export(Export),
     /// Bring back what was exported: by its manifest, from a partner or a folder
+    ///
+    /// Every recording comes in with the bytes that the manifest says, and with the name, title, tags, dates and session that it
+    /// had; what is here already is left alone. Into a library on one machine, or, where VIDEOREC_CATALOG names a fleet, into the
+    /// fleet's own store (VIDEOREC_STORE, not below a watched prefix), where its workers go on with it.
     Import(Import),
     /// Show where every copy is, and when it was last read back
     Copies(Copies),

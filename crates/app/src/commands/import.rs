@@ -4,7 +4,10 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Result;
 use transfer::{Destination, Folder, Name, Presence};
-use worker::import::{Came, Import};
+use worker::{
+    Library,
+    import::{Came, Import},
+};
 
 use crate::{
     cli::{self, Machine},
@@ -24,8 +27,27 @@ struct Tally {
 }
 
 pub async fn run(config: &Config, args: &cli::Import) -> Result<Code> {
+    if config.fleet.is_some() {
+        return into_fleet(config, args).await;
+    }
     let workshop = wire::work(config, &Machine { threads: None, memory: None }).await?;
-    let library = workshop.library.clone();
+    into(workshop.library.clone(), config, args, "the work goes on with `videorec up`").await
+}
+
+#[cfg(feature = "cloud")]
+async fn into_fleet(config: &Config, args: &cli::Import) -> Result<Code> {
+    let entrance = crate::fleet::entrance::open(config, &args.scratch).await?;
+    into(entrance.library.clone(), config, args, "the fleet's workers go on with the work").await
+}
+
+#[cfg(not(feature = "cloud"))]
+#[expect(clippy::unused_async, reason = "with the feature it connects")]
+async fn into_fleet(_: &Config, _: &cli::Import) -> Result<Code> {
+    Err(wire::without_cloud())
+}
+
+/// `then`: who goes on with what came in.
+async fn into(library: Arc<Library>, config: &Config, args: &cli::Import, then: &str) -> Result<Code> {
     let from = from(config, &library.policy, &args.from).await?;
     let name = manifest(&*from, args.manifest.as_deref()).await?;
     let import = Import::open(library, from, name.clone()).await?;
@@ -47,7 +69,7 @@ pub async fn run(config: &Config, args: &cli::Import) -> Result<Code> {
     } else {
         import.run(|name, came| tally.add(config, name, came)).await?;
     }
-    tally.print(config, args.plan);
+    tally.print(config, args.plan, then);
     Ok(if tally.failed == 0 { Code::Done } else { Code::Partly })
 }
 
@@ -120,7 +142,7 @@ impl Tally {
         }
     }
 
-    fn print(&self, config: &Config, plan: bool) {
+    fn print(&self, config: &Config, plan: bool, then: &str) {
         if config.json {
             ui::json(&serde_json::json!({
                 "new": self.new, "known": self.known, "failed": self.failed, "plan": plan,
@@ -132,7 +154,7 @@ impl Tally {
         ui::line(&format!("{new}{bytes}; {} here already; {} failed", self.known, self.failed));
         match plan {
             true => ui::line("Nothing was done: this was only the plan."),
-            false if self.new > 0 => ui::line("the work goes on with `videorec up`"),
+            false if self.new > 0 => ui::line(then),
             false => {}
         }
     }

@@ -195,7 +195,7 @@ pub async fn work(config: &Config, args: &Work) -> Result<Shop> {
 
 /// A folder of this worker's own, beside those of others on this machine. What dead ones have left goes: whoever lives
 /// holds the lock next to its folder.
-fn scratch(root: &Path, worker: &str) -> Result<(PathBuf, Lock)> {
+pub(super) fn scratch(root: &Path, worker: &str) -> Result<(PathBuf, Lock)> {
     let failed = || {
         format!(
             "cannot work in {}: mount a writable disk there, or name another with --scratch",
@@ -224,7 +224,7 @@ fn scratch(root: &Path, worker: &str) -> Result<(PathBuf, Lock)> {
 }
 
 /// The library's own store, and the places whose objects are recordings.
-fn places(fleet: &Fleet, sdk: &SdkConfig) -> Result<(Stores, Vec<Watched>)> {
+pub(super) fn places(fleet: &Fleet, sdk: &SdkConfig) -> Result<(Stores, Vec<Watched>)> {
     let mut stores = Stores::default();
     let own = named("VIDEOREC_STORE", fleet.store.as_ref(), "s3://bucket/prefix for what is made")?;
     stores.add(Arc::new(s3_store(LIBRARY_STORE, sdk, own).context("VIDEOREC_STORE")?));
@@ -326,7 +326,7 @@ pub(super) async fn with_policy(
 }
 
 /// From `--policy`, a file or an object, else the shipped one.
-async fn policy(config: &Config, sdk: &SdkConfig) -> Result<wire::PolicyFile> {
+pub(super) async fn policy(config: &Config, sdk: &SdkConfig) -> Result<wire::PolicyFile> {
     let text = policy_text(config, sdk).await?;
     wire::parse_policy(text, &policy_name(config))
 }
@@ -394,7 +394,7 @@ fn metrics(fleet: &Fleet) -> Result<Metrics> {
 }
 
 /// Differs between any two workers that ever ran: host, process, and when it started.
-fn worker_name(fleet: &Fleet) -> String {
+pub(super) fn worker_name(fleet: &Fleet) -> String {
     let host = fleet.hostname.as_deref().unwrap_or("worker");
     format!("{host}-{}-{:x}", std::process::id(), clock::System.now().as_millis())
 }

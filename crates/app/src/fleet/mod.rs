@@ -3,4 +3,5 @@
 
 pub mod agent;
 pub mod engines;
+pub mod entrance;
 pub mod serve;
