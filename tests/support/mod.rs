@@ -225,6 +225,18 @@ fn visible(folder: &Path, root: &Path, files: &mut BTreeMap<String, u64>) {
     }
 }
 
+/// Bytes that nothing makes smaller, another row of them for each seed.
+pub fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (seed + 1).wrapping_mul(0x2545_f491_4f6c_dd1d);
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..bytes).map(next).collect()
+}
+
 pub fn fastrand() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     RandomState::new().build_hasher().finish()
