@@ -242,8 +242,10 @@ impl Destination for Rsync {
 impl Files for Rsync {
     async fn append(&self, partial: &Name, from: u64, source: &dyn Source) -> Result<u64, Error> {
         let size = source.size();
-        if size.saturating_sub(from) < self.options.small {
-            return self.files.append(partial, from, source).await;
+        if size < self.options.small {
+            // From its beginning: where SFTP was cut, there may be holes before the end.
+            let sent = self.files.append(partial, 0, source).await?;
+            return Ok(sent.saturating_sub(from));
         }
         // Before anything is brought here for it.
         self.root().await?;

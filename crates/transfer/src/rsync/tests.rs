@@ -134,6 +134,22 @@ async fn a_cut_while_a_file_is_made_over_harms_neither() {
     assert_eq!(std::fs::read_dir(&files).unwrap().count(), 1);
 }
 
+/// A small one goes by SFTP, whose requests are done in any order: behind a cut there may be holes.
+#[tokio::test]
+async fn a_small_file_that_was_cut_begins_anew() {
+    let Partner { to, files, scratch: _scratch } = partner(|_| ());
+    let whole = pattern(600_000);
+    let put = Put { verify: Verify::Size, ..put_of(&whole) };
+    let broken = crate::contract::sources::Broken::new(whole.clone(), 500_000, ErrorKind::Unavailable);
+    to.put(&name("a"), &broken, &put).await.unwrap_err();
+    let left = std::fs::read_dir(&files).unwrap().next().unwrap().unwrap().path();
+    let size = std::fs::metadata(&left).unwrap().len() as usize;
+    assert!(size > 300_000, "{size}");
+    std::fs::write(left, vec![0; size]).unwrap();
+    to.put(&name("a"), &whole, &put).await.unwrap();
+    assert!(std::fs::read(files.join("a")).unwrap() == whole);
+}
+
 #[tokio::test]
 async fn an_unknown_host_key_is_refused() {
     let Partner { to, files, scratch: _scratch } = partner(|options| options.ssh.host_keys.clear());
