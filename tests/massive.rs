@@ -85,7 +85,8 @@ struct Fleet {
 impl Fleet {
     fn of(policy: String, recordings: impl Iterator<Item = (String, Vec<u8>)>) -> Self {
         let cloud = Cloud::with(Setup { notifies: false, ..Setup::default() });
-        let n = recordings.map(|(name, bytes)| cloud.upload(&name, bytes)).count();
+        let uploads: Vec<_> = recordings.map(|(name, bytes)| cloud.upload(&name, bytes)).collect();
+        let n = uploads.len();
         let mut fleet = Self { cloud, policy, workers: Vec::new() };
         (0..2).for_each(|_| fleet.hire());
         // One walk instead of as many events.
