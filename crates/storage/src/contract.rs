@@ -52,6 +52,7 @@ macro_rules! contract {
             an_erased_object_is_gone_with_all_of_its_versions
             a_copy_is_equal_and_independent
             tags_are_kept_until_the_next_overwrite
+            one_tag_is_set_beside_the_others
             impossible_tags_are_refused
             a_near_file_is_adopted
             a_far_file_is_adopted
@@ -466,6 +467,36 @@ pub async fn tags_are_kept_until_the_next_overwrite(s: Subject) {
     assert_eq!(s.keys("").await, ["a/k"]);
     s.put("a/k", "y").await;
     assert!(s.store.tags(&key("a/k")).await.unwrap().is_empty());
+}
+
+pub async fn one_tag_is_set_beside_the_others(s: Subject) {
+    let (meta, _) = s.put("a/k", "bytes").await;
+    let of = |pairs: &[(&str, &str)]| tags(pairs);
+    s.store.set_tags(&meta.key, &of(&[("team", "red")])).await.unwrap();
+    let set = async |value| s.store.set_tag(&meta.key, &meta.version, "class", value).await;
+    for (value, all) in [
+        (Some("GLACIER"), of(&[("class", "GLACIER"), ("team", "red")])),
+        (Some("DEEP_ARCHIVE"), of(&[("class", "DEEP_ARCHIVE"), ("team", "red")])),
+        (None, of(&[("team", "red")])),
+        (None, of(&[("team", "red")])),
+    ] {
+        set(value).await.unwrap();
+        assert_eq!(s.store.tags(&meta.key).await.unwrap(), all);
+        assert!(same(&s.store.head(&meta.key).await.unwrap(), &meta), "the object is what it was");
+    }
+    // No room for another one: those that are there stay.
+    let full: Vec<(String, String)> = (0..crate::MAX_TAGS).map(|n| (format!("t{n}"), "x".into())).collect();
+    let full: Tags = full.into_iter().collect();
+    s.store.set_tags(&meta.key, &full).await.unwrap();
+    assert_eq!(set(Some("GLACIER")).await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(s.store.tags(&meta.key).await.unwrap(), full);
+    // What replaced it is none of our business.
+    s.store.set_tags(&meta.key, &Tags::new()).await.unwrap();
+    s.put("a/k", "other bytes").await;
+    assert_eq!(set(Some("GLACIER")).await.unwrap_err().kind(), ErrorKind::Changed);
+    assert!(s.store.tags(&meta.key).await.unwrap().is_empty());
+    let none = s.store.set_tag(&key("none"), &meta.version, "class", None).await;
+    assert_eq!(none.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 pub async fn impossible_tags_are_refused(s: Subject) {

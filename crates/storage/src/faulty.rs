@@ -3,6 +3,7 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -11,7 +12,8 @@ use domain::{Digest, Hasher, Timestamp};
 use futures::StreamExt as _;
 
 use crate::{
-    Body, Error, ErrorKind, HeadLast, Health, Key, Meta, Origin, Put, Speed, Store, Tags, Tier, Upload,
+    Body, Error, ErrorKind, HeadLast, Health, Key, LifecycleRule, Meta, Origin, Put, Speed, Store, Tags,
+    Tier, Upload,
 };
 
 /// A store that fails on cue, to see what happens around it.
@@ -41,6 +43,7 @@ pub enum Op {
     Tier,
     SetClass,
     Restore,
+    Lifecycle,
     SweepUploads,
     Check,
 }
@@ -281,6 +284,14 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn restore(&self, key: &Key, version: &str, days: u32, speed: Speed) -> Result<(), Error> {
         self.script.play(self.name(), Op::Restore, self.inner.restore(key, version, days, speed)).await
+    }
+
+    async fn set_tag(&self, key: &Key, version: &str, name: &str, value: Option<&str>) -> Result<(), Error> {
+        self.script.play(self.name(), Op::SetTags, self.inner.set_tag(key, version, name, value)).await
+    }
+
+    async fn lifecycle(&self, at_most: Duration) -> Result<Vec<LifecycleRule>, Error> {
+        self.script.play(self.name(), Op::Lifecycle, self.inner.lifecycle(at_most)).await
     }
 
     async fn sweep_uploads(&self, before: Timestamp) -> Result<u64, Error> {

@@ -11,6 +11,7 @@ mod disk;
 mod error;
 mod faulty;
 mod key;
+mod lifecycle;
 mod memory;
 mod off_thread;
 #[cfg(feature = "s3")]
@@ -24,6 +25,7 @@ pub use disk::Disk;
 pub use error::{Error, ErrorKind};
 pub use faulty::{Fault, Faulty, Op};
 pub use key::{BadKey, Key};
+pub use lifecycle::LifecycleRule;
 pub use memory::Memory;
 #[cfg(feature = "s3")]
 pub use s3::S3;

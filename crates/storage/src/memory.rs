@@ -2,13 +2,19 @@ use std::{
     collections::{BTreeMap, HashMap},
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use domain::{Clock, Digest, Hasher, Timestamp};
 
-use crate::{Body, CHUNK, Error, ErrorKind, HeadLast, Health, Key, Meta, Put, Store, Tags, Upload};
+use crate::{
+    Body, CHUNK, Error, ErrorKind, HeadLast, Health, Key, LifecycleRule, Meta, Put, Speed, Store, Tags, Tier,
+    Upload, lifecycle::no_lifecycle,
+};
+
+mod classes;
 
 /// A store in memory that keeps versions, for tests and as the model of the others: like a versioned bucket, an
 /// overwritten version stays readable by its id.
@@ -16,6 +22,7 @@ use crate::{Body, CHUNK, Error, ErrorKind, HeadLast, Health, Key, Meta, Put, Sto
 pub struct Memory {
     name: Arc<str>,
     clock: Option<Arc<dyn Clock>>,
+    has_classes: bool,
     objects: Arc<Mutex<Objects>>,
 }
 
@@ -25,6 +32,8 @@ struct Objects {
     /// Versions that were overwritten.
     past: HashMap<(Key, String), Bytes>,
     last_version: u64,
+    lifecycle: Vec<LifecycleRule>,
+    refused: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -32,17 +41,22 @@ struct Object {
     meta: Meta,
     bytes: Bytes,
     tags: Tags,
+    restored: Option<classes::Restored>,
 }
 
 impl Memory {
     /// Without a clock every object dates from 1970.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), clock: None, objects: Arc::default() }
+        Self { name: name.into(), clock: None, has_classes: false, objects: Arc::default() }
     }
 
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.as_ref().map_or(Timestamp(0), |clock| clock.now())
     }
 
     fn lock(&self) -> MutexGuard<'_, Objects> {
@@ -63,9 +77,10 @@ impl Memory {
             key: key.clone(),
             size: bytes.len() as u64,
             version: format!("v{}", objects.last_version),
-            modified: self.clock.as_ref().map_or(Timestamp(0), |clock| clock.now()),
+            modified: self.now(),
+            class: None,
         };
-        let object = Object { meta: meta.clone(), bytes, tags: Tags::new() };
+        let object = Object { meta: meta.clone(), bytes, tags: Tags::new(), restored: None };
         if let Some(old) = objects.current.insert(key.clone(), object) {
             objects.past.insert((key.clone(), old.meta.version), old.bytes);
         }
@@ -89,6 +104,7 @@ impl Store for Memory {
 
     async fn get(&self, key: &Key, version: Option<&str>, range: Option<Range<u64>>) -> Result<Body, Error> {
         let current = self.current(key);
+        self.is_readable(key, version)?;
         let bytes = match version {
             None => current?.bytes,
             Some(wanted) => match (current, self.lock().past.get(&(key.clone(), wanted.to_owned()))) {
@@ -146,7 +162,7 @@ impl Store for Memory {
         objects.past.retain(|(past, version), bytes| {
             if past == key {
                 let (size, version) = (bytes.len() as u64, version.clone());
-                erased.push(Meta { key: key.clone(), size, version, modified: Timestamp(0) });
+                erased.push(Meta { key: key.clone(), size, version, modified: Timestamp(0), class: None });
             }
             past != key
         });
@@ -167,6 +183,25 @@ impl Store for Memory {
         };
         object.tags = tags.clone();
         Ok(())
+    }
+
+    async fn tier(&self, key: &Key, version: &str) -> Result<Tier, Error> {
+        self.tier_of(key, version)
+    }
+
+    async fn set_class(&self, key: &Key, version: &str, class: &str) -> Result<Meta, Error> {
+        self.put_into(key, version, class)
+    }
+
+    async fn restore(&self, key: &Key, version: &str, days: u32, speed: Speed) -> Result<(), Error> {
+        self.begin_restore(key, version, days, speed)
+    }
+
+    async fn lifecycle(&self, _: Duration) -> Result<Vec<LifecycleRule>, Error> {
+        match self.has_classes {
+            true => Ok(self.lock().lifecycle.clone()),
+            false => Err(no_lifecycle(&self.name)),
+        }
     }
 
     async fn check(&self) -> Result<Health, Error> {

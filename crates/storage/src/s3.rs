@@ -15,8 +15,9 @@
 //! - HTTP client, endpoint, region and credentials are the caller's: whatever its `SdkConfig` says.
 //!
 //! What runs this must be allowed `s3:GetObject`, `GetObjectVersion`, `PutObject`, `AbortMultipartUpload`, `DeleteObject`,
-//! `DeleteObjectVersion`, `GetObjectTagging`, `PutObjectTagging` and, to archive, `RestoreObject` on the objects, and
-//! `s3:ListBucket`, `ListBucketVersions`, `GetBucketVersioning` and `ListBucketMultipartUploads` on the bucket. Without
+//! `DeleteObjectVersion`, `GetObjectTagging`, `PutObjectTagging` and, to archive, `RestoreObject`, `GetObjectVersionTagging`
+//! and `PutObjectVersionTagging` on the objects, and `s3:ListBucket`, `ListBucketVersions`, `GetBucketVersioning`,
+//! `ListBucketMultipartUploads` and, to archive by its rules, `GetLifecycleConfiguration` on the bucket. Without
 //! `s3:ListBucket`, S3 calls a missing object a forbidden one.
 
 use std::{
@@ -32,7 +33,9 @@ use aws_types::SdkConfig;
 use domain::{Digest, Timestamp};
 
 use self::{bucket::Bucket, sweep::Whose, writing::Writing};
-use crate::{Body, Error, HeadLast, Health, Key, Meta, Origin, Put, Speed, Store, Tags, Tier, Upload};
+use crate::{
+    Body, Error, HeadLast, Health, Key, LifecycleRule, Meta, Origin, Put, Speed, Store, Tags, Tier, Upload,
+};
 
 mod adopt;
 mod attempt;
@@ -44,6 +47,7 @@ mod deleting;
 mod erasing;
 mod failure;
 mod head_last;
+mod lifecycle;
 mod listing;
 mod multipart;
 mod place;
@@ -198,6 +202,10 @@ impl Store for S3 {
         tags::write(&self.bucket, key, tags).await
     }
 
+    async fn set_tag(&self, key: &Key, version: &str, name: &str, value: Option<&str>) -> Result<(), Error> {
+        tags::set(&self.bucket, key, version, name, value).await
+    }
+
     fn local_path(&self, _: &Key) -> Option<PathBuf> {
         None
     }
@@ -216,6 +224,10 @@ impl Store for S3 {
 
     async fn restore(&self, key: &Key, version: &str, days: u32, speed: Speed) -> Result<(), Error> {
         tiers::restore(&self.bucket, key, version, days, speed).await
+    }
+
+    async fn lifecycle(&self, at_most: Duration) -> Result<Vec<LifecycleRule>, Error> {
+        lifecycle::rules(&self.bucket, at_most).await
     }
 
     async fn sweep_uploads(&self, before: Timestamp) -> Result<u64, Error> {

@@ -4,6 +4,7 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     pin::Pin,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -11,7 +12,11 @@ use bytes::Bytes;
 use domain::{Digest, Timestamp};
 use futures::Stream;
 
-use crate::{Error, ErrorKind, Key, Speed, Tier, tier::no_classes};
+use crate::{
+    Error, ErrorKind, Key, LifecycleRule, Speed, Tier,
+    lifecycle::{no_lifecycle, with_tag},
+    tier::no_classes,
+};
 
 /// Bytes under keys.
 ///
@@ -102,6 +107,18 @@ pub trait Store: Send + Sync + Debug {
     /// for more than [`MAX_TAGS`] or too long ones.
     async fn set_tags(&self, key: &Key, tags: &Tags) -> Result<(), Error>;
 
+    /// Gives exactly that version one tag, or takes it, and keeps its others. Who tags at the same moment may lose what he
+    /// wrote: S3 knows no condition on that. Errors: as for [`Store::set_tags`]; `Changed` when another version is there now.
+    async fn set_tag(&self, key: &Key, version: &str, name: &str, value: Option<&str>) -> Result<(), Error> {
+        let meta = self.head(key).await?;
+        if meta.version != version {
+            return Err(Error::changed(self.name(), key, version, &meta.version));
+        }
+        let before = self.tags(key).await?;
+        let after = with_tag(&before, name, value);
+        if after == before { Ok(()) } else { self.set_tags(key, &after).await }
+    }
+
     /// Where the object is a plain file that a child process may read in place. Says nothing about whether it
     /// exists.
     fn local_path(&self, key: &Key) -> Option<PathBuf> {
@@ -136,6 +153,13 @@ pub trait Store: Send + Sync + Debug {
         Err(no_classes(self.name()))
     }
 
+    /// The store's own rules that put objects into other classes, as they were at most so long ago: services let them be asked
+    /// for only so often. Errors: `Invalid` where there are no such rules to be had.
+    async fn lifecycle(&self, at_most: Duration) -> Result<Vec<LifecycleRule>, Error> {
+        let _ = at_most;
+        Err(no_lifecycle(self.name()))
+    }
+
     /// Removes what writers that were killed before `before` left half, and counts it: it costs money and is seen by nobody.
     /// `before` must be earlier than the beginning of any write that may still go on. Where nothing of that kind is left,
     /// there is nothing to do.
@@ -158,6 +182,8 @@ pub struct Meta {
     pub version: String,
     /// When the store got these bytes, by its own clock. The answer to a write may be off by as long as that took.
     pub modified: Timestamp,
+    /// The storage class, where it is another than the one that objects have unless something else is said.
+    pub class: Option<String>,
 }
 
 /// An object's place in a service that holds several stores.

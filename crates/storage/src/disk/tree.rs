@@ -90,6 +90,7 @@ impl Tree {
                 modified: Timestamp(
                     stat.st_mtime.saturating_mul(1000) + stat.st_mtime_nsec as i64 / 1_000_000,
                 ),
+                class: None,
             }),
             FileType::Directory => Err(Error::not_found(&self.name, key)),
             FileType::Symlink => Err(self.error("open", key, Errno::LOOP)),

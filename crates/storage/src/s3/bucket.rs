@@ -12,7 +12,7 @@ use aws_sdk_s3::{
     },
     operation::head_object::HeadObjectOutput,
     primitives::{DateTime, DateTimeFormat},
-    types::ChecksumMode,
+    types::{ChecksumMode, StorageClass},
 };
 use aws_types::SdkConfig;
 use domain::Timestamp;
@@ -24,7 +24,7 @@ use super::{
     failure::{Act, Failure},
     version::Pin,
 };
-use crate::{Error, ErrorKind, Key, Meta, Origin};
+use crate::{Error, ErrorKind, Key, LifecycleRule, Meta, Origin};
 
 /// The bucket, how to speak to it, and what we have learned about it.
 pub(super) struct Bucket {
@@ -37,6 +37,8 @@ pub(super) struct Bucket {
     pub service: String,
     /// Whether it keeps versions.
     pub versions: OnceCell<bool>,
+    /// Its lifecycle rules, and when they were asked for.
+    pub lifecycle: tokio::sync::Mutex<Option<(tokio::time::Instant, Vec<LifecycleRule>)>>,
     /// It gave a version id, so it does by now.
     pub saw_version: AtomicBool,
     /// It is there.
@@ -90,6 +92,7 @@ impl Bucket {
             options,
             service: service(sdk),
             versions: OnceCell::new(),
+            lifecycle: tokio::sync::Mutex::default(),
             saw_version: AtomicBool::new(false),
             exists: AtomicBool::new(false),
         }
@@ -165,6 +168,7 @@ impl Bucket {
             size,
             version: found.to_string(),
             modified: timestamp(head.last_modified()),
+            class: class(head.storage_class().map(StorageClass::as_str)),
         };
         let kept = Kept::of(head.checksum_crc64_nvme(), head.checksum_crc32_c(), head.checksum_crc32());
         Ok(Looked { meta, pin: found, kept, head })
@@ -220,6 +224,11 @@ fn service(sdk: &SdkConfig) -> String {
         (None, Some(region)) if region.as_ref().starts_with("us-gov-") => "aws-us-gov".to_owned(),
         (None, _) => "aws".to_owned(),
     }
+}
+
+/// A class as [`Meta::class`] has it: lists name also the one that most objects have.
+pub(super) fn class(class: Option<&str>) -> Option<String> {
+    class.filter(|class| *class != StorageClass::Standard.as_str()).map(str::to_owned)
 }
 
 /// A number of bytes as the SDK has it.

@@ -10,7 +10,7 @@ use aws_sdk_s3::types::{StorageClass, TaggingDirective};
 use domain::Digest;
 
 use super::{
-    bucket::{Bucket, Looked, timestamp},
+    bucket::{Bucket, Looked, class, timestamp},
     failure::{Act, Failure},
     multipart::Multipart,
     version::Pin,
@@ -126,6 +126,7 @@ async fn at_once(target: &Target, path: &str, source: &Looked, with: With) -> Re
         size: source.meta.size,
         version: pin.to_string(),
         modified: timestamp(result.and_then(|r| r.last_modified())),
+        class: class(with.class.as_ref().map(StorageClass::as_str)),
     })
 }
 
@@ -182,7 +183,8 @@ async fn in_parts(target: &Target, path: &str, source: &Looked, with: With) -> R
         start = end;
     }
     let crc = source.kept.and_then(|kept| kept.crc64());
-    multipart.complete(size, crc, with.only).await
+    let meta = multipart.complete(size, crc, with.only).await?;
+    Ok(Meta { class: class(with.class.as_ref().map(StorageClass::as_str)), ..meta })
 }
 
 /// Asked first, because not every service knows the condition on a copy; where it does, that is what decides.

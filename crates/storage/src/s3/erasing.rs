@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use aws_sdk_s3::types::EncodingType;
+use aws_sdk_s3::types::{EncodingType, ObjectVersionStorageClass};
 
 use super::{
-    bucket::{Bucket, timestamp},
+    bucket::{Bucket, class, timestamp},
     deleting,
     failure::Act,
     listing,
@@ -89,6 +89,7 @@ async fn entries(bucket: &Arc<Bucket>, key: &Key, object: &str) -> Result<Vec<En
                 size: u64::try_from(it.size().unwrap_or(0)).unwrap_or(0),
                 version: Pin::of(id.as_deref(), it.e_tag()).to_string(),
                 modified: timestamp(it.last_modified()),
+                class: class(it.storage_class().map(ObjectVersionStorageClass::as_str)),
             };
             entries.push(Entry { id, latest: it.is_latest() == Some(true), meta: Some(meta) });
         }

@@ -5,11 +5,11 @@ use std::{
 
 use aws_sdk_s3::{
     primitives::DateTime,
-    types::{BucketVersioningStatus, EncodingType},
+    types::{BucketVersioningStatus, EncodingType, ObjectStorageClass, ObjectVersionStorageClass},
 };
 
 use super::{
-    bucket::{Bucket, bytes, timestamp},
+    bucket::{Bucket, bytes, class, timestamp},
     failure::Act,
     version::Pin,
 };
@@ -102,7 +102,8 @@ impl Page<'_> {
             let encoded = answer.encoding_type() == Some(&EncodingType::Url);
             for object in answer.contents() {
                 let pin = Pin::of(None, object.e_tag());
-                self.push(object.key(), encoded, pin, object.size(), object.last_modified());
+                let class = class(object.storage_class().map(ObjectStorageClass::as_str));
+                self.push(object.key(), encoded, pin, object.size(), object.last_modified(), class);
             }
             token = answer.next_continuation_token;
             if token.is_none() {
@@ -134,7 +135,8 @@ impl Page<'_> {
             let encoded = answer.encoding_type() == Some(&EncodingType::Url);
             for object in answer.versions().iter().filter(|object| object.is_latest() == Some(true)) {
                 let pin = Pin::of(object.version_id(), object.e_tag());
-                self.push(object.key(), encoded, pin, object.size(), object.last_modified());
+                let class = class(object.storage_class().map(ObjectVersionStorageClass::as_str));
+                self.push(object.key(), encoded, pin, object.size(), object.last_modified(), class);
             }
             if answer.is_truncated() != Some(true) {
                 break;
@@ -156,6 +158,7 @@ impl Page<'_> {
         pin: Pin,
         size: Option<i64>,
         modified: Option<&DateTime>,
+        class: Option<String>,
     ) {
         let Some(object) = object.map(|object| decode(object, encoded)) else { return };
         // Services differ in whether a marker's own key is behind it.
@@ -163,7 +166,7 @@ impl Page<'_> {
             return;
         }
         let (Some(key), Some(size)) = (self.bucket.key(&object), bytes(size)) else { return };
-        self.found.push(Meta { key, size, version: pin.to_string(), modified: timestamp(modified) });
+        self.found.push(Meta { key, size, version: pin.to_string(), modified: timestamp(modified), class });
     }
 }
 

@@ -275,7 +275,7 @@ impl Target {
                 found.map_err(|failure| failure.into_error(&self.bucket, LOOK, &self.key))?.meta.modified
             }
         };
-        Ok(Meta { key: self.key.clone(), size, version: pin.to_string(), modified })
+        Ok(Meta { key: self.key.clone(), size, version: pin.to_string(), modified, class: None })
     }
 
     pub fn lost(&self) -> Error {

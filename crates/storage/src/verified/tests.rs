@@ -252,7 +252,13 @@ impl Store for Generated {
         Ok(Box::pin(futures::stream::iter(chunks)))
     }
     async fn head(&self, key: &Key) -> Result<Meta, Error> {
-        Ok(Meta { key: key.clone(), size: self.size, version: "1".into(), modified: Timestamp(0) })
+        Ok(Meta {
+            key: key.clone(),
+            size: self.size,
+            version: "1".into(),
+            modified: Timestamp(0),
+            class: None,
+        })
     }
     async fn create(&self, key: &Key, _: Put) -> Result<Box<dyn Upload>, Error> {
         Err(self.read_only(key))

@@ -106,6 +106,85 @@ async fn another_version_is_neither_moved_nor_restored() {
     assert!(proper(&error).contains("storage class"), "{error}");
 }
 
+/// As `aws s3api put-bucket-lifecycle-configuration` would.
+#[tokio::test]
+async fn a_buckets_own_rules_are_read() {
+    use std::time::Duration;
+
+    use aws_sdk_s3::types::{
+        BucketLifecycleConfiguration, ExpirationStatus, LifecycleRule as Rule, LifecycleRuleAndOperator,
+        LifecycleRuleFilter, Tag, Transition, TransitionStorageClass,
+    };
+    let s = Scene::new(Versioned).await;
+    assert_eq!(s.s3.lifecycle(Duration::ZERO).await.unwrap(), [], "it has none");
+    let tag = |name: &str, value: &str| Tag::builder().key(name).value(value).build().unwrap();
+    let sinks =
+        Transition::builder().days(0).storage_class(TransitionStorageClass::from("DEEP_ARCHIVE")).build();
+    let rule = |id: &str, status: &str, filter: LifecycleRuleFilter| {
+        let rule = Rule::builder().id(id).status(ExpirationStatus::from(status)).filter(filter);
+        rule.transitions(sinks.clone()).build().unwrap()
+    };
+    let by_tag = LifecycleRuleFilter::builder().tag(tag("videorec-archive", "DEEP_ARCHIVE")).build();
+    let both = LifecycleRuleAndOperator::builder()
+        .prefix("lib/")
+        .tags(tag("a", "1"))
+        .tags(tag("b", "2"))
+        .object_size_greater_than(1000)
+        .build();
+    let both = LifecycleRuleFilter::builder().and(both).build();
+    let config = BucketLifecycleConfiguration::builder()
+        .rules(rule("ours", "Enabled", by_tag.clone()))
+        .rules(rule("asleep", "Disabled", by_tag))
+        .rules(rule("theirs", "Enabled", both))
+        .build()
+        .unwrap();
+    s.raw
+        .put_bucket_lifecycle_configuration()
+        .bucket(&s.bucket)
+        .lifecycle_configuration(config)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(s.s3.lifecycle(Duration::from_secs(60)).await.unwrap(), [], "as they were a moment ago");
+    let found = s.s3.lifecycle(Duration::ZERO).await.unwrap();
+    let [ours, theirs] = &found[..] else { panic!("{found:?}") };
+    assert!(ours.moves("lib/x/a", 1, ("videorec-archive", "DEEP_ARCHIVE"), "DEEP_ARCHIVE"), "{ours:?}");
+    assert_eq!((theirs.prefix.as_str(), theirs.larger_than, theirs.tags.len()), ("lib/", Some(1000), 2));
+    s.tap.on("GetBucketLifecycleConfiguration", 1, Cue::Refuse { status: 403, code: "AccessDenied" });
+    let error = s.s3.lifecycle(Duration::ZERO).await.unwrap_err();
+    assert!(proper(&error).contains("s3:GetLifecycleConfiguration"), "{error}");
+}
+
+/// The version that was pinned, whatever comes in the moment between.
+#[tokio::test]
+async fn a_tag_goes_to_its_version() {
+    let s = Scene::new(Versioned).await;
+    let meta = s.put("x", "bytes").await;
+    s.s3.set_tag(&meta.key, &meta.version, "class", Some("GLACIER")).await.unwrap();
+    let newer = s.put("x", "others").await;
+    let of = async |version: &str| {
+        let asked =
+            s.raw.get_object_tagging().bucket(&s.bucket).key(format!("{PREFIX}/x")).version_id(version);
+        asked.send().await.unwrap().tag_set().len()
+    };
+    assert_eq!((of(&meta.version).await, of(&newer.version).await), (1, 0));
+}
+
+/// Lists and looks agree on the class, and name none where nobody chose one.
+#[tokio::test]
+async fn the_class_is_seen_wherever_an_object_is() {
+    for kind in [Versioned, Unversioned] {
+        let s = Scene::new(kind).await;
+        let (cold, _hot) = (s.put("cold", "bytes").await, s.put("hot", "bytes").await);
+        let moved = s.s3.set_class(&cold.key, &cold.version, "DEEP_ARCHIVE").await.unwrap();
+        assert_eq!(moved.class.as_deref(), Some("DEEP_ARCHIVE"));
+        assert_eq!(s.s3.head(&cold.key).await.unwrap().class, moved.class);
+        let listed = s.s3.list("", None, 10).await.unwrap();
+        let classes: Vec<_> = listed.iter().map(|meta| meta.class.as_deref()).collect();
+        assert_eq!(classes, [Some("DEEP_ARCHIVE"), None], "{kind:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_store_without_classes_says_so() {
     let memory = Memory::new("memory");
