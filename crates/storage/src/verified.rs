@@ -13,7 +13,8 @@ pub struct Verified {
 /// Copies an object to another store and reads the copy back: promise 1's "verified".
 ///
 /// Safe to repeat: an equal object that is already there is the result, a different one is `Corrupt` and stays as
-/// it is. A copy of ours that reads back differently is removed again and is `Corrupt`. What the source has is
+/// it is. A copy of ours that reads back differently is removed again and is `Corrupt`, and so is a source that is not what was
+/// expected: for the moment, since a bit may have flipped on the way, and the next try knows better. What the source has is
 /// checked against `expected` before the copy becomes visible, so damage at the source never spreads. Where one service
 /// holds both stores, it makes the copy ([`Store::copy_from`]); that is read back like any other. A `version` of a store
 /// whose versions endure is not read for that first: it names the bytes of which `expected` was made, or it is gone.
@@ -82,7 +83,7 @@ async fn copy_once(
         Err(e) if e.kind() == ErrorKind::Exists => {
             return already_there(to, to.head(to_key).await?, expected).await;
         }
-        copied => copied?,
+        copied => copied.map_err(may_pass)?,
     };
     let found = digest_of(to, to_key, Some(&meta.version)).await?;
     if found == *expected {
@@ -94,7 +95,13 @@ async fn copy_once(
         }
         Err(_) => "the bad copy could not be removed; the source is untouched; check the store's medium",
     };
-    Err(Error::corrupt(to.name(), to_key, expected, &found, what_now))
+    Err(may_pass(Error::corrupt(to.name(), to_key, expected, &found, what_now)))
+}
+
+/// Other bytes than expected may be others only this time.
+fn may_pass(error: Error) -> Error {
+    let temporary = error.is_temporary() || error.kind() == ErrorKind::Corrupt;
+    error.temporary(temporary)
 }
 
 async fn stream(

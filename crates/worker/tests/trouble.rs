@@ -80,9 +80,19 @@ async fn a_lost_answer_doubles_nothing() {
 /// Promise 1: a copy that reads back differently is no copy. It goes, and the next try makes a good one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flipped_bit_never_counts_as_a_copy() {
-    let (replica, job, state) = through(|replica| _ = replica.on(Op::Create, 1, Fault::Flip { at: 3 })).await;
-    // Corruption is not retried blindly: a person is told which medium to look at.
-    assert_eq!(job.state, JobState::Parked, "{state:?}");
+    let (replica, job, _) = through(|replica| _ = replica.on(Op::Create, 1, Fault::Flip { at: 3 })).await;
+    assert_eq!((job.state, job.failures), (JobState::Done, 1));
+    assert_eq!(replica.list("", None, 10).await.unwrap().len(), 1, "the good one");
+}
+
+/// A medium that goes on damaging what is written to it is not written to for ever: a person is told which one to look at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_medium_that_damages_everything_is_given_up() {
+    let (replica, job, state) = through(|replica| {
+        (1..20).for_each(|n| _ = replica.on(Op::Create, n, Fault::Flip { at: 3 }));
+    })
+    .await;
+    assert_eq!((job.state, job.failures), (JobState::Parked, 5), "{state:?}");
     assert!(job.error.unwrap().message.contains("SHA-256"));
     assert!(replica.list("", None, 10).await.unwrap().is_empty(), "the bad copy stayed");
 }

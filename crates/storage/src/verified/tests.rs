@@ -66,7 +66,7 @@ async fn a_bit_that_flips_on_the_way_to_the_medium_is_found_and_the_bad_copy_rem
         let s = Scene::set().await;
         s.to.on(Op::Create, 1, Fault::Flip { at });
         let error = s.copy().await.unwrap_err();
-        assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Corrupt, false));
+        assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Corrupt, true));
         assert!(error.to_string().contains("`replica`") && error.to_string().contains("removed"), "{error}");
         assert!(!s.copied().await);
         s.copy().await.expect("nothing is in the way of the next try");
@@ -112,7 +112,7 @@ async fn damage_at_the_source_does_not_spread() {
     let s = Scene::set().await;
     s.from.on(Op::Get, 1, Fault::Flip { at: 1_000_000 });
     let error = s.copy().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Corrupt, true));
     assert!(error.to_string().contains("nothing was stored; read the source again"), "{error}");
     assert!(!s.copied().await);
 }
@@ -182,7 +182,11 @@ async fn what_is_already_there_is_never_overwritten() {
     let s = Scene::set().await;
     put_bytes(&s.to, &s.key, "somebody else's", Put::default()).await.unwrap();
     let error = s.copy().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(
+        (error.kind(), error.is_temporary()),
+        (ErrorKind::Corrupt, false),
+        "it will be there tomorrow"
+    );
     assert!(error.to_string().contains("stays as it is"), "{error}");
     assert_eq!(read_all(&s.to, &s.key, 100).await.unwrap(), "somebody else's");
 }
