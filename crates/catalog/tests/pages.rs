@@ -10,7 +10,8 @@ use catalog::{
     contract::{T0, recording},
 };
 use domain::{
-    Action, AudioFacts, Dynamic, Lane, MediaFacts, Outcome, Probe, StreamFacts, StreamKind, Verdict, VideoFacts,
+    Action, AudioFacts, Dynamic, Lane, MediaFacts, Outcome, Probe, StreamFacts, StreamKind, Verdict,
+    VideoFacts,
 };
 use sqlx::Connection as _;
 use support::{TTL, asking_for, job_of};
