@@ -18,6 +18,10 @@ pub struct Compared {
     pub missing: Tally,
     /// Of these: there, of another size.
     pub other_size: Tally,
+    /// Sources that lie in another class than they were put into.
+    pub strayed: Tally,
+    /// Renditions that were made again a few times, and are gone again.
+    pub vanishing: Tally,
     /// Objects that no recording owns.
     pub unowned: Tally,
     pub unowned_bytes: u64,
@@ -45,7 +49,34 @@ pub fn apart(store: &str, found: &Compared, now: Timestamp) -> Vec<Alert> {
             cause: format!("{cause}."),
             next: format!(
                 "See who else writes to {store}, and whether all of it is mounted; then `videorec copies QUERY --verify`: what \
-                 is found bad of a recording is repaired from a good copy."
+                 is found bad of a recording is repaired from a good copy. Renditions are made again."
+            ),
+            recording: None,
+            at: now,
+        });
+    }
+    if !found.vanishing.is_empty() {
+        alerts.push(Alert {
+            key: format!("drift/{store}/vanishing"),
+            severity: Severity::Critical,
+            service: "catalog".to_owned(),
+            subject: format!("{} in {store} vanish again and again", found.vanishing.of("rendition")),
+            cause: format!("They were made again, and are gone again: {}.", found.vanishing.named()),
+            next: format!("They are not made again any more. See who removes files from {store}."),
+            recording: None,
+            at: now,
+        });
+    }
+    if !found.strayed.is_empty() {
+        alerts.push(Alert {
+            key: format!("drift/{store}/class"),
+            severity: Severity::Warning,
+            service: "archive".to_owned(),
+            subject: format!("{} in {store} in another class than it was put into", found.strayed.of("recording")),
+            cause: format!("{}.", found.strayed.named()),
+            next: format!(
+                "See who changes classes in {store}, or which lifecycle rule of its bucket. What a rule of the policy wants \
+                 archived it archives again, three times at most; `videorec copies QUERY` shows classes."
             ),
             recording: None,
             at: now,
@@ -96,6 +127,11 @@ mod tests {
             alert.cause,
             "Of 10 objects that the catalog knows in nas, 1 not there (a.mp4), and 1 of another size (b.mp4)."
         );
+        found.strayed.add("c.mp4: STANDARD instead of GLACIER", now);
+        found.vanishing.add("mp4-720p of a.mp4", now);
+        let keys: Vec<_> = apart("nas", &found, now).into_iter().map(|alert| alert.key).collect();
+        let named = |what: &str| format!("drift/nas/{what}");
+        assert_eq!(keys, ["missing", "vanishing", "class", "unowned"].map(named));
         found.missing = Tally::default();
         assert!(apart("nas", &found, now)[0].cause.ends_with("in nas, 1 of another size (b.mp4)."));
     }

@@ -19,7 +19,8 @@ pub fn unconfirmed(store: &str, found: &Tally, now: Timestamp) -> Option<Alert> 
         subject: format!("{} in {store} not confirmed after 72 hours", found.of("transition")),
         cause: format!("The oldest could have begun at {}: {}.", found.longest(), found.named()),
         next: "`videorec jobs` shows what they wait for, and `videorec batch ls` whether their batch is paused; see that workers \
-               run, and that the store lets them change an object's class."
+               run, and that the store lets them change an object's class. What was left to a bucket's lifecycle rule waits for \
+               that: `videorec doctor` shows whether the rule is there."
             .to_owned(),
         recording: None,
         at: now,

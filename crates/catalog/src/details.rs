@@ -29,6 +29,8 @@ pub(crate) fn recorded(spec: &JobSpec, outcome: &Outcome, current: bool) -> Valu
         Outcome::Rendered { rendition: it } => {
             json!({ "rendition": it.name, "files": it.files, "partial": it.partial })
         }
+        Outcome::Missed { rendition, lost, .. } => json!({ "rendition": rendition, "lost": lost }),
+        Outcome::Present => json!({ "lost": null }),
         Outcome::Copied { copy } => {
             json!({ "copy": copy.store, "key": copy.key, "version": copy.version, "sha256": copy.digest.sha256 })
         }

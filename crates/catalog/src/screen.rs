@@ -31,7 +31,7 @@ pub(crate) fn statement<D: Dialect>(screen: &Screen) -> Statement {
         if tests.is_empty() { "TRUE".to_owned() } else { tests.join(" AND ") }
     });
     let rules: Vec<String> = rules.collect();
-    let cares = ["trash", "cold", "bad"].map(D::custody_has).join(" OR ");
+    let cares = ["trash", "transition", "cold", "bad"].map(D::custody_has).join(" OR ");
     let sql = format!(
         "SELECT rid, id FROM recording r
          WHERE rid > {} AND state <> 'deleted'

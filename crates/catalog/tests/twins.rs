@@ -19,7 +19,7 @@ use catalog::{
 use domain::{
     Action, Alert, Certificate, Copy, DeletionLimit, ExportSpec, Facts, Failure, JobId, JobSpec, Kind, Lane,
     Leaving, NameTemplate, NewRecording, Offer, Outcome, Place, Progress, Recording, RecordingId, Rendition,
-    RenditionFile, Role, Severity, State, Timestamp, Track, Trash, What,
+    RenditionFile, Role, Severity, State, Timestamp, Track, Trash, Way, What,
 };
 use proptest::prelude::*;
 use support::{TTL, job_of};
@@ -162,7 +162,7 @@ fn jobs_of(it: &Recording, which: u8) -> Vec<JobSpec> {
         Action::Move { store: "second".into(), from: it.store.clone(), keep_ms: 5 },
         Action::Evict { store: ["replica", "library"][usize::from(which) % 2].into(), made: T0 },
         Action::Verify { store: ["replica", "library"][usize::from(which) % 2].into(), last: T0 },
-        Action::Archive { class: "GLACIER".into() },
+        Action::Archive { class: "GLACIER".into(), by: Way::Now, again: None },
         export("night"),
         export("day"),
     ];
@@ -248,7 +248,7 @@ fn outcome_of(spec: &JobSpec, how: u8, now: Timestamp) -> Outcome {
                 made_at: T0,
             },
         },
-        Action::Archive { class } => Outcome::Placed {
+        Action::Archive { class, .. } => Outcome::Placed {
             place: Place {
                 class: Some(class.clone()),
                 version: (how & 1 == 0).then(|| "v1'".into()),

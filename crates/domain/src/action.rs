@@ -19,8 +19,19 @@ pub enum Action {
     Backup { store: String },
     /// Add tags.
     Tag { add: BTreeSet<String> },
-    /// Put the source into another storage class of its store.
-    Archive { class: String },
+    /// Put the source into another storage class of its store. `again` tells one time from the next: when it was found in
+    /// another class than it had been put into.
+    Archive {
+        class: String,
+        #[serde(default, skip_serializing_if = "Way::is_now")]
+        by: Way,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<Timestamp>,
+    },
+    /// See how the source lies: whether its store's rules have moved it by now, or somebody else has.
+    Look { asked: Timestamp, look: u32 },
+    /// Take back what was asked of the store's rules and has not happened.
+    Withdraw { asked: Timestamp },
     /// Have an archived source readable for so many days. `asked` tells one restore from the next.
     Restore { speed: Speed, days: u32, asked: Timestamp },
     /// See whether a restore has come to its end.
@@ -33,6 +44,9 @@ pub enum Action {
     Verify { store: String, last: Timestamp },
     /// Restore a copy as if the recording were lost: all of it, equal, and it plays. `asked` tells one drill from the next.
     Drill { store: String, asked: Timestamp },
+    /// See whether a rendition's files are there, and forget it where they are not, so that it is made again. `made` tells
+    /// one making of it from the next.
+    Seek { rendition: String, made: Timestamp },
     /// Replace bytes that were found bad by a good copy's.
     Repair { store: String, found: Timestamp },
     /// Remove every byte of a recording that is in the trash.
@@ -41,6 +55,17 @@ pub enum Action {
     Export(ExportSpec),
     /// Tell people, once, that a rule applies.
     Notify { rule: String, severity: Severity, subject: String },
+}
+
+/// How a source gets into another storage class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// At once, by a copy onto itself.
+    #[default]
+    Now,
+    /// By the store's own rules, which take up to days: it gets a tag that they look for.
+    Lifecycle,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,12 +111,13 @@ impl Action {
             Self::Mix(_) => "mix",
             Self::Backup { .. } => "backup",
             Self::Tag { .. } => "tag",
-            Self::Archive { .. } => "archive",
+            Self::Archive { .. } | Self::Look { .. } | Self::Withdraw { .. } => "archive",
             Self::Restore { .. } | Self::Awaken { .. } => "restore",
             Self::Move { .. } => "move",
             Self::Evict { .. } => "evict",
             Self::Verify { .. } => "verify",
             Self::Drill { .. } => "drill",
+            Self::Seek { .. } => "seek",
             Self::Repair { .. } => "repair",
             Self::Purge { .. } => "purge",
             Self::Export(_) => "export",
@@ -109,13 +135,17 @@ impl Action {
             Self::Tag { add } => {
                 format!("tag {}", add.iter().map(String::as_str).collect::<Vec<_>>().join(","))
             }
-            Self::Archive { class } => format!("archive {class}"),
+            Self::Archive { class, by: Way::Now, .. } => format!("archive {class}"),
+            Self::Archive { class, by: Way::Lifecycle, .. } => format!("archive {class} by lifecycle"),
+            Self::Look { .. } => "look at its class".into(),
+            Self::Withdraw { .. } => "take back its archiving".into(),
             Self::Restore { speed, days, .. } => format!("restore {} for {days}d", speed.as_str()),
             Self::Awaken { .. } => "await the restore".into(),
             Self::Move { store, .. } => format!("move {store}"),
             Self::Evict { store, .. } => format!("evict {store}"),
             Self::Verify { store, .. } => format!("verify {store}"),
             Self::Drill { store, .. } => format!("drill from {store}"),
+            Self::Seek { rendition, .. } => format!("seek {rendition}"),
             Self::Repair { store, .. } => format!("repair {store}"),
             Self::Purge { .. } => "purge".into(),
             Self::Export(export) => format!("export {} to {}", export.what.name(), export.to),
@@ -137,6 +167,20 @@ impl Action {
     /// [`job_id`](Self::job_id) by parameters that were written down once.
     pub fn job_id_by(parameters: &[u8], recording: RecordingId, version: &str) -> JobId {
         JobId::derive(&[recording.to_string().as_bytes(), version.as_bytes(), parameters])
+    }
+}
+
+impl Way {
+    pub const ALL: [Way; 2] = [Self::Now, Self::Lifecycle];
+    pub fn is_now(&self) -> bool {
+        *self == Self::Now
+    }
+    /// As a policy writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::Lifecycle => "lifecycle",
+        }
     }
 }
 

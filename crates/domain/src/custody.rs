@@ -57,6 +57,12 @@ pub struct Place {
     /// The storage class, where we changed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
+    /// Another class was asked of the store's own rules, and has not been seen yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transition: Option<Transition>,
+    /// They were found in another class than we had put them into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strayed: Option<Strayed>,
     /// They have to be restored before they can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cold: Option<Cold>,
@@ -73,6 +79,27 @@ pub struct Cold {
     pub since: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<Restoring>,
+}
+
+/// A change of class that is left to the store's own rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    pub class: String,
+    pub asked_at: Timestamp,
+    /// Times that it was looked at and had not happened.
+    #[serde(default)]
+    pub looks: u32,
+}
+
+/// What was put into a class and was found in another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strayed {
+    /// The class that we had put it into.
+    pub from: String,
+    /// When it was found elsewhere.
+    pub at: Timestamp,
+    /// How often by then; none where it was we who moved it to another store.
+    pub times: u32,
 }
 
 /// A restore that was asked for.

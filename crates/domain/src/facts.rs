@@ -84,4 +84,6 @@ pub struct Wait {
     pub verb: String,
     /// A clause that completes "waits for ...".
     pub waits_for: String,
+    /// It is a restore, which nobody has asked for because it costs money.
+    pub restore: bool,
 }

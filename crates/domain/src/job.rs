@@ -90,6 +90,15 @@ pub enum Outcome {
     Rendered {
         rendition: Rendition,
     },
+    /// A rendition of which not all files are there is none any more, and the job that made it is not done.
+    Missed {
+        rendition: String,
+        job: JobId,
+        /// What is not there, as a clause.
+        lost: String,
+    },
+    /// All of a rendition's files are there after all.
+    Present,
     Copied {
         copy: Copy,
     },

@@ -19,10 +19,13 @@ mod screen;
 mod template;
 mod time;
 
-pub use action::{Action, Layout, MixSpec, MixTrack, Tenths};
+pub use action::{Action, Layout, MixSpec, MixTrack, Tenths, Way};
 pub use address::is_public;
 pub use alert::{Alert, Severity};
-pub use custody::{Certificate, Cold, Custody, DeletionLimit, Hold, Place, Removed, Restoring, Speed, Trash};
+pub use custody::{
+    Certificate, Cold, Custody, DeletionLimit, Hold, Place, Removed, Restoring, Speed, Strayed, Transition,
+    Trash,
+};
 pub use export::{Arrival, Companion, Conflict, ExportSpec, ExportedFile, Leaving, Verify};
 pub use facts::{Decision, Facts, Offer, SessionTrack, Usage, Wait, What};
 pub use hash::{Crc64, Digest, Hasher, Sha256};

@@ -58,6 +58,7 @@ impl Screen {
         let it = &facts.recording;
         let place = &it.custody.place;
         let cares = it.custody.trash.is_some()
+            || place.transition.is_some()
             || place.cold.is_some()
             || place.bad.is_some()
             || facts.copies.iter().any(|copy| copy.bad.is_some() || copy.until.is_some());

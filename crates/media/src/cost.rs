@@ -13,6 +13,9 @@ pub fn cost(action: &Action, facts: Option<&MediaFacts>) -> Cost {
         Action::Backup { .. }
         | Action::Tag { .. }
         | Action::Archive { .. }
+        | Action::Look { .. }
+        | Action::Withdraw { .. }
+        | Action::Seek { .. }
         | Action::Restore { .. }
         | Action::Awaken { .. }
         | Action::Move { .. }

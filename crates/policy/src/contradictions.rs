@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
-use domain::Action;
+use domain::{Action, Way};
 
 use crate::{
     Wanted, Wish,
     check::{Check, Field},
     condition::{Condition, Test},
-    model::{Ask, Rule},
+    model::{Ask, LIFECYCLE_LEAST, Rule},
     units::Range,
     yaml::At,
 };
@@ -64,8 +64,26 @@ pub(crate) fn within(check: &mut Check<'_>, fields: &[Field<'_>], rule: &Rule) {
                        archive, move, export of the source; this rule has none";
         check.problem(cold.at, message);
     }
+    if let Some(archive) = field("archive") {
+        too_small(check, archive, rule);
+    }
     if let Some(tag) = field("tag") {
         undoing(check, tag, rule);
+    }
+}
+
+fn is_by_lifecycle(ask: &Ask) -> bool {
+    matches!(ask, Ask::Action(Action::Archive { by: Way::Lifecycle, .. }))
+}
+
+/// What a lifecycle rule does not touch.
+fn too_small(check: &mut Check<'_>, archive: &Field<'_>, rule: &Rule) {
+    let is_large =
+        |c: &Condition| matches!(&c.test, Test::Size(Range { min, .. }) if *min >= LIFECYCLE_LEAST);
+    if rule.asks.iter().any(is_by_lifecycle) && !rule.conditions.iter().any(is_large) {
+        let message = "lifecycle rules leave objects under 128 KiB alone, and so does this rule; `size: \">=128KiB\"` in its \
+                       `match` says it";
+        check.warning(archive.at, message);
     }
 }
 
@@ -112,6 +130,11 @@ fn room(check: &mut Check<'_>, fields: &[Field<'_>], rule: &Rule) {
                        need a rule of their own";
         check.problem(watermark.at, message);
         return;
+    }
+    if rule.asks.iter().any(is_by_lifecycle) {
+        let message = "a bucket's lifecycle rules take days to make room, and no less is paid until then; leave \
+                       `by: lifecycle` out";
+        check.problem(watermark.at, message);
     }
     let Some(store) = rule.watermark.as_ref().map(|w| w.store.as_str()) else { return };
     match &rule.asks[0] {
@@ -257,7 +280,7 @@ pub(crate) fn are_rivals(one: &Ask, other: &Ask) -> bool {
 /// The place that a verb wants the source in, and whether it archives.
 fn target(ask: &Ask) -> Option<(&str, bool)> {
     match ask {
-        Ask::Action(Action::Archive { class }) => Some((class, true)),
+        Ask::Action(Action::Archive { class, .. }) => Some((class, true)),
         Ask::Move { to, archive, .. } => Some((to, *archive)),
         _ => None,
     }

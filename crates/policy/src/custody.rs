@@ -110,7 +110,7 @@ fn repair(found: &mut Evaluation<'_>, facts: &Facts, copy: &domain::Copy, now: T
             (None, false) => Standing::Impossible(format!("no good copy is left: {bad}")),
             (None, true) if !r.custody.is_readable(now) => {
                 let class = r.custody.place.class.as_deref().unwrap_or("the archive");
-                Standing::Barred(format!(
+                Standing::Cold(format!(
                     "a restore of the good bytes from {class}; `videorec restore {}` asks for it",
                     r.id
                 ))

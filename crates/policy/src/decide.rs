@@ -109,7 +109,7 @@ pub(crate) fn standing(evaluation: &Evaluation<'_>, facts: &Facts) -> (State, St
     let mixed = |s: &&Step<'_>| s.standing == Standing::Done && matches!(s.ask, Some(Ask::Mix { .. }));
     let mut lacks = set(steps().filter(mixed).flat_map(|s| s.without.iter().cloned()));
     lacks.extend(set(steps().filter_map(|s| match &s.standing {
-        Standing::Barred(what) => Some(format!("{} waits for {what}", s.label())),
+        Standing::Barred(what) | Standing::Cold(what) => Some(format!("{} waits for {what}", s.label())),
         _ => None,
     })));
     let (state, verdict) = match r.probe.as_ref().map(|p| &p.verdict) {
@@ -164,7 +164,7 @@ fn job(policy: &Policy, id: JobId, steps: &[&Step<'_>], facts: &Facts) -> JobSpe
             // What a person sees at once: what it is, and its tags. The rest takes minutes in any case.
             Action::Probe | Action::Tag { .. } | Action::Notify { .. } => Lane::Interactive,
             // One question to a store, and somebody waits for the answer.
-            Action::Restore { .. } | Action::Awaken { .. } => Lane::Interactive,
+            Action::Restore { .. } | Action::Awaken { .. } | Action::Look { .. } => Lane::Interactive,
             _ => Lane::Bulk,
         },
         rule: match (&action, &facts.recording.custody.trash) {
@@ -182,6 +182,10 @@ fn care(action: &Action, facts: &Facts) -> String {
     let custody = &facts.recording.custody;
     match action {
         Action::Awaken { asked, .. } => format!("Its restore was asked for at {asked}."),
+        Action::Look { asked, .. } => {
+            format!("Its archiving was left to its bucket's lifecycle rule at {asked}.")
+        }
+        Action::Withdraw { .. } => "No rule wants it archived any more, and it is not yet.".into(),
         Action::Repair { store, .. } => {
             let home = custody.place.bad.as_deref().filter(|_| *store == facts.recording.store);
             let copy = || facts.copies.iter().find(|c| c.store == *store).and_then(|c| c.bad.as_deref());
@@ -239,9 +243,10 @@ fn in_the_trash(evaluation: &Evaluation<'_>, facts: &Facts) -> String {
 fn waits(evaluation: &Evaluation<'_>) -> Vec<Wait> {
     let mut waits: Vec<Wait> = Vec::new();
     for step in &evaluation.steps {
-        if let Standing::Waits(what) | Standing::Barred(what) = &step.standing {
+        if let Standing::Waits(what) | Standing::Barred(what) | Standing::Cold(what) = &step.standing {
             let verb = step.verb().to_owned();
-            let wait = Wait { rule: step.rule.to_owned(), verb, waits_for: what.clone() };
+            let restore = matches!(step.standing, Standing::Cold(_));
+            let wait = Wait { rule: step.rule.to_owned(), verb, waits_for: what.clone(), restore };
             // Three presets of one `convert` wait for one thing.
             if waits.last() != Some(&wait) {
                 waits.push(wait);

@@ -243,7 +243,7 @@ fn make_room(
             }
             Offer { what: What::Evict { store: from.clone() }, bytes: r.digest.size, ..offer }
         }
-        Ask::Action(Action::Archive { class }) => {
+        Ask::Action(Action::Archive { class, .. }) => {
             if r.store != *store {
                 return Err(format!("it does not live in `{store}`"));
             }

@@ -13,6 +13,7 @@ use crate::{
     sending,
     shield::Shield,
     source::{self, Source},
+    transition,
     when::Answer,
 };
 
@@ -85,6 +86,7 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
     }
     sending::send(&mut found, policy, &sendings, &source, &probing, facts);
     placing::place(&mut found, policy, &placings, &source, facts);
+    transition::follow(&mut found, facts, now);
     custody::leftovers(&mut found, policy, facts, now);
     deletion.offer(&mut found, policy, facts, now);
     found

@@ -156,6 +156,10 @@ pub enum Standing {
     Impossible(String),
     /// Something stronger holds it back, maybe for ever; completes "waits for ...".
     Barred(String),
+    /// What it would read has to be restored first, which costs money, and a person decides; completes "waits for ...".
+    Cold(String),
+    /// It was asked of somebody else, who takes days and is waited for by nobody: of whom and since when.
+    Left(String),
     /// Its day comes then.
     Later(Timestamp),
     /// It may go: weighed against limits and need, together with others.
@@ -222,7 +226,8 @@ impl fmt::Display for Standing {
             Self::Waits(what) => write!(f, "waits for {what}"),
             Self::NotApplicable(why) => write!(f, "nothing to do: {why}"),
             Self::Impossible(why) => write!(f, "cannot be had: {why}"),
-            Self::Barred(what) => write!(f, "held back: waits for {what}"),
+            Self::Barred(what) | Self::Cold(what) => write!(f, "held back: waits for {what}"),
+            Self::Left(whom) => write!(f, "left to {whom}"),
             Self::Later(at) => write!(f, "not before {at}"),
             Self::Offered(when) => write!(f, "may go: {when}"),
             Self::InForce(how_long) if how_long.is_empty() => f.write_str("in force"),

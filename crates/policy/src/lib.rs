@@ -34,6 +34,7 @@ mod sending;
 mod shield;
 mod source;
 mod stores;
+mod transition;
 mod units;
 mod verbs;
 mod watermark;

@@ -1,6 +1,9 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use domain::{Action, Layout, Preset, Tenths};
+use domain::{Action, Layout, Preset, Speed, Tenths, Way};
 use serde::Serialize;
 
 use crate::{
@@ -206,6 +209,9 @@ pub struct Rule {
     /// It asks from the first firing after it began to match.
     pub(crate) schedule: Option<Schedule>,
     pub(crate) cold: WhenCold,
+    /// How, where it restores.
+    #[serde(skip_serializing_if = "Thaw::is_usual")]
+    pub(crate) thaw: Thaw,
     /// It acts when room is needed there, and else not at all.
     pub(crate) watermark: Option<Watermark>,
 }
@@ -219,6 +225,26 @@ pub(crate) enum WhenCold {
     Refuse,
     Restore,
     Skip,
+}
+
+/// How fast what is cold comes back for a rule's sake, and for how long it can be read then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Thaw {
+    pub(crate) speed: Speed,
+    pub(crate) days: u32,
+}
+
+impl Default for Thaw {
+    /// The cheapest; and the queue of those who read it may be long.
+    fn default() -> Self {
+        Self { speed: Speed::Bulk, days: 7 }
+    }
+}
+
+impl Thaw {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One verb with its parameters.
@@ -261,6 +287,10 @@ pub(crate) enum Ask {
 /// The library's own store.
 pub const LIBRARY: &str = "recordings";
 
+/// Bytes. Of what is smaller, S3's lifecycle rules do nothing unless they are told to:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html>
+pub(crate) const LIFECYCLE_LEAST: u64 = 128 << 10;
+
 /// The names under which probing, and care for bytes that no rule has to ask for, is asked for and explained.
 pub(crate) const INTAKE: &str = "intake";
 pub(crate) const CUSTODY: &str = "custody";
@@ -302,6 +332,20 @@ impl Policy {
     /// Whether a rule sends files there. What lies there besides copies is then its owner's.
     pub fn sends_to(&self, store: &str) -> bool {
         self.rules.iter().flat_map(|r| &r.asks).any(|ask| ask.destinations().iter().any(|to| to == store))
+    }
+    /// Whether a rule lets that store hold recordings.
+    pub fn moves_to(&self, store: &str) -> bool {
+        let moves = |ask: &Ask| matches!(ask, Ask::Move { to, .. } if to == store);
+        self.rules.iter().any(|rule| rule.asks.iter().any(moves))
+    }
+    /// The classes that rules leave to buckets' own lifecycle rules.
+    pub fn lifecycle_classes(&self) -> BTreeSet<&str> {
+        let asks = self.rules.iter().flat_map(|rule| &rule.asks);
+        asks.filter_map(|ask| match ask {
+            Ask::Action(Action::Archive { class, by: Way::Lifecycle, .. }) => Some(class.as_str()),
+            _ => None,
+        })
+        .collect()
     }
     /// Stores of one region are lost together; a store whose region is not said is one of its own.
     pub fn region<'a>(&'a self, store: &'a str) -> &'a str {

@@ -9,6 +9,7 @@ use crate::{
     evaluate::{Evaluation, Step, job, wait_for_firing},
     model::{Ask, Rule},
     source::Source,
+    transition,
 };
 
 /// Where steps stand that put the source elsewhere: `move` and `archive`. They come after everything that reads it.
@@ -59,10 +60,9 @@ fn standing<'p>(
             let action = Action::Move { store: to.clone(), from: r.store.clone(), keep_ms: *keep_ms };
             (Cow::Owned(action), *archive, r.store == *to)
         }
-        Ask::Action(action) => {
-            let there =
-                matches!(action, Action::Archive { class } if r.custody.place.class.as_ref() == Some(class));
-            (Cow::Borrowed(action), true, there)
+        Ask::Action(action @ Action::Archive { class, .. }) => {
+            let there = r.custody.place.class.as_ref() == Some(class);
+            (transition::asked(action, &r.custody.place), true, there)
         }
         _ => return (None, Standing::Done),
     };
@@ -71,6 +71,11 @@ fn standing<'p>(
     }
     if lies_there {
         return (None, Standing::Done);
+    }
+    if let Ask::Action(Action::Archive { class, by, .. }) = ask
+        && let Some(standing) = transition::standing(found, class, *by, facts)
+    {
+        return (None, standing);
     }
     let (id, standing) = job(&action, facts);
     let job = Some((id, action));

@@ -1,15 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::Preset;
+use domain::{Preset, Speed};
 
 use crate::{
     Protect, Store,
     check::{Check, Field},
     condition, contradictions,
-    model::{Ask, CUSTODY, INTAKE, Rule, WhenCold},
+    model::{Ask, CUSTODY, INTAKE, Rule, Thaw, WhenCold},
     problem::{clip, nearest},
     schedule::Schedule,
-    verbs, watermark,
+    units, verbs, watermark,
     when::When,
     yaml::{self, Node, Value},
 };
@@ -133,10 +133,7 @@ fn read_rule<'n>(
     asks.sort();
     asks.dedup();
     let watermark = part("watermark").map(|field| watermark::read(check, field, rule_name, known));
-    let cold = part("cold").map(|field| {
-        let word = check.text(field.value, "`cold`")?;
-        check.choice(field.value.at, word, "`cold`", COLD)
-    });
+    let cold = part("cold").and_then(|field| cold(check, field)).unwrap_or_default();
     let schedule = part("schedule").map(|field| check.value(field.value, "`schedule`", Schedule::new));
     let when = part("when").map(|field| When::read(check, field.value));
     let conditions = conditions?;
@@ -151,11 +148,42 @@ fn read_rule<'n>(
         when: when.flatten(),
         asks,
         schedule: schedule.flatten(),
-        cold: cold.flatten().unwrap_or_default(),
+        cold: cold.0,
+        thaw: cold.1,
         watermark: watermark.flatten(),
     };
     contradictions::within(check, &fields, &rule);
     Some((name, name.map(|_| rule)))
+}
+
+/// `refuse`, `restore`, `skip`, or `{ restore: SPEED, days: N }`.
+fn cold(check: &mut Check<'_>, field: &Field<'_>) -> Option<(WhenCold, Thaw)> {
+    if let Value::Scalar(word) = &field.value.value {
+        return Some((check.choice(field.value.at, word, "`cold`", COLD)?, Thaw::default()));
+    }
+    let fields = check.fields(field.value, "`cold`", &["days", "restore"], &[])?;
+    let part = |name: &str| fields.iter().find(|f| f.name == name).map(|f| f.value);
+    let Some(speed) = part("restore") else {
+        check.problem(field.at, "`cold` has no `restore`: cold: { restore: bulk, days: 7 }");
+        return None;
+    };
+    let days = part("days").map(|node| check.value(node, "`days`", days));
+    let word = check.text(speed, "`restore`")?;
+    let speed = check.choice(speed.at, word, "speed", &Speed::ALL.map(|speed| (speed.as_str(), speed)))?;
+    let days = match days {
+        Some(days) => days?,
+        None => Thaw::default().days,
+    };
+    Some((WhenCold::Restore, Thaw { speed, days }))
+}
+
+/// How long what was restored can be read.
+fn days(text: &str) -> Result<u32, String> {
+    let text = text.trim();
+    match units::count(text.strip_suffix('d').unwrap_or(text))? {
+        n @ 1..=365 => Ok(n as u32),
+        n => Err(format!("{n} is no number of days between 1 and 365")),
+    }
 }
 
 pub(crate) const RULE_FIELDS: &[&str] = &[

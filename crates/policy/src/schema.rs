@@ -1,4 +1,4 @@
-use domain::{Companion, Conflict, NameTemplate, Verify};
+use domain::{Companion, Conflict, NameTemplate, Speed, Verify, Way};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -190,10 +190,18 @@ fn rule() -> Value {
         "schedule" => {
             json!({ "description": "Five fields of cron and a time zone: 0 2 * * * Europe/Madrid", "type": "string" })
         }
-        "cold" => json!({
-            "description": "What to do when the source has to be restored first",
-            "enum": rules::COLD.iter().map(|(word, _)| *word).collect::<Vec<_>>(),
-        }),
+        "cold" => {
+            let speeds = json!({ "enum": Speed::ALL.map(Speed::as_str) });
+            let restore =
+                fields([("restore", speeds), ("days", any(&[reference("count"), reference("duration")]))]);
+            any(&[
+                json!({
+                    "description": "What to do when the source has to be restored first",
+                    "enum": rules::COLD.iter().map(|(word, _)| *word).collect::<Vec<_>>(),
+                }),
+                with(restore, "required", json!(["restore"])),
+            ])
+        }
         "unsafe_all" => {
             json!({ "description": "This rule may delete everything", "enum": [true, false, "true", "false"] })
         }
@@ -220,7 +228,20 @@ fn rule() -> Value {
         ]),
         "archive" => any(&[
             json!({ "description": "A storage class or a store", "type": "string" }),
-            with(fields([("class", json!({ "enum": CLASSES }))]), "required", json!(["class"])),
+            with(
+                fields([
+                    ("class", json!({ "enum": CLASSES })),
+                    (
+                        "by",
+                        json!({
+                            "description": "lifecycle: by the bucket's own lifecycle rule, which takes up to days",
+                            "enum": Way::ALL.map(Way::as_str),
+                        }),
+                    ),
+                ]),
+                "required",
+                json!(["class"]),
+            ),
             with(fields([("to", text())]), "required", json!(["to"])),
         ]),
         "move" => any(&[

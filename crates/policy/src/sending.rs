@@ -158,11 +158,12 @@ fn choices(
             match (making, probing.hinders()) {
                 (Making::UnderWay(name), _) => Err(Standing::Waits(format!("{name} to be made"))),
                 (_, Some(waits @ Standing::Waits(_))) => Err(waits),
-                (Making::Over(standing @ (Standing::Impossible(_) | Standing::Barred(_))), _)
-                    if choices.is_empty() =>
-                {
-                    Err(standing)
-                }
+                (
+                    Making::Over(
+                        standing @ (Standing::Impossible(_) | Standing::Barred(_) | Standing::Cold(_)),
+                    ),
+                    _,
+                ) if choices.is_empty() => Err(standing),
                 _ if choices.is_empty() => {
                     Err(Standing::NotApplicable(format!("nothing of it is {}", smallest.described())))
                 }
@@ -201,12 +202,13 @@ fn making(found: &Evaluation<'_>, wanted: impl Fn(&Preset) -> bool) -> Making {
             }
             Standing::Impossible(why) => Standing::Impossible(format!("there is no `{name}`: {why}")),
             Standing::Barred(what) => Standing::Barred(format!("{name}, which waits for {what}")),
+            Standing::Cold(what) => Standing::Cold(format!("{name}, which waits for {what}")),
             Standing::NotApplicable(why) => Standing::NotApplicable(format!("there is no `{name}`: {why}")),
             _ => Standing::Impossible(format!("making `{name}` is recorded as done, and it is not there")),
         };
         // What a person can mend is said rather than that another rule makes none.
         let mends = |standing: &Standing| match standing {
-            Standing::Barred(_) => 2,
+            Standing::Barred(_) | Standing::Cold(_) => 2,
             Standing::Impossible(_) => 1,
             _ => 0,
         };

@@ -22,8 +22,6 @@ pub(crate) enum Source {
 
 /// A restore is looked at once an hour: the slowest takes two days.
 const LOOK: Duration = Duration::from_secs(60 * 60);
-/// Days that a restore for a rule's sake is readable: the queue may be long.
-const RESTORED_DAYS: u32 = 7;
 
 impl Source {
     /// Looks at how the source lies, and asks for what its bytes need, whatever the rules say.
@@ -84,7 +82,7 @@ impl Source {
             }
             Self::Hindered(standing) => Some(standing.clone()),
             Self::Cold => Some(match rule.cold {
-                WhenCold::Refuse => Standing::Barred(refused(&facts.recording)),
+                WhenCold::Refuse => Standing::Cold(refused(&facts.recording)),
                 WhenCold::Skip => Standing::NotApplicable(skipped(&facts.recording)),
                 WhenCold::Restore => restore(found, rule, facts),
             }),
@@ -107,7 +105,7 @@ pub(crate) fn of_tracks(
                 WhenCold::Skip => {
                     Standing::NotApplicable(format!("of its track {}, {}", track.name, skipped(track)))
                 }
-                _ => Standing::Barred(format!("track {}: {}", track.name, refused(track))),
+                _ => Standing::Cold(format!("track {}: {}", track.name, refused(track))),
             });
         } else if let Some(cold) = &track.custody.place.cold {
             *due = earlier(*due, cold.restore.as_ref().and_then(|r| r.until));
@@ -132,7 +130,8 @@ fn restore<'p>(found: &mut Evaluation<'p>, rule: &'p Rule, facts: &Facts) -> Sta
     let Some(cold) = &facts.recording.custody.place.cold else { return Standing::ToDo };
     // A restore that ran out is followed by another one.
     let asked = cold.restore.as_ref().and_then(|r| r.until).unwrap_or(cold.since);
-    let action = Action::Restore { speed: Speed::Bulk, days: RESTORED_DAYS, asked };
+    let speed = speed(class(&facts.recording), rule.thaw.speed);
+    let action = Action::Restore { speed, days: rule.thaw.days, asked };
     let (id, standing) = job(&action, facts);
     let reader = match &standing {
         Standing::Parked(reason) => Standing::Impossible(format!("its restore gave up: {reason}")),
@@ -148,6 +147,14 @@ fn restore<'p>(found: &mut Evaluation<'p>, rule: &'p Rule, facts: &Facts) -> Sta
         found.steps.push(Step::own(&rule.name, id, action, standing));
     }
     reader
+}
+
+/// As fast as the rule says, or as fast as it goes: from the deepest archive nothing is expedited.
+fn speed(class: &str, wanted: Speed) -> Speed {
+    match (class, wanted) {
+        ("DEEP_ARCHIVE", Speed::Expedited) => Speed::Standard,
+        _ => wanted,
+    }
 }
 
 /// Looks whether a restore has come to its end; how steps stand meanwhile that would read the source.

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use domain::{Action, Layout, Output, Preset, Severity};
+use domain::{Action, Layout, Output, Preset, Severity, Way};
 
 use crate::{
     check::{Check, Field},
@@ -60,11 +60,12 @@ pub(crate) fn read(check: &mut Check<'_>, verb: &Field<'_>, rule: &str, known: &
 
 /// A storage class, or a store where the cold ones live.
 fn archive(check: &mut Check<'_>, verb: &Field<'_>, known: &Known<'_>) -> Option<Ask> {
-    let to_class = |class: &str| Ask::Action(Action::Archive { class: class.to_owned() });
+    let to_class =
+        |class: &str, by: Way| Ask::Action(Action::Archive { class: class.to_owned(), by, again: None });
     let to_store = |store: &str| Ask::Move { to: store.to_owned(), keep_ms: 0, archive: true };
     if let Value::Scalar(word) = &verb.value.value {
         if CLASSES.contains(&word.as_str()) {
-            return Some(to_class(word));
+            return Some(to_class(word, Way::Now));
         }
         if known.store_names.contains(word.as_str()) {
             return known.holds(check, verb.value, word).then(|| to_store(word));
@@ -75,18 +76,29 @@ fn archive(check: &mut Check<'_>, verb: &Field<'_>, known: &Known<'_>) -> Option
         check.problem(verb.value.at, message);
         return None;
     }
-    let fields = check.fields(verb.value, "`archive`", &["class", "to"], &[])?;
-    match fields.as_slice() {
-        [field] if field.name == "class" => {
+    let fields = check.fields(verb.value, "`archive`", ARCHIVE_FIELDS, &[])?;
+    let part = |name: &str| fields.iter().find(|f| f.name == name);
+    match (part("class"), part("to"), part("by")) {
+        (Some(field), None, by) => {
+            let by = by.map_or(Some(Way::Now), |by| {
+                let word = check.text(by.value, "`by`")?;
+                check.choice(by.value.at, word, "way", &Way::ALL.map(|way| (way.as_str(), way)))
+            });
             let class = check.text(field.value, "`class`")?;
             if !CLASSES.contains(&class) {
                 let hint = nearest(class, CLASSES);
                 check.problem(field.value.at, format!("unknown storage class `{}`{hint}", clip(class)));
                 return None;
             }
-            Some(to_class(class))
+            Some(to_class(class, by?))
         }
-        [field] => {
+        (None, Some(_), Some(by)) => {
+            let message = "`by` says how an object gets into another class of its bucket; into another store it is always \
+                           copied: leave it out";
+            check.problem(by.at, message);
+            None
+        }
+        (None, Some(field), None) => {
             let store = check.text(field.value, "`to`")?;
             known.holds(check, field.value, store).then(|| to_store(store))
         }
@@ -98,6 +110,8 @@ fn archive(check: &mut Check<'_>, verb: &Field<'_>, known: &Known<'_>) -> Option
         }
     }
 }
+
+pub(crate) const ARCHIVE_FIELDS: &[&str] = &["by", "class", "to"];
 
 /// What S3 calls its classes that cost less to keep; `STANDARD` is what archiving leaves.
 pub(crate) const CLASSES: &[&str] =

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use catalog::{Batch, BatchId};
-use domain::{Action, Facts, JobId, JobSpec, Lane, Recording, Speed, State, Timestamp, Trash};
+use domain::{Action, Facts, JobId, JobSpec, Lane, Recording, Speed, State, Timestamp, Trash, Way};
 use policy::{Deed, NoExport, Objection, ObjectionKind, Policy, Wish};
+
+use crate::plan::Frozen;
 
 /// What is done to each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub enum LeftOut {
     /// It is so already.
     Already(String),
     Refused(String),
+    /// It has to be restored first, which costs money.
+    Frozen(Frozen),
 }
 
 impl Verb {
@@ -50,14 +54,7 @@ impl Verb {
     fn action(&self, policy: &Policy, facts: &Facts, now: Timestamp) -> Result<Action, LeftOut> {
         let it = &facts.recording;
         let already = |why: String| Err(LeftOut::Already(why));
-        let unreadable = || {
-            (!it.custody.is_readable(now)).then(|| {
-                LeftOut::Refused(format!(
-                    "it is archived; `videorec restore {}` makes it readable first",
-                    it.id.short()
-                ))
-            })
-        };
+        let unreadable = || (!it.custody.is_readable(now)).then(|| LeftOut::Frozen(Frozen::only(it, now)));
         match self {
             Self::Backup { store } | Self::Move { store, .. } if *store == it.store => {
                 already(format!("it lives in `{store}`"))
@@ -91,7 +88,7 @@ impl Verb {
                 }
                 match policy::objection(policy, facts, Deed::Archive, now) {
                     Some(objection) => Err(refused(&objection)),
-                    None => Ok(Action::Archive { class: class.clone() }),
+                    None => Ok(Action::Archive { class: class.clone(), by: Way::Now, again: None }),
                 }
             }
             Self::Restore { speed, days } => match &it.custody.place.cold {
@@ -121,10 +118,7 @@ pub fn verify(batch: &Batch, facts: &Facts, now: Timestamp) -> Result<Vec<JobSpe
     let jobs: Vec<_> = places.map(|place| ordered(batch, it, verified(place))).collect();
     match jobs.is_empty() {
         false => Ok(jobs),
-        true => Err(LeftOut::Refused(format!(
-            "it is archived and has no copy; `videorec restore {}` makes it readable first",
-            it.id.short()
-        ))),
+        true => Err(LeftOut::Frozen(Frozen::only(it, now))),
     }
 }
 
@@ -137,6 +131,19 @@ fn there(it: &Recording) -> Result<(), LeftOut> {
             it.id.short()
         ))),
         _ => Ok(()),
+    }
+}
+
+/// What something outside gave cause for. The same cause asks for the same job.
+pub(crate) fn prompted(it: &Recording, action: Action, by: &str, reason: &str) -> JobSpec {
+    JobSpec {
+        id: action.job_id(it.id, &it.version),
+        recording: it.id,
+        version: it.version.clone(),
+        lane: Lane::Interactive,
+        rule: by.to_owned(),
+        reason: reason.to_owned(),
+        action,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The comparison of every store with the catalog: what recordings say that they have, and what is there. It counts, and people
-//! are told; nothing is mended or removed by it.
+//! are told; nothing is mended or removed by it. Where a rendition's file is gone, or a source lies in another class than it is
+//! said to, it orders a job that looks more closely.
 //!
 //! Keys that we make begin with their recording's id, so that a listing comes in the order of the recordings, and the two are
 //! read side by side. What lies under a key that a stranger chose is asked for one by one; whether anything else lies there,
@@ -14,7 +15,7 @@ use std::{
 use alerts::drift::{self, Compared};
 use anyhow::{Context as _, Result};
 use catalog::JobFilter;
-use domain::{Alert, Facts, JobState, RecordingId, State, Timestamp};
+use domain::{Action, Alert, Facts, JobSpec, JobState, Recording, RecordingId, Rendition, State, Timestamp};
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
 use storage::{ErrorKind, Key, Meta, Store};
@@ -22,7 +23,9 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::{
-    LIBRARY_STORE, Library, keys,
+    LIBRARY_STORE, Library, by_hand, keys,
+    library::pinned,
+    lifecycle::{self, STANDARD},
     watch::{remember, remembered},
 };
 
@@ -42,6 +45,12 @@ const JOBS: u32 = 10_000;
 /// Who compares says so at least this often, or another takes over where it was.
 const LEAD: Duration = Duration::from_secs(300);
 const DRIFT: &str = "drift";
+/// How often a rendition that is gone is made again.
+const MADE_AGAIN: usize = 3;
+/// A recording's jobs that are looked at for that.
+const LATEST: u32 = 500;
+/// Objects that may be missing from a store before it is asked whether most are: a disk that is not mounted has lost nothing.
+const SOME: u64 = 20;
 
 /// It runs beside the leader's other work: a store that does not answer keeps nobody waiting.
 #[derive(Default)]
@@ -140,7 +149,14 @@ impl Library {
                 };
                 let compared = pass.stores.entry(name.to_owned()).or_default();
                 let listing = ours.contains(name).then_some(listing);
-                if let Err(e) = self.compare_page(store, &page, listing, upto.as_deref(), compared).await {
+                let mut closer = Closer::new(known.begun_at.unwrap_or(now));
+                let found =
+                    self.compare_page(store, &page, listing, upto.as_deref(), compared, &mut closer).await;
+                let found = match found {
+                    Ok(()) => self.look_closer(closer, compared).await,
+                    Err(e) => Err(e),
+                };
+                if let Err(e) = found {
                     warn!(store = name, error = format!("{e:#}"), "not compared with the catalog today");
                     pass.stores.remove(name);
                     pass.silent.insert(name.to_owned());
@@ -180,66 +196,91 @@ impl Library {
         listing: Option<&mut Listing>,
         upto: Option<&str>,
         compared: &mut Compared,
+        closer: &mut Closer,
     ) -> Result<()> {
         let mut expected = BTreeMap::new();
         for facts in page {
-            expected
-                .extend(objects(facts, store.name()).map(|(key, size)| (key, (facts.recording.id, size))));
+            expected.extend(objects(facts, store.name()).map(|object| (object.key, object)));
         }
         compared.expected += expected.len() as u64;
         if let Some(listing) = listing {
             while let Some(meta) = listing.next(store, upto).await? {
                 compared.objects += 1;
                 match expected.remove(meta.key.as_str()) {
-                    Some((_, size)) if size == meta.size => {}
-                    Some((id, size)) => {
-                        note(compared, self.look_again(store, meta.key.as_str(), id, size).await?);
-                    }
+                    Some(object) if object.size == meta.size => closer.see(&object, &meta, compared),
+                    Some(object) => closer.note(&object, self.look_again(store, &object).await?, compared),
                     None => self.look_for_owner(store, &meta, compared).await?,
                 }
             }
         }
         // What was not listed, or is not to be.
         let mut looks = FuturesUnordered::new();
-        for (key, (id, size)) in expected {
+        for object in expected.into_values() {
             if looks.len() >= LOOKS
-                && let Some(lost) = looks.next().await
+                && let Some((object, looked)) = looks.next().await
             {
-                note(compared, lost?);
+                closer.note(&object, looked?, compared);
             }
-            looks.push(self.look_again(store, key, id, size));
+            looks.push(self.look_at(store, object));
         }
-        while let Some(lost) = looks.next().await {
-            note(compared, lost?);
+        while let Some((object, looked)) = looks.next().await {
+            closer.note(&object, looked?, compared);
         }
         Ok(())
     }
 
+    /// Orders what is to be looked at more closely.
+    async fn look_closer(&self, closer: Closer, compared: &mut Compared) -> Result<()> {
+        let Closer { begun_at, mut jobs, lost } = closer;
+        let lost_most = compared.missing.count > SOME && compared.missing.count * 2 > compared.expected;
+        for (it, seek) in lost.into_iter().filter(|_| !lost_most) {
+            match self.made_again(&seek).await? < MADE_AGAIN {
+                true => jobs.push(seek),
+                false => compared.vanishing.add(it, begun_at),
+            }
+        }
+        if !jobs.is_empty() {
+            let batch = by_hand::batch("compare", DRIFT, &begun_at.to_string(), begun_at);
+            self.catalog.order(&batch, &jobs, self.now()).await.context("ordering closer looks")?;
+        }
+        Ok(())
+    }
+
+    /// How often this rendition was looked for before.
+    async fn made_again(&self, seek: &JobSpec) -> Result<usize> {
+        let filter = JobFilter { recording: Some(seek.recording), ..JobFilter::default() };
+        let jobs = self.catalog.jobs(&filter, LATEST).await?;
+        let name = |action: &Action| match action {
+            Action::Seek { rendition, .. } => Some(rendition.clone()),
+            _ => None,
+        };
+        let wanted = name(&seek.action);
+        let same = |job: &&domain::Job| job.spec.id != seek.id && name(&job.spec.action) == wanted;
+        Ok(jobs.iter().filter(same).count())
+    }
+
+    async fn look_at<'f>(&self, store: &dyn Store, object: Object<'f>) -> (Object<'f>, Result<Looked>) {
+        let looked = self.look_again(store, &object).await;
+        (object, looked)
+    }
+
     /// It may have been moved, replaced or purged since its facts were read.
-    async fn look_again(
-        &self,
-        store: &dyn Store,
-        key: &str,
-        id: RecordingId,
-        size: u64,
-    ) -> Result<Option<Lost>> {
-        let parsed = Key::foreign(key)?;
-        let size_now = match store.head(&parsed).await {
+    async fn look_again(&self, store: &dyn Store, object: &Object<'_>) -> Result<Looked> {
+        let key = Key::foreign(object.key)?;
+        let now_there = match store.head(&key).await {
+            Ok(meta) if meta.size == object.size => return Ok(Looked::There(meta)),
             Ok(meta) => Some(meta.size),
             Err(e) if e.kind() == ErrorKind::NotFound => None,
             Err(e) => return Err(e.into()),
         };
-        if size_now == Some(size) {
-            return Ok(None);
-        }
-        let Some(facts) = self.catalog.facts(id).await? else { return Ok(None) };
-        let is_lost =
-            objects(&facts, store.name()).any(|(known, size)| known == key && Some(size) != size_now);
-        Ok(is_lost.then(|| Lost {
-            name: format!("{} ({}): {parsed}", facts.recording.name, id.short()),
-            is_there: size_now.is_some(),
-            since: facts.recording.accepted_at,
-        }))
+        let Some(facts) = self.catalog.facts(object.of.id).await? else { return Ok(Looked::Past) };
+        let is_lost = objects(&facts, store.name())
+            .any(|known| known.key == object.key && Some(known.size) != now_there);
+        Ok(match (is_lost, now_there) {
+            (false, _) => Looked::Past,
+            (true, None) => Looked::Missing,
+            (true, Some(_)) => Looked::OfOtherSize,
+        })
     }
 
     /// Whose folder it is in says its key; what is young may become somebody's in a moment.
@@ -251,7 +292,7 @@ impl Library {
             && let Some(facts) = self.catalog.facts(id).await?
             && facts.recording.state != State::Deleted
         {
-            let is_known = objects(&facts, store.name()).any(|(key, _)| key == meta.key.as_str());
+            let is_known = objects(&facts, store.name()).any(|known| known.key == meta.key.as_str());
             compared.former += u64::from(!is_known);
             return Ok(());
         }
@@ -283,31 +324,94 @@ impl Library {
     }
 }
 
-/// An object of a recording that is not as the recording says.
-struct Lost {
-    name: String,
-    is_there: bool,
-    since: Timestamp,
+/// An object as a recording says that it has it.
+struct Object<'f> {
+    key: &'f str,
+    size: u64,
+    of: &'f Recording,
+    /// What it is a file of; the source, or a copy of it, otherwise.
+    made: Option<&'f Rendition>,
+    is_source: bool,
 }
 
-fn note(compared: &mut Compared, lost: Option<Lost>) {
-    if let Some(Lost { name, is_there, since }) = lost {
-        let tally = if is_there { &mut compared.other_size } else { &mut compared.missing };
-        tally.add(name, since);
+/// What a look at one came to.
+enum Looked {
+    There(Meta),
+    Missing,
+    OfOtherSize,
+    /// The recording does not say so any more.
+    Past,
+}
+
+/// What a page has to be looked at more closely.
+struct Closer {
+    begun_at: Timestamp,
+    jobs: Vec<JobSpec>,
+    /// Renditions of which files are gone, by what they are called.
+    lost: Vec<(String, JobSpec)>,
+}
+
+impl Closer {
+    fn new(begun_at: Timestamp) -> Self {
+        Self { begun_at, jobs: Vec::new(), lost: Vec::new() }
+    }
+
+    fn note(&mut self, object: &Object<'_>, looked: Looked, compared: &mut Compared) {
+        let tally = match looked {
+            Looked::There(meta) => return self.see(object, &meta, compared),
+            Looked::Past => return,
+            Looked::Missing => &mut compared.missing,
+            Looked::OfOtherSize => &mut compared.other_size,
+        };
+        let it = object.of;
+        tally.add(format!("{} ({}): {}", it.name, it.id.short(), object.key.escape_debug()), it.accepted_at);
+        if let Some(made) = object.made {
+            let action = Action::Seek { rendition: made.name.clone(), made: made.made_at };
+            let seek = by_hand::prompted(it, action, DRIFT, "A file of it is not in its store.");
+            if !self.lost.iter().any(|(_, other)| other.id == seek.id) {
+                self.lost.push((format!("{} of {} ({})", made.name, it.name, it.id.short()), seek));
+            }
+        }
+    }
+
+    /// It is there: and in its class?
+    fn see(&mut self, object: &Object<'_>, meta: &Meta, compared: &mut Compared) {
+        let it = object.of;
+        let place = &it.custody.place;
+        let class = meta.class.as_deref().unwrap_or(STANDARD);
+        let believed = place.class.as_deref().unwrap_or(STANDARD);
+        // Of another version its event tells, or the walk.
+        let is_ours = object.is_source && pinned(it).is_none_or(|version| version == meta.version);
+        if !is_ours || class == believed {
+            return;
+        }
+        if place.class.is_some() && place.transition.is_none() {
+            let name = format!("{} ({}): {class} instead of {believed}", it.name, it.id.short());
+            compared.strayed.add(name, self.begun_at);
+        }
+        let look = lifecycle::look(it, self.begun_at);
+        let reason = format!("Its store has it in {class}.");
+        self.jobs.push(by_hand::prompted(it, look, DRIFT, &reason));
     }
 }
 
-/// What a recording says that it has in the store, and how large that is.
-fn objects<'f>(facts: &'f Facts, store: &'f str) -> impl Iterator<Item = (&'f str, u64)> {
+/// What a recording says that it has in the store.
+fn objects<'f>(facts: &'f Facts, store: &'f str) -> impl Iterator<Item = Object<'f>> {
     let it = &facts.recording;
-    let home = (it.store.as_str(), it.key.as_str(), it.digest.size);
-    let copies = facts.copies.iter().map(|c| (c.store.as_str(), c.key.as_str(), c.digest.size));
-    let files = facts.renditions.iter().flat_map(|r| &r.files);
-    let files = files.map(|f| (f.store.as_str(), f.key.as_str(), f.digest.size));
+    let home = (it.store.as_str(), it.key.as_str(), it.digest.size, None, true);
+    let copies = facts.copies.iter().map(|c| (c.store.as_str(), c.key.as_str(), c.digest.size, None, false));
+    let files = facts.renditions.iter().flat_map(|made| made.files.iter().map(move |file| (made, file)));
+    let files = files.map(|(made, f)| (f.store.as_str(), f.key.as_str(), f.digest.size, Some(made), false));
     let is_there =
         it.state != State::Deleted && it.custody.trash.as_ref().is_none_or(|t| t.purging.is_none());
     let all = std::iter::once(home).chain(copies).chain(files).filter(move |_| is_there);
-    all.filter(move |(at, ..)| *at == store).map(|(_, key, size)| (key, size))
+    all.filter(move |(at, ..)| *at == store).map(|(_, key, size, made, is_source)| Object {
+        key,
+        size,
+        of: it,
+        made,
+        is_source,
+    })
 }
 
 /// Comes after every key of the recording, and before those of the next: none of our keys has a `~`.

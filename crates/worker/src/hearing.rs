@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use domain::{Action, JobSpec, Recording};
+use domain::{Action, Recording};
 use queue::{Lane, Message};
 use serde_json::json;
 use tracing::{debug, info, warn};
@@ -12,6 +12,7 @@ use crate::{
     Library, Looked, by_hand,
     events::{self, Change, Event, Object},
     keep::Keep,
+    lifecycle,
     objects::{self, Place, object_id},
 };
 
@@ -113,8 +114,12 @@ impl Library {
                     };
                     let details = json!({ "key": key, "version": object.version });
                     self.catalog.note(id, "events", what, details, self.now()).await?;
-                    if object.change == Change::Restored {
-                        self.awaken(&recording).await?;
+                    // Of what was moved to another store it says nothing any more.
+                    match object.change {
+                        _ if recording.store != store => {}
+                        Change::Restored => self.awaken(&recording).await?,
+                        Change::Transitioned => self.sink(&recording).await?,
+                        _ => {}
                     }
                 }
             }
@@ -130,17 +135,19 @@ impl Library {
             return Ok(());
         };
         let action = Action::Awaken { asked: restore.asked_at, look: restore.looks };
+        self.prompt(recording, action, "restore", "S3 says that it was restored.").await
+    }
+
+    /// By a lifecycle rule, ours or another: what the catalog says of its class is not so any more.
+    async fn sink(&self, recording: &Recording) -> Result<()> {
+        let action = lifecycle::look(recording, self.now());
+        self.prompt(recording, action, "archive", "S3 says that a lifecycle rule moved it.").await
+    }
+
+    async fn prompt(&self, recording: &Recording, action: Action, verb: &str, reason: &str) -> Result<()> {
         let now = self.now();
-        let job = JobSpec {
-            id: action.job_id(recording.id, &recording.version),
-            recording: recording.id,
-            version: recording.version.clone(),
-            lane: domain::Lane::Interactive,
-            rule: "restore".into(),
-            reason: "S3 says that it was restored.".into(),
-            action,
-        };
-        let batch = by_hand::batch("restore", "events", &recording.id.to_string(), now);
+        let job = by_hand::prompted(recording, action, verb, reason);
+        let batch = by_hand::batch(verb, "events", &recording.id.to_string(), now);
         self.catalog.order(&batch, &[job], now).await?;
         Ok(())
     }

@@ -22,6 +22,7 @@ mod keys;
 mod lease;
 mod leftovers;
 mod library;
+pub mod lifecycle;
 mod manifest;
 mod measure;
 mod names;

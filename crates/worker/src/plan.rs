@@ -1,5 +1,7 @@
 //! What a policy would do with the whole library, as values: DECIDE with nothing entered.
 
+mod costs;
+mod frozen;
 mod prices;
 
 use std::{
@@ -16,6 +18,9 @@ use transfer::names::Rules;
 
 use crate::exports;
 
+pub use costs::Costs;
+pub use frozen::Frozen;
+use prices::signed;
 pub use prices::{Money, Prices};
 
 /// The shipped table of prices, as a file.
@@ -93,27 +98,34 @@ pub struct Totals {
     pub parts: BTreeMap<(String, String), Part>,
     /// By rule, verb and what it waits for.
     pub waits: BTreeMap<(String, String, String), u64>,
+    /// By rule and verb: of how many recordings what it would read has to be restored, which the rule refuses.
+    pub frozen: BTreeMap<(String, String), (u64, Frozen)>,
     /// What may go when a store needs room; by rule and store. No more of it goes than is needed.
     pub room: BTreeMap<(String, String), Part>,
     pub delete: Part,
 }
 
 impl Totals {
-    pub fn add(&mut self, facts: &Facts, decision: &Decision, prices: &Prices, now: Timestamp) {
+    pub fn add(&mut self, facts: &Facts, decision: &Decision, costs: &Costs<'_>, now: Timestamp) {
         let it = &facts.recording;
         for job in &decision.jobs {
             let part = self.parts.entry((job.rule.clone(), job.action.label())).or_default();
-            part.count(bytes(&job.action, facts, now), cost(&job.action, facts, prices, now));
+            part.count(bytes(&job.action, facts, now), costs.of(&job.action, facts, now));
         }
-        for wait in &decision.waits {
+        for wait in decision.waits.iter().filter(|wait| wait.restore) {
+            let (recordings, frozen) = self.frozen.entry((wait.rule.clone(), wait.verb.clone())).or_default();
+            *recordings += 1;
+            frozen.add(&Frozen::of(facts, now));
+        }
+        for wait in decision.waits.iter().filter(|wait| !wait.restore) {
             let key = (wait.rule.clone(), wait.verb.clone(), wait.waits_for.clone());
             *self.waits.entry(key).or_default() += 1;
         }
         for offer in &decision.offers {
             let money = match &offer.what {
-                What::Archive { class } => prices.archive(it, class, now),
-                What::Evict { .. } => prices.keep(-signed(it.digest.size), 0),
-                What::Delete => whole(facts, prices, now),
+                What::Archive { class } => costs.prices.archive(it, class, now),
+                What::Evict { .. } => costs.prices.keep(-signed(it.digest.size), 0),
+                What::Delete => costs.whole(facts, now),
             };
             let part = match &offer.room {
                 Some(store) => self.room.entry((offer.rule.clone(), store.clone())).or_default(),
@@ -147,32 +159,6 @@ fn bytes(action: &Action, facts: &Facts, now: Timestamp) -> u64 {
         _ => None,
     };
     leaving.map_or(facts.recording.digest.size, |(_, bytes)| bytes)
-}
-
-/// Money that an action costs in storage and requests; what it encodes costs time, which is not reckoned here.
-pub fn cost(action: &Action, facts: &Facts, prices: &Prices, now: Timestamp) -> Money {
-    let it = &facts.recording;
-    match action {
-        Action::Archive { class } => prices.archive(it, class, now),
-        Action::Restore { speed, days, .. } => prices.restore(it, *speed, *days).unwrap_or_default(),
-        Action::Backup { .. } | Action::Move { .. } => prices.keep(signed(it.digest.size), 1),
-        Action::Evict { .. } => prices.keep(-signed(it.digest.size), 0),
-        Action::Purge { .. } => whole(facts, prices, now),
-        _ => Money::default(),
-    }
-}
-
-/// The source, its copies and all that was made of it.
-fn whole(facts: &Facts, prices: &Prices, now: Timestamp) -> Money {
-    let copies: u64 = facts.copies.iter().map(|c| c.digest.size).sum();
-    let made: u64 = facts.renditions.iter().flat_map(|r| &r.files).map(|f| f.digest.size).sum();
-    let mut money = prices.delete(&facts.recording, now);
-    money += prices.keep(-signed(copies + made), 0);
-    money
-}
-
-fn signed(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// Decides on every recording that the policy may have anything to say of, in the order of their ids, a page in memory at a

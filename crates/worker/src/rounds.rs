@@ -8,7 +8,9 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use anyhow::{Context as _, Result};
 use catalog::{Eldest, Over, Trashed, Trashing};
-use domain::{Action, Alert, Facts, JobSpec, Lane, Offer, RecordingId, Severity, Timestamp, Usage, What};
+use domain::{
+    Action, Alert, Facts, JobSpec, Lane, Offer, RecordingId, Severity, Timestamp, Usage, Way, What,
+};
 use policy::{Room, Watermark};
 use tracing::{info, warn};
 
@@ -327,7 +329,7 @@ fn job(library: &Library, facts: &Facts, what: &What, offer: &Offer) -> Option<J
         What::Archive { class } if library.policy.stores().contains_key(class) => {
             Action::Move { store: class.clone(), from: it.store.clone(), keep_ms: 0 }
         }
-        What::Archive { class } => Action::Archive { class: class.clone() },
+        What::Archive { class } => Action::Archive { class: class.clone(), by: Way::Now, again: None },
         What::Evict { store } => {
             let copy = facts.copies.iter().find(|c| c.store == *store)?;
             Action::Evict { store: store.clone(), made: copy.verified_at }

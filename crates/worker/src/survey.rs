@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use alerts::{Tally, copies, restores};
+use alerts::{Tally, copies, restores, transitions};
 use anyhow::{Context as _, Result};
 use domain::{Alert, Facts, RecordingId, State, Timestamp};
 use policy::Policy;
@@ -54,6 +54,8 @@ struct Found {
     short: copies::Short,
     /// Restores, by store.
     late: BTreeMap<String, Tally>,
+    /// What was left to a store's lifecycle rules long ago and has not happened, by store.
+    unmoved: BTreeMap<String, Tally>,
 }
 
 impl Survey {
@@ -97,6 +99,12 @@ impl Survey {
     }
 }
 
+/// What the last pass says is still where it was, by store.
+pub(crate) async fn unmoved(library: &Library) -> Result<BTreeMap<String, Tally>> {
+    let Known { found, .. } = remembered(library, SURVEY).await?;
+    Ok(found.unmoved)
+}
+
 /// What the last pass says is wrong.
 pub(crate) async fn wrong(library: &Library, now: Timestamp) -> Result<Vec<Alert>> {
     let Known { found, .. } = remembered(library, SURVEY).await?;
@@ -122,6 +130,12 @@ impl Found {
                 let tally = if there == 0 { &mut self.short.none } else { &mut self.short.few };
                 tally.add(name(), since);
             }
+        }
+        if let Some(transition) = &place.transition
+            && now.since(transition.asked_at) > transitions::UNCONFIRMED
+        {
+            let what = format!("{}: archive {} by lifecycle", name(), transition.class);
+            self.unmoved.entry(it.store.clone()).or_default().add(what, transition.asked_at);
         }
         let restore = place.cold.as_ref().and_then(|cold| cold.restore.as_ref());
         if let Some(restore) = restore.filter(|r| r.until.is_none()) {

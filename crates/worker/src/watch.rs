@@ -7,7 +7,6 @@ use std::{
 };
 
 use alerts::{
-    Tally,
     anomaly::{self, Counted},
     capacity,
     escalation::{Next, Open, Pace},
@@ -178,7 +177,7 @@ async fn stuck(library: &Library, now: Timestamp) -> Result<Vec<Alert>> {
         due_before: Some(now - transitions::UNCONFIRMED),
         ..JobFilter::default()
     };
-    let mut found: BTreeMap<String, Tally> = BTreeMap::new();
+    let mut found = survey::unmoved(library).await?;
     for job in library.catalog.jobs(&open, STUCK).await? {
         let spec = &job.spec;
         if !matches!(spec.action, Action::Archive { .. } | Action::Move { .. }) {

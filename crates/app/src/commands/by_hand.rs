@@ -8,7 +8,7 @@ use domain::{Clock as _, RecordingId, Timestamp};
 use policy::Policy;
 use worker::{
     by_hand::{self, LeftOut, Verb},
-    plan::{self, Money, Prices},
+    plan::{Costs, Frozen, Money, Prices},
 };
 
 use super::{plan::money, which};
@@ -53,6 +53,8 @@ pub struct Sum {
     already: u64,
     /// By reason.
     refused: BTreeMap<String, (u64, String)>,
+    /// What has to be restored first, and one of it.
+    frozen: Option<(Frozen, String)>,
 }
 
 impl Sum {
@@ -60,17 +62,23 @@ impl Sum {
         match why {
             LeftOut::Already(_) => self.already += 1,
             LeftOut::Refused(why) => self.refused.entry(why).or_insert((0, id.short())).0 += 1,
+            LeftOut::Frozen(frozen) => {
+                self.frozen.get_or_insert_with(|| (Frozen::default(), id.short())).0.add(&frozen);
+            }
         }
     }
 
     /// Nothing was refused.
     pub fn is_whole(&self) -> bool {
-        self.refused.is_empty()
+        self.refused.is_empty() && self.frozen.is_none()
     }
 
     /// How many, by reason.
-    pub fn refusals(&self) -> BTreeMap<&str, u64> {
-        self.refused.iter().map(|(why, (n, _))| (why.as_str(), *n)).collect()
+    pub fn refusals(&self) -> BTreeMap<String, u64> {
+        let refused = self.refused.iter().map(|(why, (n, _))| (why.clone(), *n));
+        let frozen = self.frozen.iter();
+        let frozen = frozen.map(|(frozen, _)| (frozen.describe(&Prices::shipped()), frozen.objects()));
+        refused.chain(frozen).collect()
     }
 
     pub fn print(&self, what: &str) {
@@ -83,6 +91,13 @@ impl Sum {
         ui::line(&line);
         for (why, (n, example)) in &self.refused {
             ui::line(&format!("left out: {n}, e.g. {example}: {}", text::inert(why)));
+        }
+        if let Some((frozen, example)) = &self.frozen {
+            ui::line(&format!(
+                "left out: {}, e.g. {example}, {}: `videorec restore` does that first",
+                frozen.objects(),
+                frozen.describe(&Prices::shipped())
+            ));
         }
     }
 }
@@ -97,6 +112,7 @@ async fn order(config: &Config, selection: &Which, verb: &Verb, only_plan: bool)
     let now = clock::System.now();
     let batch = by_hand::batch(verb.name(), &config.actor, &which::words(selection), now);
     let prices = Prices::shipped();
+    let costs = Costs { prices: &prices, policy: &policy, in_cloud: view.layout.is_none() };
     let mut sum = Sum::default();
     for page in ids.chunks(PAGE) {
         let mut jobs = Vec::new();
@@ -106,7 +122,7 @@ async fn order(config: &Config, selection: &Which, verb: &Verb, only_plan: bool)
                 Ok(job) => {
                     sum.count += 1;
                     sum.bytes += facts.recording.digest.size;
-                    sum.money += plan::cost(&job.action, &facts, &prices, now);
+                    sum.money += costs.of(&job.action, &facts, now);
                     jobs.push(job);
                 }
                 Err(why) => sum.leave_out(*id, why),

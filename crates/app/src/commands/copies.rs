@@ -3,10 +3,13 @@ use std::collections::BTreeMap;
 use alerts::restores;
 use anyhow::Result;
 use catalog::JobFilter;
-use domain::{Clock as _, Facts, JobState, Outcome, RecordingId, Speed, Timestamp};
+use domain::{Clock as _, Facts, JobState, Outcome, RecordingId, Speed, Timestamp, Transition};
 use serde::Serialize;
 use serde_json::json;
-use worker::by_hand::{self, LeftOut};
+use worker::{
+    by_hand::{self, LeftOut},
+    plan::{Frozen, Prices},
+};
 
 use super::which;
 use crate::{
@@ -61,6 +64,7 @@ async fn verify(
 ) -> Result<Code> {
     let batch = by_hand::batch("verify", &config.actor, what, now);
     let (mut recordings, mut copies, mut left_out) = (0, 0, BTreeMap::<String, u64>::new());
+    let mut frozen = Frozen::default();
     for page in ids.chunks(PAGE) {
         let mut jobs = Vec::new();
         for id in page {
@@ -72,11 +76,16 @@ async fn verify(
                     jobs.extend(ordered);
                 }
                 Err(LeftOut::Already(why) | LeftOut::Refused(why)) => *left_out.entry(why).or_default() += 1,
+                Err(LeftOut::Frozen(some)) => frozen.add(&some),
             }
         }
         if !jobs.is_empty() {
             view.catalog.order(&batch, &jobs, now).await?;
         }
+    }
+    if !frozen.is_empty() {
+        let why = format!("{} and there is no other copy", frozen.describe(&Prices::shipped()));
+        left_out.insert(why, frozen.objects());
     }
     if config.json {
         ui::json(
@@ -181,7 +190,15 @@ fn rows_of(
         (Some(bad), ..) => format!("bad: {bad}"),
         (None, _, Some(restore)) => restore.standing(now),
         (None, false, None) => "archived: restore it to read it".to_owned(),
-        _ => "holds the recording".to_owned(),
+        _ => match &place.transition {
+            Some(Transition { class, asked_at, .. }) => {
+                format!(
+                    "holds the recording; {class} was asked of its bucket's rules {}",
+                    text::ago(now.since(*asked_at))
+                )
+            }
+            None => "holds the recording".to_owned(),
+        },
     };
     let age = |at: Timestamp| text::ago(now.since(at));
     let mut rows = vec![vec![

@@ -11,7 +11,7 @@ use transfer::{
 };
 use worker::{
     Manifests, by_hand,
-    plan::{self, Money, Prices},
+    plan::{Costs, Money, Prices},
 };
 
 use super::{by_hand::Sum, plan::money, which};
@@ -37,6 +37,7 @@ pub async fn run(config: &Config, args: &Export) -> Result<Code> {
     let now = clock::System.now();
     let batch = by_hand::batch("export", &config.actor, &which::words(&args.which), now);
     let prices = Prices::shipped();
+    let costs = Costs { prices: &prices, policy: &policy, in_cloud: view.layout.is_none() };
     let mut sum = Sum::default();
     let mut leaving = Leaving::new(names(config, &policy, &wish).await);
     for page in ids.chunks(PAGE) {
@@ -47,7 +48,7 @@ pub async fn run(config: &Config, args: &Export) -> Result<Code> {
                 Ok((ordered, why)) => {
                     sum.count += 1;
                     for job in &ordered {
-                        sum.money += plan::cost(&job.action, &facts, &prices, now);
+                        sum.money += costs.of(&job.action, &facts, now);
                         if let Action::Export(export) = &job.action {
                             sum.bytes += leaving.add(&facts, export, &why, now);
                         }

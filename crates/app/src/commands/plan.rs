@@ -11,7 +11,7 @@ use catalog::Counts;
 use domain::{Clock as _, Decision, Facts, Recording, State, Timestamp};
 use policy::Policy;
 use serde::{Deserialize, Serialize};
-use worker::plan::{self, Item, Money, Part, Prices, Totals};
+use worker::plan::{self, Costs, Frozen, Item, Money, Part, Prices, Totals};
 
 use crate::{
     cli::Plan,
@@ -45,14 +45,15 @@ pub async fn run(config: &Config, args: &Plan) -> Result<Code> {
     let file = wire::policy_of(config, &view).await?;
     let prices = prices(args.prices.as_deref())?;
     let now = clock::System.now();
+    let costs = Costs { prices: &prices, policy: &file.policy, in_cloud: view.layout.is_none() };
     let mut totals = Totals::default();
     let mut examples = Examples { all: args.all, shown: BTreeMap::new() };
     let mut out = args.out.as_deref().map(|path| Out::begin(path, &file.policy, now)).transpose()?;
     let mut failed = None;
     plan::over(&*view.catalog, &file.policy, now, |facts, decision| {
-        totals.add(facts, decision, &prices, now);
+        totals.add(facts, decision, &costs, now);
         if config.json {
-            print_json(&facts.recording, decision);
+            print_json(facts, decision, &prices, now);
         } else {
             examples.add(facts, decision);
         }
@@ -179,6 +180,16 @@ fn print(totals: &Totals, alive: u64, examples: &Examples, policy: &Policy, pric
         let n = text::count(*n, "recording");
         ui::line(&format!("{}: {verb} waits for {} ({n})", text::inert(rule), text::inert(what)));
     }
+    for ((rule, verb), (n, frozen)) in &totals.frozen {
+        ui::line(&format!(
+            "{}: {verb} waits for what is archived, which the rule does not restore ({}, {}); {}; `cold: restore` in the rule or \
+             `videorec restore` has it done",
+            text::inert(rule),
+            text::count(*n, "recording"),
+            text::bytes(frozen.bytes()),
+            frozen.describe(prices)
+        ));
+    }
     for ((rule, store), part) in &totals.room {
         let may = describe(part);
         ui::line(&format!("{}: may go when `{store}` needs room - {may}", text::inert(rule)));
@@ -225,13 +236,17 @@ pub fn money(money: &Money) -> String {
     if money.early >= 0.005 {
         text.push_str(&format!(" (${:.2} of it for going early)", money.early));
     }
+    if money.egress >= 0.005 {
+        text.push_str(&format!(" (${:.2} of it for leaving)", money.egress));
+    }
     if money.monthly.abs() >= 0.005 {
         text.push_str(&format!(", ${:+.2} a month", money.monthly));
     }
     text
 }
 
-fn print_json(recording: &Recording, decision: &Decision) {
+fn print_json(facts: &Facts, decision: &Decision, prices: &Prices, now: Timestamp) {
+    let recording = &facts.recording;
     for job in &decision.jobs {
         ui::json(&serde_json::json!({ "recording": recording.id, "name": recording.name, "job": job }));
     }
@@ -239,6 +254,7 @@ fn print_json(recording: &Recording, decision: &Decision) {
         ui::json(&serde_json::json!({
             "recording": recording.id, "name": recording.name, "rule": wait.rule, "verb": wait.verb,
             "waits_for": wait.waits_for,
+            "restore": wait.restore.then(|| Frozen::of(facts, now).describe(prices)),
         }));
     }
     for offer in &decision.offers {

@@ -90,6 +90,7 @@ macro_rules! contract_suite {
                 recording_twice_is_recording_once,
                 a_probe_of_former_bytes_is_not_applied,
                 a_rendition_made_again_replaces_the_former,
+                a_rendition_that_is_missed_can_be_made_again,
                 a_copy_is_kept_per_store,
                 tags_are_added,
                 the_audit_tells_the_story,

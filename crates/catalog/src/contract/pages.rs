@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    Action, Cold, Facts, Failure, Kind, Lane, Outcome, Place, RecordingId, RowTest, Screen, Timestamp,
+    Action, Cold, Facts, Failure, Kind, Lane, Outcome, Place, RecordingId, RowTest, Screen, Timestamp, Way,
 };
 
 use super::{Fixture, kit::*};
@@ -98,7 +98,7 @@ pub async fn a_screen_finds_all_that_rules_may_be_for(f: &Fixture) {
     let verify = |store: &str| Action::Verify { store: store.into(), last: T0 };
     let cold = Place { cold: Some(Cold { since: T0, restore: None }), ..Place::default() };
     done(c, new[1].id, verify("library"), |_| bad("library")).await;
-    let archive = Action::Archive { class: "GLACIER".into() };
+    let archive = Action::Archive { class: "GLACIER".into(), by: Way::Now, again: None };
     done(c, new[2].id, archive, |_| Outcome::Placed { place: cold.clone() }).await;
     done(c, new[3].id, Action::Backup { store: "nas".into() }, |held| copied(held, "nas", 10)).await;
     done(c, new[3].id, verify("nas"), |_| bad("nas")).await;

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use domain::{Action, Alert, Cold, Copy, Lane, Outcome, Place, Recording, Severity, State, Timestamp};
+use domain::{Action, Alert, Cold, Copy, Lane, Outcome, Place, Recording, Severity, State, Timestamp, Way};
 
 use super::{Fixture, kit::*};
 use crate::{Catalog, Change, Claim, Kind};
@@ -44,7 +44,8 @@ fn holding(all: &[(&str, u64)]) -> BTreeMap<String, u64> {
 pub async fn an_archived_recording_is_cold(f: &Fixture) {
     let c = &*f.catalog;
     let it = accept(c, &recording("a.mp4")).await;
-    let held = in_hand(c, it.id, Action::Archive { class: "DEEP_ARCHIVE".into() }).await;
+    let held =
+        in_hand(c, it.id, Action::Archive { class: "DEEP_ARCHIVE".into(), by: Way::Now, again: None }).await;
     let place = Place {
         version: Some("v2".into()),
         class: Some("DEEP_ARCHIVE".into()),
@@ -190,7 +191,8 @@ pub async fn bytes_that_do_not_read_back_are_known_to_be_bad(f: &Fixture) {
     assert_eq!(c.copies(it.id).await.unwrap(), [copy]);
     // Verified before, and placed by somebody who did not know.
     verify(c, it.id, "library", later(9_100), Some("gone again")).await;
-    let held = in_hand(c, it.id, Action::Archive { class: "GLACIER".into() }).await;
+    let held =
+        in_hand(c, it.id, Action::Archive { class: "GLACIER".into(), by: Way::Now, again: None }).await;
     let place = Place { class: Some("GLACIER".into()), verified_at: Some(later(9_003)), ..Place::default() };
     c.record(&held, &Outcome::Placed { place }, later(9_101)).await.unwrap();
     let place = get(c, it.id).await.custody.place;

@@ -1,4 +1,4 @@
-use domain::{Action, JobState, Lane, Outcome, State};
+use domain::{Action, JobId, JobState, Lane, Outcome, State};
 
 use super::{Fixture, kit::*};
 use crate::Kind;
@@ -88,6 +88,53 @@ pub async fn a_rendition_made_again_replaces_the_former(f: &Fixture) {
     c.accept(&[other], later(1)).await.unwrap();
     c.record(&held, &rendered(&held, "mp4", "outdated", 10), T0).await.unwrap();
     assert_eq!(c.renditions(it.id).await.unwrap(), renditions);
+}
+
+pub async fn a_rendition_that_is_missed_can_be_made_again(f: &Fixture) {
+    let c = &*f.catalog;
+    let (it, maker) = with_probe(c, "a.mp4").await;
+    let usage = async || {
+        let mut bytes = c.usage().await.unwrap().bytes;
+        bytes.retain(|_, n| *n > 0);
+        bytes
+    };
+    let before = usage().await;
+    let making = claim(c, &maker, "w", T0).await;
+    c.record(&making, &rendered(&making, "mp4", "first", 10), T0).await.unwrap();
+    let made = c.renditions(it.id).await.unwrap();
+    let seek = |made| spec(&it, Action::Seek { rendition: "mp4".into(), made }, Lane::Bulk);
+    let missed = |job| Outcome::Missed { rendition: "mp4".into(), job, lost: "it is not there".into() };
+
+    // It is there after all; and one of another making is not this one.
+    for (n, outcome) in [(1, Outcome::Present), (2, missed(JobId::derive(&[b"another"])))] {
+        let looks = seek(later(n));
+        settle(c, it.id, processing(vec![looks.clone()]), T0).await;
+        c.record(&claim(c, &looks, "w", T0).await, &outcome, T0).await.unwrap();
+        assert_eq!(facts(c, it.id).await.renditions, made);
+        assert!(facts(c, it.id).await.done.contains(&maker.id));
+    }
+
+    let looks = seek(later(3));
+    settle(c, it.id, processing(vec![looks.clone()]), T0).await;
+    let found = claim(c, &looks, "w", T0).await;
+    for _ in 0..2 {
+        c.record(&found, &missed(maker.id), later(4)).await.unwrap();
+    }
+    let left = facts(c, it.id).await;
+    assert_eq!(left.renditions, []);
+    assert!(!left.done.contains(&maker.id), "so that it is asked for again");
+    assert_eq!(usage().await, before);
+    assert!(dirty(c, T0).await.contains(&it.id));
+    let audit = c.audit(Some(it.id), 1).await.unwrap();
+    assert_eq!(audit[0].details["fact"]["lost"], "it is not there");
+    // What we made does not come in as a recording, whatever became of it.
+    assert!(c.by_digest(&sha256("first")).await.unwrap().is_some());
+
+    settle(c, it.id, processing(vec![maker.clone()]), later(5)).await;
+    let again = claim(c, &maker, "w", later(5)).await;
+    assert_eq!((again.job.attempts, again.job.failures), (1, 0));
+    c.record(&again, &rendered(&again, "mp4", "first", 10), later(5)).await.unwrap();
+    assert_eq!(c.renditions(it.id).await.unwrap().len(), 1);
 }
 
 pub async fn a_copy_is_kept_per_store(f: &Fixture) {

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{JobSpec, Outcome, Probe, Recording, Rendition, Timestamp};
+use domain::{JobId, JobSpec, Outcome, Probe, Recording, Rendition, Timestamp};
 use sqlx::PgConnection;
 
 use super::{
@@ -44,6 +44,10 @@ pub(super) async fn record(
         Outcome::Rendered { rendition } => {
             rendered(conn, &recording, rendition, current, &mut usage).await?;
         }
+        Outcome::Missed { rendition, job, .. } => {
+            missed(conn, &recording, rendition, *job, &mut usage).await?;
+        }
+        Outcome::Present => {}
         Outcome::Tagged { tags } => tagged(conn, recording, tags).await?,
         Outcome::Purged { certificate } => {
             remove::purged(conn, &recording, claim, certificate, &mut usage, now).await?;
@@ -142,6 +146,39 @@ async fn rendered(
         .execute(conn)
         .await?;
     }
+    Ok(())
+}
+
+/// A rendition that was made anew meanwhile is another one, and stays.
+async fn missed(
+    conn: &mut PgConnection,
+    recording: &Recording,
+    name: &str,
+    job: JobId,
+    usage: &mut BTreeMap<String, i64>,
+) -> Result<()> {
+    let id = recording.id.to_string();
+    let body: Option<String> =
+        sqlx::query_scalar("SELECT body FROM rendition WHERE recording = $1 AND name = $2")
+            .bind(&id)
+            .bind(text(name))
+            .fetch_optional(&mut *conn)
+            .await?;
+    let lost: Option<Rendition> = body.as_deref().map(codec::json).transpose()?;
+    let Some(lost) = lost.filter(|rendition| rendition.job == job) else { return Ok(()) };
+    for file in &lost.files {
+        *usage.entry(file.store.clone()).or_default() -= codec::signed(file.digest.size);
+    }
+    sqlx::query("DELETE FROM rendition WHERE recording = $1 AND name = $2")
+        .bind(&id)
+        .bind(text(name))
+        .execute(&mut *conn)
+        .await?;
+    // Not done, as far as anybody decides; and its former attempts say nothing of the next.
+    sqlx::query("UPDATE job SET state = 'cancelled', attempts = 0 WHERE id = $1 AND state = 'done'")
+        .bind(job.to_string())
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

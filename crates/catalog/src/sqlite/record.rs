@@ -1,4 +1,4 @@
-use domain::{JobSpec, Outcome, Probe, Recording, Rendition, Timestamp};
+use domain::{JobId, JobSpec, Outcome, Probe, Recording, Rendition, Timestamp};
 use sqlx::SqliteConnection;
 
 use super::{add_usage, alerts, audit, custody::write, ledger, look, remove, search};
@@ -33,6 +33,8 @@ pub(super) async fn record(
     match outcome {
         Outcome::Probed { probe } => probed(conn, &recording, probe, current).await?,
         Outcome::Rendered { rendition } => rendered(conn, &recording, rendition, current).await?,
+        Outcome::Missed { rendition, job, .. } => missed(conn, &recording, rendition, *job).await?,
+        Outcome::Present => {}
         Outcome::Tagged { tags } => tagged(conn, recording.clone(), tags).await?,
         Outcome::Purged { certificate } => remove::purged(conn, &recording, claim, certificate, now).await?,
         // Its own record is the job's outcome: what lies elsewhere is no fact of ours.
@@ -127,6 +129,33 @@ async fn rendered(
             .execute(conn)
             .await?;
     }
+    Ok(())
+}
+
+/// A rendition that was made anew meanwhile is another one, and stays.
+async fn missed(conn: &mut SqliteConnection, recording: &Recording, name: &str, job: JobId) -> Result<()> {
+    let id = recording.id.to_string();
+    let body: Option<String> =
+        sqlx::query_scalar("SELECT body FROM rendition WHERE recording = ? AND name = ?")
+            .bind(&id)
+            .bind(name)
+            .fetch_optional(&mut *conn)
+            .await?;
+    let lost: Option<Rendition> = body.as_deref().map(codec::json).transpose()?;
+    let Some(lost) = lost.filter(|rendition| rendition.job == job) else { return Ok(()) };
+    for file in &lost.files {
+        add_usage(conn, &file.store, -codec::signed(file.digest.size)).await?;
+    }
+    sqlx::query("DELETE FROM rendition WHERE recording = ? AND name = ?")
+        .bind(&id)
+        .bind(name)
+        .execute(&mut *conn)
+        .await?;
+    // Not done, as far as anybody decides; and its former attempts say nothing of the next.
+    sqlx::query("UPDATE job SET state = 'cancelled', attempts = 0 WHERE id = ? AND state = 'done'")
+        .bind(job.to_string())
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

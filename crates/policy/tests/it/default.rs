@@ -26,7 +26,7 @@ fn the_commented_examples_are_right_too() {
     let text = without_comments(policy::DEFAULT);
     let policy = policy::parse(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
     assert_eq!(policy.warnings(), []);
-    assert_eq!(policy.rules().len(), 22);
+    assert_eq!(policy.rules().len(), 23);
     assert_eq!(policy.stores().len(), 9);
     assert_eq!(policy.presets().len(), 9 + 4);
     for word in [

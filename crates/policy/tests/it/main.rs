@@ -1,5 +1,6 @@
 //! The policy room from outside: what it says of files, and what it decides.
 
+mod archive;
 mod custody;
 mod decide;
 mod default;

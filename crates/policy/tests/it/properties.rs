@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use domain::{
     Action, Cold, Custody, Decision, Facts, Hold, JobId, JobSpec, Kind, Leaving, MixSpec, Offer, Rendition,
-    Restoring, Speed, State, Timestamp, Trash, What,
+    Restoring, Speed, State, Strayed, Timestamp, Transition, Trash, Way, What,
 };
 use policy::Deed;
 use proptest::{collection::vec, prelude::*, sample::subsequence};
@@ -37,6 +37,9 @@ const RULES: &[&str] = &[
     "{ name: forgotten, match: { last_access: '>=50d', copies: '>=2' }, delete: {} }",
     "{ name: freeze, match: { age: '>=20d', tier: hot }, archive: DEEP_ARCHIVE }",
     "{ name: glacier, match: { age: '>=50d', tags: { any: [middle, other] } }, archive: { class: GLACIER }, cold: restore }",
+    "{ name: sink, match: { age: '>=40d', tags: { none: other } }, archive: { class: DEEP_ARCHIVE, by: lifecycle } }",
+    "{ name: sink in summer, match: { age: 30d..80d, size: '>=128KiB' }, archive: { class: GLACIER_IR, by: lifecycle } }",
+    "{ name: thaw fast, match: { tier: cold }, convert: audio-wav, cold: { restore: expedited, days: 2 } }",
     "{ name: attic, match: { accepted: '>=40d', tags: other }, move: { to: attic, keep: 3d }, cold: restore }",
     "{ name: thaw, match: { tier: cold, tags: early }, convert: audio-wav, backup: attic, cold: restore }",
     "{ name: tell, match: { copies: '<2' }, notify: warning, cold: skip, backup: attic }",
@@ -174,26 +177,45 @@ fn any_custody() -> impl Strategy<Value = (Custody, &'static str)> {
         prop::bool::weighted(0.1),
         prop::option::of(at(-50 * DAY..50 * DAY)),
         prop_oneof![6 => Just("recordings"), 1 => Just("attic"), 1 => Just("replica")],
+        any_unrest(),
     )
-        .prop_map(|(held, kept_until, trash, class, cold, bad, last_access, home)| {
-            let mut custody = Custody { kept_until, last_access, ..Custody::default() };
-            if held {
-                let hold = Hold { reason: "case 7".into(), by: "ana".into(), at: ACCEPTED };
-                custody.holds.insert("legal".into(), hold);
-            }
-            custody.trash = trash.map(|(at, purging)| Trash {
-                at,
-                until: Timestamp(at.0 + 14 * DAY),
-                rule: "old".into(),
-                reason: "it was old".into(),
-                by: "policy".into(),
-                purging,
-            });
-            custody.place.class = class.map(str::to_owned);
-            custody.place.cold = cold;
-            custody.place.bad = bad.then(|| "it does not read back".into());
-            (custody, home)
-        })
+        .prop_map(
+            |(held, kept_until, trash, class, cold, bad, last_access, home, (transition, strayed))| {
+                let mut custody = Custody { kept_until, last_access, ..Custody::default() };
+                if held {
+                    let hold = Hold { reason: "case 7".into(), by: "ana".into(), at: ACCEPTED };
+                    custody.holds.insert("legal".into(), hold);
+                }
+                custody.trash = trash.map(|(at, purging)| Trash {
+                    at,
+                    until: Timestamp(at.0 + 14 * DAY),
+                    rule: "old".into(),
+                    reason: "it was old".into(),
+                    by: "policy".into(),
+                    purging,
+                });
+                custody.place.class = class.map(str::to_owned);
+                custody.place.cold = cold;
+                custody.place.transition = transition;
+                custody.place.strayed = strayed;
+                custody.place.bad = bad.then(|| "it does not read back".into());
+                (custody, home)
+            },
+        )
+}
+
+/// What is about to lie elsewhere, or did against our will.
+fn any_unrest() -> impl Strategy<Value = (Option<Transition>, Option<Strayed>)> {
+    let at = |range: std::ops::Range<i64>| range.prop_map(|ms| Timestamp(ACCEPTED.0 + ms));
+    let class = || prop_oneof!["DEEP_ARCHIVE", "GLACIER_IR"];
+    let transition = (class(), at(0..60 * DAY), 0u32..5).prop_map(|(class, asked_at, looks)| Transition {
+        class,
+        asked_at,
+        looks,
+    });
+    let strayed =
+        (class(), at(0..60 * DAY), 1u32..6).prop_map(|(from, at, times)| Strayed { from, at, times });
+    (prop::option::weighted(0.2, transition), prop::option::weighted(0.2, strayed))
 }
 
 pub(crate) fn any_now() -> impl Strategy<Value = Timestamp> {
@@ -595,10 +617,25 @@ fn happen(facts: &mut Facts, job: &JobSpec, probe: domain::Probe, now: Timestamp
     match &job.action {
         Action::Probe => r.probe = Some(probe),
         Action::Tag { add } => r.tags.extend(add.iter().cloned()),
-        Action::Archive { class } => {
+        Action::Archive { class, by: Way::Lifecycle, .. } => {
+            place.transition = Some(Transition { class: class.clone(), asked_at: now, looks: 0 });
+        }
+        Action::Look { look, .. } => {
+            let mut transition = place.transition.take().unwrap();
+            if *look >= 2 {
+                place.class = Some(transition.class);
+                place.cold = Some(Cold { since: now, restore: None });
+            } else {
+                transition.looks += 1;
+                place.transition = Some(transition);
+            }
+        }
+        Action::Withdraw { .. } => place.transition = None,
+        Action::Archive { class, .. } => {
             *place = domain::Place {
                 class: Some(class.clone()),
                 cold: Some(Cold { since: now, restore: None }),
+                transition: None,
                 ..place.clone()
             };
         }
@@ -638,6 +675,7 @@ fn happen(facts: &mut Facts, job: &JobSpec, probe: domain::Probe, now: Timestamp
         | Action::Verify { .. }
         | Action::Export(_)
         | Action::Drill { .. }
+        | Action::Seek { .. }
         | Action::Notify { .. } => {}
     }
 }

@@ -31,6 +31,8 @@ fn what_is_read_is_accepted() {
         "match: { prefix: [a/, b/], last_access: '<20d', kind: track }, hold: litigation",
         "match: { tier: [cold, GLACIER] }, archive: DEEP_ARCHIVE, cold: restore",
         "match: { tier: hot }, archive: { to: recordings }",
+        "match: { size: '>=1MB' }, archive: { class: DEEP_ARCHIVE, by: lifecycle }",
+        "match: { tier: cold }, convert: mp4-480p, cold: { restore: standard, days: 3 }",
         "match: all, move: { to: recordings, keep: 1d }, schedule: '0 2 * * * UTC'",
         "match: all, delete: { trash: 2h }, unsafe_all: true",
         "match: all, evict: recordings, watermark: { store: recordings, high: 90, low: 80.5%, emergency: 95 %, for: 10m, order: largest }",

@@ -1,9 +1,10 @@
-use domain::{Cold, Failure, Outcome, Place, Restoring, Speed, Timestamp};
+use domain::{Cold, Failure, Outcome, Place, Restoring, Speed, Strayed, Timestamp, Transition};
 use storage::{Access, ErrorKind, Key, Store, Tier};
 
-use super::Context;
+use super::{Context, lifecycle::untag};
 use crate::{
     library::{pinned, storage_failure, stored_key},
+    lifecycle::{ELSEWHERE, STANDARD},
     runner::Stop,
 };
 
@@ -12,14 +13,43 @@ use crate::{
 /// Triggered by: a rule's `archive`, or a person. Reads: nothing. Writes: the object's class; where versions are kept that
 /// is a new version of equal bytes, and the former one goes.
 /// Safe to repeat: what is in the class already stays as it is.
-pub(crate) async fn perform(context: &Context<'_>, class: &str) -> Result<Outcome, Stop> {
+pub(crate) async fn perform(
+    context: &Context<'_>,
+    class: &str,
+    again: Option<Timestamp>,
+) -> Result<Outcome, Stop> {
     let (store, key) = at_home(context)?;
     let version = current(context, store, &key, Some(class)).await?;
+    let before = &context.recording.custody.place;
     context.still_ours().await?;
-    let meta = store.set_class(&key, &version, class).await.map_err(|e| storage_failure(&e))?;
+    if before.transition.is_some() || before.class.is_some() {
+        // A tag of before would have the bucket's rules move it on.
+        untag(store, &key, &version).await?;
+    }
+    let meta = store.set_class(&key, &version, class).await.map_err(|e| no_class(&e))?;
     let tier = store.tier(&key, &meta.version).await.map_err(|e| storage_failure(&e))?;
-    let cold = (tier.access != Access::Now).then(|| Cold { since: context.library.now(), restore: None });
-    Ok(placed(context, meta.version, tier, cold))
+    if tier.class != class {
+        return Err(Failure::temporary(format!(
+            "store `{}` took {key} for {class} and keeps it in {}: see whether it has that class, and whether a rule of the \
+             bucket moves it",
+            store.name(),
+            tier.class
+        ))
+        .into());
+    }
+    let strayed = before.strayed.clone().filter(|_| again.is_some());
+    let place = found(context, meta.version, tier, None);
+    // Its least time in the class begins.
+    let cold = place.cold.map(|cold| Cold { since: context.library.now(), ..cold });
+    Ok(Outcome::Placed { place: Place { transition: None, strayed, cold, ..place } })
+}
+
+/// What it means for an archiving that a store does not do it.
+pub(super) fn no_class(error: &storage::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Invalid => Failure::permanent(format!("{error}; {ELSEWHERE}")),
+        _ => storage_failure(error),
+    }
 }
 
 /// Asks for an archived source to be readable for a while.
@@ -49,6 +79,44 @@ pub(crate) async fn awaken(context: &Context<'_>, asked_at: Timestamp, look: u32
         .await
 }
 
+/// Sees how the source lies.
+///
+/// Triggered by: time, where a transition was left to the bucket's rules; an event, or the daily comparison, that saw another
+/// class. Reads: what the store says. Writes: nothing but its outcome.
+pub(crate) async fn look(context: &Context<'_>) -> Result<Outcome, Stop> {
+    let (store, key) = at_home(context)?;
+    let transition = context.recording.custody.place.transition.as_ref();
+    let version = current(context, store, &key, transition.map(|t| t.class.as_str())).await?;
+    let tier = store.tier(&key, &version).await.map_err(|e| storage_failure(&e))?;
+    Ok(looked(context, version, tier))
+}
+
+/// What a look has found.
+pub(crate) fn looked(context: &Context<'_>, version: String, tier: Tier) -> Outcome {
+    let before = &context.recording.custody.place;
+    let place = found(context, version, tier, restoring(context));
+    Outcome::Placed { place: noticed(before, place, context.library.now()) }
+}
+
+/// What it means that the source lies as it does now, after it lay as it did before.
+fn noticed(before: &Place, now_there: Place, now: Timestamp) -> Place {
+    let class = now_there.class.as_deref().unwrap_or(STANDARD);
+    let transition = match &before.transition {
+        Some(wanted) if wanted.class == class => None,
+        Some(wanted) => Some(Transition { looks: wanted.looks + 1, ..wanted.clone() }),
+        None => None,
+    };
+    let has_come = before.transition.is_some() && transition.is_none();
+    let strayed = match before.class.as_deref().filter(|from| *from != STANDARD && *from != class) {
+        Some(from) if !has_come => {
+            let times = before.strayed.as_ref().filter(|s| s.from == from).map_or(0, |s| s.times);
+            Some(Strayed { from: from.to_owned(), at: now, times: times + 1 })
+        }
+        _ => before.strayed.clone(),
+    };
+    Place { transition, strayed, ..now_there }
+}
+
 async fn seen(
     context: &Context<'_>,
     store: &dyn Store,
@@ -57,26 +125,17 @@ async fn seen(
     restoring: Restoring,
 ) -> Result<Outcome, Stop> {
     let tier = store.tier(key, &version).await.map_err(|e| storage_failure(&e))?;
-    let since = context.recording.custody.place.cold.as_ref().map_or(context.library.now(), |c| c.since);
-    let cold = |restore| Some(Cold { since, restore });
-    let cold = match tier.access {
-        Access::Now => None,
-        // What was restored has expired, or the request was lost: it may be asked for again.
-        Access::Archived => cold(None),
-        Access::Restoring => cold(Some(restoring)),
-        Access::Until(until) => cold(Some(Restoring { until: Some(until), ..restoring })),
-    };
-    Ok(placed(context, version, tier, cold))
+    Ok(Outcome::Placed { place: found(context, version, tier, Some(restoring)) })
 }
 
-fn at_home<'c>(context: &'c Context<'_>) -> Result<(&'c dyn Store, Key), Failure> {
+pub(super) fn at_home<'c>(context: &'c Context<'_>) -> Result<(&'c dyn Store, Key), Failure> {
     let recording = &context.recording;
     Ok((context.library.stores.get(&recording.store)?, stored_key(&recording.key)?))
 }
 
 /// The version to work on. An earlier try of this job may have made another one of it and died before it could say so: that
 /// is the one in the wanted class with as many bytes.
-async fn current(
+pub(super) async fn current(
     context: &Context<'_>,
     store: &dyn Store,
     key: &Key,
@@ -101,11 +160,77 @@ async fn current(
     }
 }
 
-fn placed(context: &Context<'_>, version: String, tier: Tier, cold: Option<Cold>) -> Outcome {
+/// The restore that was asked for.
+pub(super) fn restoring(context: &Context<'_>) -> Option<Restoring> {
+    context.recording.custody.place.cold.as_ref().and_then(|cold| cold.restore.clone())
+}
+
+/// How the source lies, as the store says it; `restoring`: the restore that was asked for, where it goes on.
+pub(super) fn found(
+    context: &Context<'_>,
+    version: String,
+    tier: Tier,
+    restoring: Option<Restoring>,
+) -> Place {
     let recording = &context.recording;
+    let before = &recording.custody.place;
     // What is named by its bytes goes on to be.
-    let version = pinned(recording).is_some().then_some(version).or(recording.custody.place.version.clone());
-    Outcome::Placed {
-        place: Place { version, class: Some(tier.class), cold, ..recording.custody.place.clone() },
+    let version = pinned(recording).is_some().then_some(version).or(before.version.clone());
+    let since = before.cold.as_ref().map_or(context.library.now(), |cold| cold.since);
+    let cold = |restore| Some(Cold { since, restore });
+    let cold = match tier.access {
+        Access::Now => None,
+        // What was restored has expired, or the request was lost: it may be asked for again.
+        Access::Archived => cold(None),
+        Access::Restoring => cold(restoring),
+        Access::Until(until) => {
+            cold(restoring.map(|restoring| Restoring { until: Some(until), ..restoring }))
+        }
+    };
+    // Nobody chose the one that objects have where nothing is said.
+    let class = Some(tier.class).filter(|class| class != STANDARD || before.class.is_some());
+    Place { version, class, cold, ..before.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(7);
+
+    fn place(class: Option<&str>) -> Place {
+        Place { class: class.map(str::to_owned), ..Place::default() }
+    }
+
+    fn awaited(class: &str) -> Place {
+        let transition = Transition { class: class.into(), asked_at: Timestamp(1), looks: 2 };
+        Place { transition: Some(transition), ..Place::default() }
+    }
+
+    #[test]
+    fn a_transition_is_awaited_until_it_has_come() {
+        let before = awaited("DEEP_ARCHIVE");
+        let still = noticed(&before, before.clone(), NOW);
+        assert_eq!(still.transition.as_ref().map(|t| t.looks), Some(3));
+        let there = Place { class: Some("DEEP_ARCHIVE".into()), ..before.clone() };
+        let come = noticed(&before, there, NOW);
+        assert_eq!((come.transition, come.strayed), (None, None));
+        // By another of the bucket's rules, on its way or for good: nobody put it there, and it is still awaited.
+        let elsewhere = noticed(&before, Place { class: Some("STANDARD_IA".into()), ..before.clone() }, NOW);
+        assert_eq!((elsewhere.transition.map(|t| t.looks), elsewhere.strayed), (Some(3), None));
+    }
+
+    #[test]
+    fn what_was_taken_out_of_its_class_is_counted() {
+        let before = place(Some("DEEP_ARCHIVE"));
+        let once = noticed(&before, place(Some("STANDARD")), NOW);
+        let strayed = Strayed { from: "DEEP_ARCHIVE".into(), at: NOW, times: 1 };
+        assert_eq!(once.strayed, Some(strayed.clone()));
+        let again = Place { strayed: once.strayed, ..before.clone() };
+        let twice = noticed(&again, place(Some("STANDARD")), NOW);
+        assert_eq!(twice.strayed, Some(Strayed { times: 2, ..strayed.clone() }));
+        // One who lies where he was seen last has not moved, and what nobody put anywhere strays nowhere.
+        assert_eq!(noticed(&again, before.clone(), NOW).strayed, again.strayed);
+        assert_eq!(noticed(&place(None), place(Some("GLACIER")), NOW).strayed, None);
     }
 }

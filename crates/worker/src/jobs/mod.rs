@@ -9,6 +9,7 @@ mod export;
 mod feed;
 mod follow;
 pub(crate) mod good;
+mod lifecycle;
 mod mix;
 mod notify;
 mod probe;
@@ -16,6 +17,7 @@ mod publish;
 mod purge;
 mod relocate;
 mod repair;
+mod seek;
 mod source;
 mod tag;
 mod verify;
@@ -27,7 +29,7 @@ use std::{
 };
 
 use catalog::Claim;
-use domain::{Action, Failure, Outcome, Progress, Recording, RecordingId};
+use domain::{Action, Failure, Outcome, Progress, Recording, RecordingId, Way};
 use policy::{Place, Protocol};
 use tokio::sync::watch;
 
@@ -71,7 +73,12 @@ pub(crate) async fn perform(
         Action::Mix(mix) => mix::perform(&context, mix).await,
         Action::Backup { store } => backup::perform(&context, store).await,
         Action::Tag { add } => tag::perform(add),
-        Action::Archive { class } => archive::perform(&context, class).await,
+        Action::Archive { class, by: Way::Now, again } => archive::perform(&context, class, *again).await,
+        Action::Archive { class, by: Way::Lifecycle, again } => {
+            lifecycle::perform(&context, class, *again).await
+        }
+        Action::Look { .. } => archive::look(&context).await,
+        Action::Withdraw { .. } => lifecycle::withdraw(&context).await,
         Action::Restore { speed, days, .. } => archive::restore(&context, *speed, *days).await,
         Action::Awaken { asked, look } => archive::awaken(&context, *asked, *look).await,
         Action::Move { store, keep_ms, .. } => {
@@ -80,6 +87,7 @@ pub(crate) async fn perform(
         Action::Evict { store, .. } => evict::perform(&context, store).await,
         Action::Verify { store, .. } => verify::perform(&context, store).await,
         Action::Drill { store, .. } => drill::perform(&context, store).await,
+        Action::Seek { rendition, made } => seek::perform(&context, rendition, *made).await,
         Action::Repair { store, .. } => repair::perform(&context, store).await,
         Action::Purge { life } => purge::perform(&context, *life).await,
         Action::Export(export) => export::perform(&context, export).await,

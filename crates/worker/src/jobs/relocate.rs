@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use domain::{Copy, Failure, Outcome, Place};
+use domain::{Copy, Failure, Outcome, Place, Strayed};
 use policy::Deed;
 
-use super::Context;
+use super::{Context, archive, lifecycle::untag};
 use crate::{
     Point, keys,
     library::{pinned, storage_failure, stored_key},
@@ -35,10 +35,19 @@ pub(crate) async fn perform(context: &Context<'_>, to: &str, keep: Duration) -> 
         storage::verified_copy_to_one_of(from, &key, version, to, &to_keys, &recording.digest).await;
     let verified = verified.map_err(|e| storage_failure(&e))?;
     not_held(context).await?;
+    let before = &recording.custody.place;
+    if before.transition.is_some() {
+        // What stays there for a while is not to sink.
+        let version = archive::current(context, from, &key, None).await?;
+        untag(from, &key, &version).await?;
+    }
     context.library.steps.at(Point::MoveVerified);
     let now = context.library.now();
     // The key is one of ours, which is never written twice: the bytes name it.
     let version = Some(recording.digest.sha256.to_string());
+    // A class belongs to a store: who wants it in one wants it there, too.
+    let class = before.class.clone().or_else(|| before.transition.as_ref().map(|t| t.class.clone()));
+    let strayed = class.map(|from| Strayed { from, at: now, times: 0 });
     Ok(Outcome::Moved {
         to: Copy {
             recording: recording.id,
@@ -50,7 +59,7 @@ pub(crate) async fn perform(context: &Context<'_>, to: &str, keep: Duration) -> 
             bad: None,
             until: None,
         },
-        place: Place { version, verified_at: Some(now), ..Place::default() },
+        place: Place { version, verified_at: Some(now), strayed, ..Place::default() },
         keep_until: now + keep,
     })
 }

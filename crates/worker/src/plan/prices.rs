@@ -11,6 +11,26 @@ pub struct Prices {
     pub date: String,
     pub currency: String,
     pub classes: BTreeMap<String, Class>,
+    #[serde(default)]
+    pub egress: Egress,
+}
+
+/// What leaving costs, for 10^9 bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Egress {
+    /// To the internet, and so to other clouds and to servers of one's own.
+    pub internet_gb: f64,
+    /// To another region of the same cloud.
+    pub region_gb: f64,
+}
+
+/// How far bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    Not,
+    Region,
+    Cloud,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -41,6 +61,8 @@ pub struct Money {
     pub monthly: f64,
     /// Of `once`: for time that was paid for and is not used.
     pub early: f64,
+    /// Of `once`: for bytes that leave their cloud or region.
+    pub egress: f64,
 }
 
 const GB: f64 = 1e9;
@@ -62,7 +84,8 @@ impl Prices {
             let restores = c.restore.values().flat_map(|r| [r.gb, r.objects_1000]);
             [c.month_gb, c.put_1000].into_iter().chain(restores)
         });
-        match numbers.into_iter().all(|n| n.is_finite() && n >= 0.0) {
+        let egress = [prices.egress.internet_gb, prices.egress.region_gb];
+        match numbers.chain(egress).all(|n| n.is_finite() && n >= 0.0) {
             true => Ok(prices),
             false => Err("a price is a number that is not negative".into()),
         }
@@ -78,6 +101,7 @@ impl Prices {
             once: to.map_or(0.0, |c| c.put_1000 / 1000.0) + early,
             monthly: month(to) - month(from),
             early,
+            ..Money::default()
         }
     }
 
@@ -86,28 +110,54 @@ impl Prices {
         let Some(class) = self.classes.get(STANDARD) else { return Money::default() };
         #[expect(clippy::cast_precision_loss, reason = "money is rounded to cents")]
         let (gb, objects) = (bytes as f64 / GB, objects as f64);
-        Money { once: objects * class.put_1000 / 1000.0, monthly: gb * class.month_gb, early: 0.0 }
+        let once = objects * class.put_1000 / 1000.0;
+        Money { once, monthly: gb * class.month_gb, ..Money::default() }
     }
 
     /// Removing the source.
     pub fn delete(&self, it: &Recording, now: Timestamp) -> Money {
         let monthly = self.class_of(it).map_or(0.0, |c| gb(it.digest.size) * c.month_gb);
         let early = self.early(it, now);
-        Money { once: early, monthly: -monthly, early }
+        Money { once: early, monthly: -monthly, early, ..Money::default() }
     }
 
     /// Having an archived source back for so many days: the request, and the readable copy besides the archived one.
     /// `None` where the class knows no such speed.
     pub fn restore(&self, it: &Recording, speed: Speed, days: u32) -> Option<Money> {
-        let class = self.class_of(it)?;
+        let class = it.custody.place.class.as_deref().unwrap_or(STANDARD);
+        self.restore_of(class, 1, it.digest.size, speed, days)
+    }
+
+    /// The same of so many objects of a class.
+    pub fn restore_of(
+        &self,
+        class: &str,
+        objects: u64,
+        bytes: u64,
+        speed: Speed,
+        days: u32,
+    ) -> Option<Money> {
+        let class = self.classes.get(class)?;
         if class.restore.is_empty() {
             return Some(Money::default());
         }
         let price = class.restore.get(&speed)?;
         let standard = self.classes.get(STANDARD).map_or(0.0, |c| c.month_gb);
-        let copy = gb(it.digest.size) * standard * f64::from(days) / MONTH_DAYS;
-        let once = gb(it.digest.size) * price.gb + price.objects_1000 / 1000.0 + copy;
-        Some(Money { once, ..Money::default() })
+        let copy = gb(bytes) * standard * f64::from(days) / MONTH_DAYS;
+        #[expect(clippy::cast_precision_loss, reason = "money is rounded to cents")]
+        let requests = objects as f64 * price.objects_1000 / 1000.0;
+        Some(Money { once: gb(bytes) * price.gb + requests + copy, ..Money::default() })
+    }
+
+    /// Bytes on their way out of the cloud that they lie in, or to another region of it.
+    pub fn leave(&self, bytes: u64, leaving: Leaving) -> Money {
+        let price = match leaving {
+            Leaving::Not => 0.0,
+            Leaving::Region => self.egress.region_gb,
+            Leaving::Cloud => self.egress.internet_gb,
+        };
+        let egress = gb(bytes) * price;
+        Money { once: egress, egress, ..Money::default() }
     }
 
     /// What is left of the least time that the class is paid for.
@@ -130,7 +180,13 @@ impl std::ops::AddAssign for Money {
         self.once += other.once;
         self.monthly += other.monthly;
         self.early += other.early;
+        self.egress += other.egress;
     }
+}
+
+/// Bytes as a change of them.
+pub(super) fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "money is rounded to cents")]
@@ -204,11 +260,44 @@ mod tests {
         assert_eq!(cents(prices.delete(&terabyte(None, 1), NOW).monthly), -2300);
     }
 
+    /// A request for each object, the bytes, and a readable copy of them for a week.
+    #[test]
+    fn what_is_frozen_says_what_it_costs_to_have_it_back() {
+        let prices = Prices::shipped();
+        let mut frozen = crate::plan::Frozen::default();
+        for _ in 0..2 {
+            frozen.see(&terabyte(Some("DEEP_ARCHIVE"), 10), NOW);
+        }
+        frozen.see(&terabyte(None, 10), NOW);
+        assert_eq!((frozen.objects(), frozen.bytes()), (2, 2_000_000_000_000));
+        // 2000 GB * (0.0025 + 0.023 * 7 / 30)
+        assert_eq!(cents(frozen.cost(&prices).once), 1573);
+        assert_eq!(
+            frozen.describe(&prices),
+            "in DEEP_ARCHIVE: a restore would cost 15.73 USD (bulk, within 48 h, to be read for 7 days)"
+        );
+    }
+
+    #[test]
+    fn what_leaves_is_paid_by_how_far_it_goes() {
+        let prices = Prices::shipped();
+        let terabyte = |leaving| cents(prices.leave(1_000_000_000_000, leaving).egress);
+        assert_eq!([Leaving::Not, Leaving::Region, Leaving::Cloud].map(terabyte), [0, 2000, 9000]);
+        // A table of before there was a price for it.
+        let text = crate::plan::PRICES;
+        let old = Prices::parse(&text[..text.find("# egress").unwrap()]).unwrap();
+        assert_eq!(old.leave(1_000_000_000_000, Leaving::Cloud), Money::default());
+    }
+
     #[test]
     fn a_table_with_a_mistake_is_refused() {
         let shipped = include_str!("prices.yaml");
-        for (from, to) in [("0.023", "-0.023"), ("month_gb: 0.0036", "month: 0.0036"), ("standard:", "slow:")]
-        {
+        for (from, to) in [
+            ("0.023", "-0.023"),
+            ("month_gb: 0.0036", "month: 0.0036"),
+            ("standard:", "slow:"),
+            ("region_gb: 0.02", "region_gb: -1"),
+        ] {
             assert!(Prices::parse(&shipped.replacen(from, to, 1)).is_err(), "{to}");
         }
     }

@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{Cold, Copy, Crc64, Custody, Digest, Kind, Place, Recording, Restoring, Sha256, Speed};
+use domain::{
+    Cold, Copy, Crc64, Custody, Digest, Kind, Place, Recording, Restoring, Sha256, Speed, Transition,
+};
 
 use super::*;
 
@@ -108,4 +110,17 @@ fn a_restore_counts_when_it_is_over_twice_its_time() {
     assert_eq!(late(None, "DEEP_ARCHIVE", 23), None);
     assert_eq!(late(None, "DEEP_ARCHIVE", 24), Some(1));
     assert_eq!(late(Some(HOUR), "GLACIER", 90), None, "it has come");
+}
+
+#[test]
+fn what_was_left_to_a_bucket_counts_after_three_days() {
+    let unmoved = |hours: i64| {
+        let mut it = recording();
+        let transition = Transition { class: "GLACIER".into(), asked_at: Timestamp(0), looks: 3 };
+        it.custody.place.transition = Some(transition);
+        found(it, vec![copy(None)], 0, hours * HOUR + 1).unmoved.remove("recordings")
+    };
+    assert_eq!(unmoved(71), None);
+    let found = unmoved(72).unwrap();
+    assert!(found.examples[0].ends_with("archive GLACIER by lifecycle"), "{found:?}");
 }

@@ -5,7 +5,7 @@ use domain::State;
 use crate::{
     judge::{Verdict, never},
     known::{Fate, Known},
-    law::{DAY, Law, Verb},
+    law::{CLASS, DAY, Law, Verb},
     world::World,
 };
 
@@ -101,6 +101,19 @@ impl World {
                     let there =
                         recording.store == to || copies.iter().any(|c| c.store == to && c.bad.is_none());
                     never(!there && !it.given_up.contains(to), &format!("there is no copy in {to}"))?;
+                }
+                // What was moved since was archived where it was.
+                Verb::Sink { by_lifecycle: false } if !it.moved_otherwise && law.copies <= it.good() => {
+                    let class = recording.custody.place.class.as_deref();
+                    let moves = law.rules.iter().any(|rule| {
+                        matches!(rule.verb, Verb::Move { .. } | Verb::ArchiveTo(_) | Verb::ArchiveForRoom(_))
+                    });
+                    never(class != Some(CLASS) && !moves, &format!("it is not in {CLASS} but in {class:?}"))?;
+                }
+                // All of these are so small that lifecycle rules leave them alone.
+                Verb::Sink { by_lifecycle: true } => {
+                    let awaited = recording.custody.place.transition.is_some();
+                    never(awaited, "it was left to a lifecycle rule that will do nothing")?;
                 }
                 // What a person or a former policy moved is left where they wanted it.
                 Verb::Move { to, .. } if !it.moved_otherwise && !it.is_held(law, now) => {

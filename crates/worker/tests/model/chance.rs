@@ -77,6 +77,7 @@ fn placing() -> impl Strategy<Value = Rule> {
     rule(prop_oneof![
         (to(), 0..6i64).prop_map(|(to, keep_d)| Verb::Move { to, keep_d }),
         to().prop_map(Verb::ArchiveTo),
+        any::<bool>().prop_map(|by_lifecycle| Verb::Sink { by_lifecycle }),
     ])
 }
 

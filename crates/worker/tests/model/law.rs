@@ -41,6 +41,10 @@ pub enum Verb {
         keep_d: i64,
     },
     ArchiveTo(&'static str),
+    /// Into [`CLASS`].
+    Sink {
+        by_lifecycle: bool,
+    },
     Tag(&'static str),
     Notify,
     DeleteForRoom {
@@ -151,6 +155,9 @@ impl Law {
     }
 }
 
+/// One that is read without being restored.
+pub const CLASS: &str = "GLACIER_IR";
+
 /// Down to how much a watermark makes room.
 pub const LOW: u64 = CAPACITY * 30 / 100;
 
@@ -163,6 +170,7 @@ impl Verb {
             Self::Backup(_) => "backup",
             Self::Move { .. } => "move",
             Self::ArchiveTo(_) => "archive",
+            Self::Sink { .. } => "sink",
             Self::Tag(_) => "tag",
             Self::Notify => "notify",
             Self::DeleteForRoom { .. } => "delete for room",
@@ -202,6 +210,8 @@ impl fmt::Display for Rule {
             Verb::Backup(to) => write!(f, "backup: {to}"),
             Verb::Move { to, keep_d } => write!(f, "move: {{ to: {to}, keep: {keep_d}d }}"),
             Verb::ArchiveTo(to) => write!(f, "archive: {to}"),
+            Verb::Sink { by_lifecycle: false } => write!(f, "archive: {CLASS}"),
+            Verb::Sink { by_lifecycle: true } => write!(f, "archive: {{ class: {CLASS}, by: lifecycle }}"),
             Verb::Tag(tag) => write!(f, "tag: {tag}"),
             Verb::Notify => f.write_str("notify: warning"),
             Verb::DeleteForRoom { trash_h } => {

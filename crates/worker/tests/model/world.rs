@@ -58,7 +58,7 @@ impl World {
         let mut world = Self {
             home,
             clock: Hands::new(),
-            memories: STORES.iter().map(|name| Memory::new(*name)).collect(),
+            memories: STORES.iter().map(|name| Memory::new(*name).with_classes()).collect(),
             laws: case.laws.clone(),
             law: 0,
             life: None,

@@ -1,0 +1,211 @@
+//! Archiving by a bucket's own lifecycle rule, archiving that did not last, and what is cold.
+
+use domain::{Action, Cold, Facts, Place, Speed, State, Strayed, Timestamp, Transition, Way};
+use policy::{Applies, Policy, Standing};
+
+use crate::support::*;
+
+const BY_LIFECYCLE: &str = "{ name: cold, match: { age: '>=30d', size: '>=128KiB' }, archive: { class: DEEP_ARCHIVE, by: lifecycle } }";
+
+fn rules(rules: &[&str]) -> Policy {
+    policy(&rules.iter().map(|rule| format!("  - {rule}\n")).collect::<String>())
+}
+
+fn song() -> Facts {
+    probed("cam/1.mp3", good(sound()))
+}
+
+fn after(days: i64) -> Timestamp {
+    Timestamp(ACCEPTED.0 + days * DAY)
+}
+
+fn awaited(looks: u32) -> Facts {
+    let mut facts = song();
+    let transition = Transition { class: "DEEP_ARCHIVE".into(), asked_at: after(30), looks };
+    facts.recording.custody.place.transition = Some(transition);
+    facts
+}
+
+fn standings(policy: &Policy, facts: &Facts, now: Timestamp, of: &str) -> Vec<String> {
+    let explained = policy::explain(policy, facts, &Default::default(), now);
+    let rule = explained.rules.into_iter().find(|rule| rule.rule == of);
+    rule.map(|rule| rule.steps.iter().map(|s| format!("{}: {}", s.step, s.standing)).collect())
+        .unwrap_or_default()
+}
+
+#[test]
+fn what_is_left_to_the_bucket_is_asked_for_once_and_waited_for_by_nobody() {
+    let policy = rules(&[BY_LIFECYCLE, "{ name: listen, match: { tags: late }, convert: audio-m4a }"]);
+    let asked = decide(&policy, &song(), after(30));
+    let way = |action: &Action| matches!(action, Action::Archive { by: Way::Lifecycle, again: None, .. });
+    assert!(matches!(asked.jobs.as_slice(), [job] if way(&job.action)), "{asked:?}");
+
+    let mut facts = awaited(0);
+    all_done(&mut facts, &asked);
+    let decision = decide(&policy, &facts, after(30));
+    assert_eq!((decision.jobs.len(), decision.state), (0, State::Ready), "{}", decision.reason);
+    assert_eq!(
+        standings(&policy, &facts, after(30), "cold"),
+        [format!(
+            "archive DEEP_ARCHIVE by lifecycle: left to its bucket's lifecycle rule, which was asked at {}",
+            after(30)
+        )]
+    );
+    // Until it has happened it is as hot as before.
+    facts.recording.tags.insert("late".into());
+    assert_eq!(labels(&decide(&policy, &facts, after(30))), ["convert audio-m4a"]);
+}
+
+#[test]
+fn looks_come_with_growing_pauses() {
+    let policy = rules(&[BY_LIFECYCLE]);
+    for (looks, hours) in [(0, 6), (1, 18), (2, 42)] {
+        let at = Timestamp(after(30).0 + hours * HOUR);
+        let before = decide(&policy, &awaited(looks), Timestamp(at.0 - 1));
+        assert_eq!((before.jobs.len(), before.due_at), (0, Some(at)));
+        let due = decide(&policy, &awaited(looks), at);
+        assert_eq!(due.jobs.len(), 1);
+        assert_eq!(due.jobs[0].action, Action::Look { asked: after(30), look: looks });
+    }
+}
+
+/// The rule is gone, or no longer for it: then it is to stay where it is.
+#[test]
+fn what_no_rule_wants_any_more_is_taken_back() {
+    let withdraw = |policy: &Policy, facts: &Facts, days| {
+        let decision = decide(policy, facts, after(days));
+        (labels(&decision), decision.jobs.iter().any(|j| j.action == Action::Withdraw { asked: after(30) }))
+    };
+    let back = (vec!["take back its archiving".to_owned()], true);
+    assert_eq!(withdraw(&rules(&["{ name: x, match: { tags: x }, tag: y }"]), &awaited(1), 31), back);
+    let window = BY_LIFECYCLE.replace("'>=30d'", "30d..40d");
+    assert_eq!(withdraw(&rules(&[&window]), &awaited(1), 40), (vec!["look at its class".to_owned()], false));
+    assert_eq!(withdraw(&rules(&[&window]), &awaited(1), 41), back);
+    // Another class is another tag in its place, and what is archived now takes the tag along.
+    let other = BY_LIFECYCLE.replace("DEEP_ARCHIVE", "GLACIER");
+    let asked = vec!["archive GLACIER by lifecycle".to_owned()];
+    assert_eq!(withdraw(&rules(&[&other]), &awaited(1), 41), (asked, false));
+    let at_once = BY_LIFECYCLE.replace(", by: lifecycle", "");
+    assert_eq!(
+        withdraw(&rules(&[&at_once]), &awaited(1), 41),
+        (vec!["archive DEEP_ARCHIVE".to_owned()], false)
+    );
+    // Done, and still asked for: nothing is tried for ever.
+    let mut facts = awaited(1);
+    facts.done.insert(Action::Withdraw { asked: after(30) }.job_id(facts.recording.id, "v1"));
+    let decision = decide(&rules(&["{ name: x, match: { tags: x }, tag: y }"]), &facts, after(31));
+    assert_eq!((decision.jobs.len(), decision.state), (0, State::Failed), "{}", decision.reason);
+}
+
+/// A hold keeps what there is, and another class of the same store is no loss: as with archiving at once.
+#[test]
+fn a_hold_does_not_keep_it_from_sinking() {
+    let policy = rules(&[BY_LIFECYCLE, "{ name: court, match: all, hold: litigation }"]);
+    assert_eq!(labels(&decide(&policy, &song(), after(30))), ["archive DEEP_ARCHIVE by lifecycle"]);
+}
+
+#[test]
+fn what_lifecycle_rules_leave_alone_is_left_alone_and_said_why() {
+    let policy = rules(&[&BY_LIFECYCLE.replace(", size: '>=128KiB'", "")]);
+    let warnings: Vec<_> = policy.warnings().iter().map(|w| w.message.clone()).collect();
+    assert!(
+        matches!(&warnings[..], [one] if one.contains("under 128 KiB") && one.contains("size:")),
+        "{warnings:?}"
+    );
+    let mut facts = song();
+    facts.recording.digest.size = (128 << 10) - 1;
+    assert_eq!(decide(&policy, &facts, after(31)).jobs, []);
+    let [said] = standings(&policy, &facts, after(31), "cold").try_into().unwrap();
+    assert!(said.contains("under 128 KiB") && said.contains("`by: lifecycle`"), "{said}");
+    facts.recording.digest.size += 1;
+    assert_eq!(decide(&policy, &facts, after(31)).jobs.len(), 1);
+    assert_eq!(rules(&[BY_LIFECYCLE]).warnings(), []);
+}
+
+#[test]
+fn what_is_wrong_with_an_archive_says_what_is_right() {
+    for (rule, says) in [
+        ("archive: { class: DEEP_ARCHIVE, by: magic }", "unknown way `magic`"),
+        ("archive: { to: replica, by: lifecycle }", "leave it out"),
+        ("archive: { by: lifecycle }", "`archive` names one place"),
+        ("archive: { class: GLACIER, to: replica }", "`archive` names one place"),
+        (
+            "archive: { class: GLACIER, by: lifecycle }, watermark: { store: recordings, high: 90%, low: 80% }",
+            "take days to make room",
+        ),
+        ("convert: audio-m4a, cold: { days: 3 }", "cold: { restore: bulk, days: 7 }"),
+        ("convert: audio-m4a, cold: { restore: quick }", "unknown speed `quick`"),
+        ("convert: audio-m4a, cold: { restore: bulk, days: 0 }", "between 1 and 365"),
+        ("tag: x, cold: { restore: bulk }", "this rule has none"),
+    ] {
+        let text = format!(
+            "version: 1\nstores: {{ replica: {{ url: /r }}, recordings: {{ capacity: 1TB }} }}\nrules: [{{ name: r, match: all, {rule} }}]\n"
+        );
+        let problems = policy::parse(&text).expect_err(rule).to_string();
+        assert!(problems.contains(says), "{rule}: {problems}");
+    }
+}
+
+/// What was archived and lies elsewhere is archived again: a day later, two, four, and then no more.
+#[test]
+fn what_did_not_stay_is_archived_again_a_few_times() {
+    for rule in [BY_LIFECYCLE.to_owned(), BY_LIFECYCLE.replace(", by: lifecycle", "")] {
+        let policy = rules(&[&rule]);
+        let mut facts = song();
+        let first = decide(&policy, &facts, after(30));
+        all_done(&mut facts, &first);
+        for (times, days) in [(0, 0), (1, 1), (2, 2), (3, 4)] {
+            let strayed = Strayed { from: "DEEP_ARCHIVE".into(), at: after(40), times };
+            let class = Some("STANDARD".into());
+            facts.recording.custody.place = Place { class, strayed: Some(strayed), ..Place::default() };
+            let early = decide(&policy, &facts, Timestamp(after(40 + days).0 - 1));
+            assert_eq!((early.jobs.len(), early.due_at), (0, Some(after(40 + days))), "{rule}");
+            let again = decide(&policy, &facts, after(40 + days));
+            assert_eq!(labels(&again), labels(&first));
+            assert!(!facts.done.contains(&again.jobs[0].id), "it is another job");
+        }
+        let place = &mut facts.recording.custody.place;
+        place.strayed.as_mut().unwrap().times = 4;
+        let given_up = decide(&policy, &facts, after(100));
+        assert_eq!((given_up.jobs.len(), given_up.state), (0, State::Failed));
+        assert!(
+            given_up.reason.contains("4 times") && given_up.reason.contains("STANDARD"),
+            "{}",
+            given_up.reason
+        );
+    }
+}
+
+/// A restore costs money: the rule says whether, how fast and for how long.
+#[test]
+fn a_rule_says_how_what_it_reads_is_restored() {
+    let rule = |cold: &str| rules(&[&format!("{{ name: listen, match: all, convert: audio-m4a, {cold} }}")]);
+    let mut facts = song();
+    let restores = |policy: &Policy, facts: &Facts| {
+        let jobs = decide(policy, facts, after(2)).jobs;
+        jobs.into_iter().map(|j| j.action).collect::<Vec<_>>()
+    };
+    for (class, cold, speed, days) in [
+        ("DEEP_ARCHIVE", "cold: restore", Speed::Bulk, 7),
+        ("DEEP_ARCHIVE", "cold: { restore: standard, days: 3 }", Speed::Standard, 3),
+        ("GLACIER", "cold: { restore: expedited }", Speed::Expedited, 7),
+        ("DEEP_ARCHIVE", "cold: { restore: expedited, days: 30d }", Speed::Standard, 30),
+    ] {
+        let cold_since = Some(Cold { since: after(1), restore: None });
+        facts.recording.custody.place =
+            Place { class: Some(class.into()), cold: cold_since, ..Place::default() };
+        assert_eq!(
+            restores(&rule(cold), &facts),
+            [Action::Restore { speed, days, asked: after(1) }],
+            "{class} {cold}"
+        );
+    }
+    // The usual way said at length is the same policy.
+    assert_eq!(rule("cold: restore").hash(), rule("cold: { restore: bulk, days: 7 }").hash());
+    let refused = decide(&rule("cold: refuse"), &facts, after(2));
+    assert!(refused.waits.iter().all(|wait| wait.restore) && refused.waits.len() == 1);
+    let explained = policy::explain(&rule("cold: refuse"), &facts, &Default::default(), after(2));
+    let rule = explained.rules.iter().find(|r| r.rule == "listen").unwrap();
+    assert_eq!(rule.applies, Applies::Yes);
+    assert!(matches!(rule.steps[0].standing, Standing::Cold(_)));
+}
