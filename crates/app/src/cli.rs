@@ -287,6 +287,9 @@ pub enum Policy {
     },
     /// Print the policy that would be used
     Show,
+    /// Print the lifecycle rules that `archive` with `by: lifecycle` needs of a bucket, for `aws s3api
+    /// put-bucket-lifecycle-configuration`
+    Lifecycle,
     /// Print a JSON Schema of the language, for editors
     Schema,
 }

@@ -1,3 +1,5 @@
+mod lifecycle;
+
 use std::time::Duration;
 
 use anyhow::Result;
@@ -29,6 +31,7 @@ pub async fn run(config: &Config) -> Result<Code> {
     findings.extend(tools(config).await);
     findings.extend(library(config).await);
     findings.extend(destinations(config).await);
+    findings.extend(lifecycle::rules(config).await);
     let all_well = findings.iter().all(|f| f.ok);
     if config.json {
         findings.iter().for_each(ui::json);

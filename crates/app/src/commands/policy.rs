@@ -2,6 +2,7 @@ use std::{io::Write as _, path::Path};
 
 use anyhow::{Context as _, Result};
 use domain::{Clock as _, Usage};
+use worker::plan::{Frozen, Prices};
 
 use super::{one, show::indented};
 use crate::{
@@ -48,6 +49,15 @@ pub async fn run(config: &Config, command: &Policy) -> Result<Code> {
             Ok(Code::Done)
         }
         Policy::Explain { id } => explain(config, id).await,
+        Policy::Lifecycle => {
+            let policy = match (&config.policy, &config.layout) {
+                (Some(file), _) => wire::read_policy(file)?,
+                (None, Some(layout)) => wire::policy(config, layout)?,
+                (None, None) => wire::policy_of(config, &wire::look(config).await?).await?,
+            };
+            lifecycle(config, &policy.policy);
+            Ok(Code::Done)
+        }
         Policy::Schema => {
             ui::json(&policy::schema());
             Ok(Code::Done)
@@ -103,6 +113,20 @@ fn check(config: &Config, file: &PolicyFile) -> Result<Code> {
     Ok(Code::Done)
 }
 
+/// One document, as it is put into a bucket.
+fn lifecycle(config: &Config, policy: &policy::Policy) {
+    let rules = worker::lifecycle::configuration(&policy.lifecycle_classes());
+    if config.json {
+        return ui::json(&rules);
+    }
+    ui::line(&format!("{rules:#}"));
+    // Beside it, so that what is piped is the document alone.
+    ui::hint(
+        "`aws s3api put-bucket-lifecycle-configuration --bucket BUCKET --lifecycle-configuration file://FILE` puts them in force, \
+         and replaces all rules that the bucket has: add those to the file first",
+    );
+}
+
 async fn explain(config: &Config, id: &str) -> Result<Code> {
     let view = wire::look(config).await?;
     let policy = wire::policy_of(config, &view).await?.policy;
@@ -110,12 +134,21 @@ async fn explain(config: &Config, id: &str) -> Result<Code> {
     let Some(facts) = view.catalog.facts(id).await? else {
         anyhow::bail!("recording {id} vanished meanwhile")
     };
-    let explanation = policy::explain(&policy, &facts, &Usage::default(), clock::System.now());
+    let now = clock::System.now();
+    let explanation = policy::explain(&policy, &facts, &Usage::default(), now);
     if config.json {
         ui::json(&explanation);
     } else {
         ui::line(&format!("{} ({})", ui::text::inert(&facts.recording.name), id));
         indented(&explanation.to_string());
+        let steps = || explanation.rules.iter().flat_map(|rule| &rule.steps);
+        if steps().any(|step| matches!(step.standing, policy::Standing::Cold(_))) {
+            let frozen = Frozen::of(&facts, now).describe(&Prices::shipped());
+            indented(&format!(
+                "{frozen}; say `cold: restore` in the rule, or `videorec restore {}`",
+                id.short()
+            ));
+        }
     }
     Ok(Code::Done)
 }

@@ -5,3 +5,4 @@ pub mod agent;
 pub mod engines;
 pub mod entrance;
 pub mod serve;
+pub mod stores;

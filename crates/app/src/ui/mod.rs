@@ -13,6 +13,11 @@ pub fn line(text: &str) {
     }
 }
 
+/// What is good to know beside the answer: on standard error.
+pub fn hint(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// One object a line, for programs.
 pub fn json(value: &impl serde::Serialize) {
     line(&serde_json::to_string(value).expect("our nouns are plain data"));
