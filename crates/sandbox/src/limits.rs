@@ -21,7 +21,8 @@ pub struct Limits {
     /// limit; a group that gets past it all the same (a kernel before 5.5) is counted every 50 ms and killed.
     /// RLIMIT_NPROC is not used: it does not bind root, and it counts everything else of the same user, threads
     /// of this process included. Above 1, grandchildren also outlive a SIGKILL of *this* process, up to their
-    /// CPU limit and without another fork: the parent-death signal reaches the child only.
+    /// CPU limit and without another fork: the parent-death signal reaches the child only. And above 1 there are pairs of
+    /// Unix sockets: pipes that go both ways, between the child and its own.
     pub processes: u32,
 }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use aws_sdk_s3::types::{EncodingType, MultipartUpload};
+use aws_sdk_s3::types::{EncodingType, Initiator};
 use domain::Timestamp;
 
 use super::{
@@ -16,6 +16,7 @@ const LIST: Act = Act { verb: "list unfinished uploads below", permission: "s3:L
 const ABORT: Act = Act { verb: "end an unfinished upload of", permission: "s3:AbortMultipartUpload" };
 
 /// Whose uploads are ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
     /// Nobody else has any.
     Everybodys,
@@ -25,16 +26,8 @@ pub(super) enum Whose {
 
 /// Ends uploads below our prefix that began before `before`; how many.
 pub(super) async fn sweep(bucket: &Arc<Bucket>, whose: Whose, before: Timestamp) -> Result<u64, Error> {
-    let initiator = match whose {
-        Whose::Everybodys => None,
-        Whose::Ours => match who_we_are(bucket).await? {
-            Some(id) => Some(id),
-            None => return Ok(0),
-        },
-    };
-    let is_meant = |upload: &MultipartUpload| {
-        initiator.as_deref().is_none_or(|id| upload.initiator().and_then(|by| by.id()) == Some(id))
-    };
+    // Asked for when it has to be known.
+    let mut us: Option<Option<String>> = None;
     let mut ended = 0;
     let (mut key_marker, mut id_marker) = (None, None);
     loop {
@@ -54,13 +47,23 @@ pub(super) async fn sweep(bucket: &Arc<Bucket>, whose: Whose, before: Timestamp)
             .await
             .map_err(|failure| failure.into_error(bucket, LIST, &bucket.prefix))?;
         let encoded = answer.encoding_type() == Some(&EncodingType::Url);
-        for upload in answer.uploads().iter().filter(|upload| is_meant(upload)) {
+        for upload in answer.uploads() {
             // One without a date may be a minute old.
             let Some(begun) = upload.initiated() else { continue };
             let (Some(object), Some(id)) = (upload.key(), upload.upload_id()) else { continue };
-            if timestamp(Some(begun)) < before {
-                ended += u64::from(abort(bucket, &listing::decode(object, encoded), id).await?);
+            if timestamp(Some(begun)) >= before {
+                continue;
             }
+            if whose == Whose::Ours {
+                let us = match &us {
+                    Some(known) => known,
+                    None => us.insert(who_we_are(bucket).await?),
+                };
+                if us.is_none() || upload.initiator().and_then(Initiator::id) != us.as_deref() {
+                    continue;
+                }
+            }
+            ended += u64::from(abort(bucket, &listing::decode(object, encoded), id).await?);
         }
         if answer.is_truncated() != Some(true) {
             break;

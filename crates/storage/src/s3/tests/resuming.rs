@@ -124,14 +124,16 @@ async fn only_uploads_of_ours_are_swept() {
     for name in ["a", "b"] {
         break_off(&s, name, &whole, 2 * PART).await;
     }
+    s.tap.forget();
     assert_eq!(s.s3.sweep_own_uploads(Timestamp(0)).await.unwrap(), 0, "none is that old");
+    assert_eq!(s.tap.ops(), ["ListMultipartUploads"], "and nothing more is asked");
     s.tap.forget();
     // The emulator takes everybody for whoever asks.
-    s.tap.on("ListMultipartUploads", 2, Cue::Swap("<Initiator><ID>", "<Initiator><ID>somebody else, "));
+    s.tap.on("ListMultipartUploads", 1, Cue::Swap("<Initiator><ID>", "<Initiator><ID>somebody else, "));
     assert_eq!(s.s3.sweep_own_uploads(Timestamp(i64::MAX)).await.unwrap(), 1);
     assert_eq!(s.unfinished().await, 1);
     // A service that does not tell.
-    s.tap.on("ListMultipartUploads", 1, Cue::Swap("<Initiator><ID>000000000000</ID>", "<Initiator>"));
+    s.tap.on("ListMultipartUploads", 2, Cue::Swap("<Initiator><ID>000000000000</ID>", "<Initiator>"));
     assert_eq!(s.s3.sweep_own_uploads(Timestamp(i64::MAX)).await.unwrap(), 0);
     assert_eq!(s.s3.sweep_own_uploads(Timestamp(i64::MAX)).await.unwrap(), 1);
     assert_eq!(s.unfinished().await, 0, "nor is what was asked by left behind");
