@@ -8,7 +8,7 @@ use std::{
     fs,
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -208,6 +208,26 @@ fn recordings_are_moved_by_hand_and_back() {
         (3, 3) => Ok(()),
         other => Err(format!("{other:?}\n{}", up.log())),
     });
+    up.stop();
+}
+
+/// A migration leaves others their share of the line: 4 MB at 2 MB a second, written and read back, cannot be there at once.
+#[test]
+fn a_migration_is_no_faster_than_its_store_allows() {
+    let library =
+        library("version: 1\nstores: { replica: { url: REPLICA, bandwidth: 2MB } }\nrules: []\n");
+    fs::write(library.home.path().join("large.txt"), vec![b'x'; 4_000_000]).expect("a file");
+    let large = path(&library, "large.txt");
+    assert_eq!(library.run(&["ingest", &large]).code, Some(1), "it is no media, and kept");
+    let up = library.up(&[], &[]);
+    let began = Instant::now();
+    library.ok(&["move", "name:large.txt", "--to", "replica", "--keep", "30d"]);
+    eventually(|| {
+        let copies = library.json(&["copies", "name:large.txt"]);
+        if copies[0]["store"] == "replica" { Ok(()) } else { Err(format!("{}\n{}", copies[0], up.log())) }
+    });
+    // 8 MB pass, and the last piece of a megabyte may go when its turn comes.
+    assert!(began.elapsed() > Duration::from_secs(3), "{:?}", began.elapsed());
     up.stop();
 }
 

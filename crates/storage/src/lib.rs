@@ -14,6 +14,7 @@ mod key;
 mod lifecycle;
 mod memory;
 mod off_thread;
+mod pace;
 #[cfg(feature = "s3")]
 pub mod s3;
 mod store;
@@ -27,6 +28,7 @@ pub use faulty::{Fault, Faulty, Op};
 pub use key::{BadKey, Key};
 pub use lifecycle::LifecycleRule;
 pub use memory::Memory;
+pub use pace::{Pace, Unbounded};
 #[cfg(feature = "s3")]
 pub use s3::S3;
 pub use store::{

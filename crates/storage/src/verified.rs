@@ -1,7 +1,10 @@
-use domain::{Digest, Hasher};
-use futures::TryStreamExt as _;
+use std::pin::pin;
 
-use crate::{Error, ErrorKind, Key, Meta, Put, Store, off_thread::off_thread};
+use bytes::Bytes;
+use domain::{Digest, Hasher};
+use futures::{Stream, TryStreamExt as _};
+
+use crate::{Body, Error, ErrorKind, Key, Meta, Pace, Put, Store, Unbounded, off_thread::off_thread};
 
 /// A copy that was read back and found equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct Verified {
 /// holds both stores, it makes the copy ([`Store::copy_from`]); that is read back like any other. A `version` of a store
 /// whose versions endure is not read for that first: it names the bytes of which `expected` was made, or it is gone.
 /// Should the service have lost a bit of them all the same, that is found when the copy is read back.
+///
+/// What is written and what is read back passes at a `pace`; so does what the service copies by itself, in one go.
 pub async fn verified_copy(
     from: &dyn Store,
     key: &Key,
@@ -26,8 +31,9 @@ pub async fn verified_copy(
     to: &dyn Store,
     to_key: &Key,
     expected: &Digest,
+    pace: &dyn Pace,
 ) -> Result<Verified, Error> {
-    match copy_once(from, key, version, to, to_key, expected).await? {
+    match copy_once(from, key, version, to, to_key, expected, pace).await? {
         Copied::Verified(verified) => Ok(verified),
         Copied::Taken(error) => Err(error),
     }
@@ -45,10 +51,11 @@ pub async fn verified_copy_to_one_of(
     to: &dyn Store,
     to_keys: &[Key],
     expected: &Digest,
+    pace: &dyn Pace,
 ) -> Result<Verified, Error> {
     let mut taken = None;
     for to_key in to_keys {
-        match copy_once(from, key, version, to, to_key, expected).await? {
+        match copy_once(from, key, version, to, to_key, expected, pace).await? {
             Copied::Verified(verified) => return Ok(verified),
             Copied::Taken(error) => taken = Some(error),
         }
@@ -70,22 +77,26 @@ async fn copy_once(
     to: &dyn Store,
     to_key: &Key,
     expected: &Digest,
+    pace: &dyn Pace,
 ) -> Result<Copied, Error> {
     let options = Put { if_absent: true, expected: Some(*expected) };
     // Reading it twice to copy it once would be most of the work.
     let known = version.is_some() && from.versions_endure();
     let within = Put { expected: options.expected.filter(|_| !known), ..options };
     let copied = match to.copy_from(from, key, version, to_key, within).await {
-        Some(copied) => copied,
-        None => stream(from, key, version, to, to_key, options).await,
+        Some(copied) => {
+            pace.take(usize::try_from(expected.size).unwrap_or(usize::MAX)).await;
+            copied
+        }
+        None => stream(from, key, version, to, to_key, options, pace).await,
     };
     let meta = match copied {
         Err(e) if e.kind() == ErrorKind::Exists => {
-            return already_there(to, to.head(to_key).await?, expected).await;
+            return already_there(to, to.head(to_key).await?, expected, pace).await;
         }
         copied => copied.map_err(may_pass)?,
     };
-    let found = digest_of(to, to_key, Some(&meta.version)).await?;
+    let found = digest_at(to, to_key, Some(&meta.version), pace).await?;
     if found == *expected {
         return Ok(Copied::Verified(Verified { meta, digest: found }));
     }
@@ -111,6 +122,7 @@ async fn stream(
     to: &dyn Store,
     to_key: &Key,
     options: Put,
+    pace: &dyn Pace,
 ) -> Result<Meta, Error> {
     // Asked first only to save the transfer; the conditional write is what decides.
     match to.head(to_key).await {
@@ -119,12 +131,28 @@ async fn stream(
         Err(e) => return Err(e),
     }
     let body = from.get(key, version, None).await?;
-    Ok(crate::stream::pump(to.create(to_key, options).await?, body).await?.0)
+    Ok(crate::stream::pump(to.create(to_key, options).await?, at(body, pace)).await?.0)
+}
+
+fn at<'p>(body: Body, pace: &'p dyn Pace) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'p {
+    body.and_then(async move |chunk| {
+        pace.take(chunk.len()).await;
+        Ok(chunk)
+    })
 }
 
 /// Reads an object and hashes it.
 pub async fn digest_of(store: &dyn Store, key: &Key, version: Option<&str>) -> Result<Digest, Error> {
-    let mut body = store.get(key, version, None).await?;
+    digest_at(store, key, version, &Unbounded).await
+}
+
+async fn digest_at(
+    store: &dyn Store,
+    key: &Key,
+    version: Option<&str>,
+    pace: &dyn Pace,
+) -> Result<Digest, Error> {
+    let mut body = pin!(at(store.get(key, version, None).await?, pace));
     let mut hasher = Hasher::new();
     while let Some(chunk) = body.try_next().await? {
         // A megabyte takes about a millisecond: too long for a thread that others wait for.
@@ -145,8 +173,13 @@ pub async fn digest_of(store: &dyn Store, key: &Key, version: Option<&str>) -> R
 /// Bytes that are hashed faster than they are handed to another thread.
 const SMALL: usize = 32 << 10;
 
-async fn already_there(to: &dyn Store, meta: Meta, expected: &Digest) -> Result<Copied, Error> {
-    let found = digest_of(to, &meta.key, Some(&meta.version)).await?;
+async fn already_there(
+    to: &dyn Store,
+    meta: Meta,
+    expected: &Digest,
+    pace: &dyn Pace,
+) -> Result<Copied, Error> {
+    let found = digest_at(to, &meta.key, Some(&meta.version), pace).await?;
     if found == *expected {
         return Ok(Copied::Verified(Verified { meta, digest: found }));
     }

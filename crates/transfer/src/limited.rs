@@ -104,6 +104,14 @@ impl Pace {
     }
 }
 
+/// Copies share it with transfers.
+#[async_trait]
+impl storage::Pace for Pace {
+    async fn take(&self, bytes: usize) {
+        Self::take(self, bytes).await;
+    }
+}
+
 impl fmt::Debug for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes a second", self.now())

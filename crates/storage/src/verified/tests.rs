@@ -37,7 +37,16 @@ impl Scene {
     }
 
     async fn copy(&self) -> Result<Verified, Error> {
-        verified_copy(&self.from, &self.key, Some(&self.version), &self.to, &self.key, &self.accepted).await
+        verified_copy(
+            &self.from,
+            &self.key,
+            Some(&self.version),
+            &self.to,
+            &self.key,
+            &self.accepted,
+            &Unbounded,
+        )
+        .await
     }
 
     async fn copied(&self) -> bool {
@@ -89,7 +98,8 @@ async fn a_bad_copy_that_could_not_be_removed_is_in_nobodys_way() {
     let s = Scene::set().await;
     let denied = Fault::Fail { kind: ErrorKind::Denied, temporary: false };
     let keys = ["cam1/a.mp4", "cam1/a.2.mp4", "cam1/a.3.mp4"].map(|key| Key::parse(key).unwrap());
-    let copy = || verified_copy_to_one_of(&s.from, &s.key, Some(&s.version), &s.to, &keys, &s.accepted);
+    let copy =
+        || verified_copy_to_one_of(&s.from, &s.key, Some(&s.version), &s.to, &keys, &s.accepted, &Unbounded);
     let mut left = Vec::new();
     for key in &keys[..2] {
         s.to.on(Op::Create, 1, Fault::Flip { at: 5 }).on(Op::Delete, 1, denied);
@@ -103,7 +113,8 @@ async fn a_bad_copy_that_could_not_be_removed_is_in_nobodys_way() {
     for meta in left {
         assert_eq!(s.to.inner().head(&meta.key).await.unwrap(), meta, "what is there is not touched");
     }
-    let error = verified_copy_to_one_of(&s.from, &s.key, None, &s.to, &keys[..2], &s.accepted).await;
+    let error =
+        verified_copy_to_one_of(&s.from, &s.key, None, &s.to, &keys[..2], &s.accepted, &Unbounded).await;
     assert!(error.unwrap_err().to_string().contains("it was there before"));
 }
 
@@ -120,7 +131,9 @@ async fn damage_at_the_source_does_not_spread() {
 #[tokio::test]
 async fn another_version_of_the_source_is_not_copied() {
     let s = Scene::set().await;
-    let error = verified_copy(&s.from, &s.key, Some("v99"), &s.to, &s.key, &s.accepted).await.unwrap_err();
+    let error = verified_copy(&s.from, &s.key, Some("v99"), &s.to, &s.key, &s.accepted, &Unbounded)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Changed);
     assert!(!s.copied().await);
 }
@@ -212,7 +225,7 @@ async fn a_large_copy_holds_a_few_chunks_at_a_time() {
     let key = Key::parse("large").unwrap();
     let expected = digest_of(&store, &key, None).await.unwrap();
     assert_eq!(expected.size, LARGE);
-    verified_copy(&store, &key, None, &disk, &key, &expected).await.unwrap();
+    verified_copy(&store, &key, None, &disk, &key, &expected, &Unbounded).await.unwrap();
     let most = store.most.load(Ordering::SeqCst);
     assert!(most <= 4, "{most} chunks were alive at once");
     assert_eq!(store.alive.load(Ordering::SeqCst), 0);
@@ -302,4 +315,28 @@ async fn a_digest_is_that_of_the_bytes() {
         put_bytes(&memory, &key, bytes, Put::default()).await.unwrap();
         assert_eq!(digest_of(&memory, &key, None).await.unwrap(), hasher.finish());
     }
+}
+
+/// Counts what passes.
+#[derive(Default)]
+struct Counting(AtomicUsize);
+
+#[async_trait]
+impl Pace for Counting {
+    async fn take(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A migration leaves others their share of the line: all that it writes and all that it reads back passes at its pace.
+#[tokio::test]
+async fn what_is_written_and_read_back_passes_at_a_pace() {
+    let s = Scene::set().await;
+    let pace = Counting::default();
+    let copy = || verified_copy(&s.from, &s.key, Some(&s.version), &s.to, &s.key, &s.accepted, &pace);
+    copy().await.unwrap();
+    assert_eq!(pace.0.swap(0, Ordering::Relaxed), 2 * SIZE);
+    // What is there already is only looked at.
+    copy().await.unwrap();
+    assert_eq!(pace.0.swap(0, Ordering::Relaxed), SIZE);
 }

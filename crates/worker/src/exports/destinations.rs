@@ -135,6 +135,14 @@ impl Destinations {
         }
     }
 
+    /// How fast copies are made there.
+    pub(crate) fn pace(&self, name: &str) -> Arc<dyn storage::Pace> {
+        match self.port(name).and_then(|port| port.bandwidth.as_ref()) {
+            Some((_, pace)) => pace.clone(),
+            None => Arc::new(storage::Unbounded),
+        }
+    }
+
     /// When the hours begin in which files may go there; nothing while they last.
     pub(crate) fn opens(&self, name: &str, now: Timestamp) -> Option<Timestamp> {
         self.port(name)?.hours.as_ref()?.opens(now)

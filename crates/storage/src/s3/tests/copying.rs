@@ -6,7 +6,7 @@ use super::{
     tap::{Cue, header},
 };
 use crate::{
-    Error, ErrorKind, Put, Store, Verified,
+    Error, ErrorKind, Put, Store, Unbounded, Verified,
     s3::{Checksums, Options, checksum},
     verified_copy,
 };
@@ -17,7 +17,7 @@ async fn pair(options: Options) -> (Scene, Scene) {
 }
 
 async fn copy(from: &Scene, name: &str, to: &Scene, expected: Digest) -> Result<Verified, Error> {
-    verified_copy(&from.s3, &key(name), None, &to.s3, &key("b"), &expected).await
+    verified_copy(&from.s3, &key(name), None, &to.s3, &key("b"), &expected, &Unbounded).await
 }
 
 /// Promise 1 without the bytes passing through us twice: the service copies, and the copy is read back and hashed.
@@ -113,7 +113,7 @@ async fn a_pinned_version_is_read_only_as_the_copy_that_was_made_of_it() {
     let (from, to) = pair(Options { checksums: Checksums::WhenRequired, ..options() }).await;
     let version = from.put("a", "bytes").await.version;
     let pinned = async |expected: Digest| {
-        verified_copy(&from.s3, &key("a"), Some(&version), &to.s3, &key("b"), &expected).await
+        verified_copy(&from.s3, &key("a"), Some(&version), &to.s3, &key("b"), &expected, &Unbounded).await
     };
     let error = pinned(digest(b"other")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
