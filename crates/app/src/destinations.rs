@@ -82,7 +82,7 @@ fn invalid(name: &str, why: &str) -> Error {
 async fn bucket(store: &Store, keys: &Keys) -> Result<Arc<dyn Destination>, Error> {
     use crate::fleet::engines;
     let sdk = engines::sdk_config().await;
-    let found = engines::store_with(&store.name, store, &sdk, keys);
+    let found = engines::partner(&store.name, store, &sdk, keys);
     let found = found.map_err(|e| invalid(&store.name, &format!("{e:#}")))?;
     Ok(Arc::new(transfer::S3::new(found)))
 }

@@ -10,6 +10,7 @@
 //! ```
 //!
 //! Files are compared by size on arrival, as the peers do, and sixteen go at once. The server is on the loopback.
+
 use std::{
     error::Error,
     fmt::Write as _,
@@ -94,7 +95,9 @@ fn open(kind: &str, with: &[&str]) -> Result<Arc<dyn Destination>> {
                 )))
                 .http_client(client.build_https())
                 .build();
-            let options = storage::s3::Options { path_style: true, ..storage::s3::Options::default() };
+            // As the product does it for partners.
+            let options =
+                storage::s3::Options { path_style: true, in_flight: 4, ..storage::s3::Options::default() };
             let place = storage::s3::Place::parse(&format!("s3://{bucket}/{prefix}"))?;
             Arc::new(S3::new(storage::S3::new("peer", &sdk, place, options)))
         }
@@ -108,9 +111,10 @@ async fn put(to: &dyn Destination, folder: &Path) -> Result<()> {
         let path = folder.join(name.as_str());
         if digest.size <= SMALL {
             let bytes = bytes::Bytes::from(tokio::fs::read(&path).await?);
-            deliver(to, &name, &bytes, &digest, &how).await?;
+            again(async || deliver(to, &name, &bytes, &digest, &how).await).await?;
         } else {
-            deliver(to, &name, &FileSource::open(&path).await?, &digest, &how).await?;
+            let file = FileSource::open(&path).await?;
+            again(async || deliver(to, &name, &file, &digest, &how).await).await?;
         }
         Ok::<_, Box<dyn Error>>(())
     });
@@ -126,10 +130,26 @@ async fn get(from: &dyn Destination, folder: &Path) -> Result<()> {
     let all = futures::stream::iter(names).map(|name| async move {
         let path = folder.join(name.as_str());
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
-        fetch(from, &name, &path, None).await?;
+        again(async || fetch(from, &name, &path, None).await).await?;
         Ok::<_, Box<dyn Error>>(())
     });
     all.buffer_unordered(AT_ONCE).try_collect().await
+}
+
+/// Whoever calls says when to try again; all peers do so by themselves, at once and a few times.
+async fn again<T>(
+    mut what: impl AsyncFnMut() -> std::result::Result<T, transfer::Error>,
+) -> std::result::Result<T, transfer::Error> {
+    let mut left = 3;
+    loop {
+        match what().await {
+            Err(e) if e.is_temporary() && left > 0 => {
+                eprintln!("once more: {e}");
+                left -= 1;
+            }
+            done => return done,
+        }
+    }
 }
 
 const HASHES: &str = ".hashes";

@@ -111,11 +111,25 @@ async fn queue_with(fleet: &Fleet, visibility: Duration) -> Result<Sqs> {
 
 /// A bucket that the policy names as a store.
 pub fn store_of(name: &str, store: &policy::Store, sdk: &SdkConfig) -> Result<S3> {
-    store_with(name, store, sdk, &Keys::default())
+    bucket(name, store, sdk, &Keys::default(), &s3::Options::default())
 }
 
 /// The same, opened by keys of its own where it has a secret.
-pub fn store_with(name: &str, store: &policy::Store, sdk: &SdkConfig, keys: &Keys) -> Result<S3> {
+pub fn partner(name: &str, store: &policy::Store, sdk: &SdkConfig, keys: &Keys) -> Result<S3> {
+    let options = s3::Options { in_flight: AT_ONCE, ..s3::Options::default() };
+    bucket(name, store, sdk, keys, &options)
+}
+
+/// Parts of one file on their way to a partner: several files go at once, and a transfer has 64 MB of memory.
+const AT_ONCE: usize = 4;
+
+fn bucket(
+    name: &str,
+    store: &policy::Store,
+    sdk: &SdkConfig,
+    keys: &Keys,
+    options: &s3::Options,
+) -> Result<S3> {
     let Some(policy::Place::S3 { bucket, prefix, region, endpoint }) = &store.place else {
         anyhow::bail!("store `{name}` is no bucket");
     };
@@ -135,7 +149,7 @@ pub fn store_with(name: &str, store: &policy::Store, sdk: &SdkConfig, keys: &Key
     } else if store.terms.secret.is_some() {
         anyhow::bail!("its secret has to have `access_key_id` and `secret_access_key`");
     }
-    s3_store(name, &sdk.build(), &format!("s3://{bucket}/{prefix}"))
+    s3_with(name, &sdk.build(), &format!("s3://{bucket}/{prefix}"), options)
 }
 
 /// A client for a service whose certificate these alone vouch for.
@@ -150,8 +164,12 @@ fn trusting(path: &str) -> Result<SharedHttpClient> {
 }
 
 fn s3_store(name: &str, sdk: &SdkConfig, url: &str) -> Result<S3> {
+    s3_with(name, sdk, url, &s3::Options::default())
+}
+
+fn s3_with(name: &str, sdk: &SdkConfig, url: &str, options: &s3::Options) -> Result<S3> {
     // An endpoint of one's own is a service that does not answer to `bucket.endpoint`.
-    let options = s3::Options { path_style: sdk.endpoint_url().is_some(), ..s3::Options::default() };
+    let options = s3::Options { path_style: sdk.endpoint_url().is_some(), ..options.clone() };
     Ok(S3::new(name, sdk, s3::Place::parse(url)?, options))
 }
 
