@@ -263,10 +263,13 @@ pub async fn of_many_writers_one_wins(s: Subject) {
 
 /// The first files of a massive export arrive together, and none of them finds its folder.
 pub async fn many_at_once_make_their_folder(s: Subject) {
-    let puts = (0..12).map(|n| {
-        let s = &s;
-        async move { s.put_with(&format!("new/of/today/{n}.bin"), format!("file {n}"), |_| ()).await.map(drop) }
-    });
+    let puts =
+        (0..12).map(|n| {
+            let s = &s;
+            async move {
+                s.put_with(&format!("new/of/today/{n}.bin"), format!("file {n}"), |_| ()).await.map(drop)
+            }
+        });
     for put in futures::future::join_all(puts).await {
         put.unwrap();
     }
