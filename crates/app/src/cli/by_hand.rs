@@ -170,10 +170,6 @@ pub struct Import {
     pub plan: bool,
     /// Where each file is kept while it is brought into a fleet; a library on one machine has its own place for that
     #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
-    #[cfg_attr(
-        not(feature = "cloud"),
-        expect(dead_code, reason = "there is no fleet to bring anything into")
-    )]
     pub scratch: PathBuf,
 }
 
