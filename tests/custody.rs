@@ -214,8 +214,7 @@ fn recordings_are_moved_by_hand_and_back() {
 /// A migration leaves others their share of the line: 4 MB at 2 MB a second, written and read back, cannot be there at once.
 #[test]
 fn a_migration_is_no_faster_than_its_store_allows() {
-    let library =
-        library("version: 1\nstores: { replica: { url: REPLICA, bandwidth: 2MB } }\nrules: []\n");
+    let library = library("version: 1\nstores: { replica: { url: REPLICA, bandwidth: 2MB } }\nrules: []\n");
     fs::write(library.home.path().join("large.txt"), vec![b'x'; 4_000_000]).expect("a file");
     let large = path(&library, "large.txt");
     assert_eq!(library.run(&["ingest", &large]).code, Some(1), "it is no media, and kept");

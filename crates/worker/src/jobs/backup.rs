@@ -26,8 +26,7 @@ pub(crate) async fn perform(context: &Context<'_>, to: &str) -> Result<Outcome, 
     let version = pinned(recording);
     let pace = context.library.destinations.pace(to.name());
     let digest = &recording.digest;
-    let verified =
-        storage::verified_copy_to_one_of(from, &key, version, to, &to_keys, digest, &*pace).await;
+    let verified = storage::verified_copy_to_one_of(from, &key, version, to, &to_keys, digest, &*pace).await;
     let verified = verified.map_err(|e| storage_failure(&e))?;
     Ok(Outcome::Copied {
         copy: Copy {
