@@ -110,9 +110,10 @@ impl Server {
         }
     }
 
-    /// Makes durable what was written, where the server can, and closes: some say only then that the disk is full.
+    /// Makes durable what was written, where that is asked for and the server can, and closes: some say only then that the disk is
+    /// full.
     pub(super) async fn finish(&self, mut file: Open, path: &str) -> Result<(), Error> {
-        if self.session.has(FSYNC) {
+        if self.blame.options.fsync && self.session.has(FSYNC) {
             match self.done_patiently(Request::extended(FSYNC).string(&file.handle)).await? {
                 Err(status) if status.code != code::UNSUPPORTED => {
                     return Err(self.write_failed(path, &status).await);
