@@ -15,7 +15,7 @@ const MINUTE: i64 = 60 * SECOND;
 impl World {
     pub fn calm(&mut self) -> Verdict {
         self.restart();
-        self.see();
+        self.see()?;
         for days in [0, 7, 60] {
             self.pass(days * DAY)?;
             // Retries wait for seconds and then for minutes; the window of the limit is a day; refused rounds wait for a

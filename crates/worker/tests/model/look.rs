@@ -15,11 +15,8 @@ use crate::{
 };
 
 impl World {
-    /// After every event. `rested`: nothing is under way.
-    pub fn look(&mut self, rested: bool) -> Verdict {
-        // The work may go on meanwhile: the bytes are looked at first, since what removes them is written down before.
-        let ids: Vec<RecordingId> = self.judge.known.iter().map(|it| it.id).collect();
-        let found: Vec<_> = ids.iter().map(|id| self.objects(*id)).collect();
+    /// What was written down since the last time.
+    pub fn hear(&mut self) -> Verdict {
         let catalog = self.life().library.catalog.clone();
         let mut log = self.life().run(catalog.audit(None, 5000)).unwrap();
         log.reverse();
@@ -29,9 +26,16 @@ impl World {
             begun > 0 && log.first().is_some_and(|e| e.seq > begun + 1),
             "the test read too little of the log",
         )?;
-        for entry in log.iter().filter(|e| e.seq > begun) {
-            self.judge.hear(entry)?;
-        }
+        log.iter().filter(|e| e.seq > begun).try_for_each(|entry| self.judge.hear(entry))
+    }
+
+    /// After every event. `rested`: nothing is under way.
+    pub fn look(&mut self, rested: bool) -> Verdict {
+        // The work may go on meanwhile: the bytes are looked at first, since what removes them is written down before.
+        let ids: Vec<RecordingId> = self.judge.known.iter().map(|it| it.id).collect();
+        let found: Vec<_> = ids.iter().map(|id| self.objects(*id)).collect();
+        let catalog = self.life().library.catalog.clone();
+        self.hear()?;
         for (n, (id, objects)) in ids.into_iter().zip(found).enumerate() {
             let before = self.judge.known[n].seen.take();
             let recording = self.life().run(catalog.get(id)).unwrap().ok_or("it is not in the catalog")?;

@@ -69,7 +69,7 @@ impl World {
         };
         world.begin();
         if case.seen {
-            world.see();
+            world.see().expect("nothing has happened yet");
         }
         world
     }
@@ -87,7 +87,7 @@ impl World {
     }
 
     fn step(&mut self, step: &Step) -> Verdict {
-        self.happen(&step.what);
+        self.happen(&step.what)?;
         if step.meanwhile {
             self.life().nudge();
             if self.life().is_dead() {
@@ -118,11 +118,14 @@ impl World {
         self.begin();
     }
 
-    pub fn see(&mut self) {
+    /// What was done until now was done under what had been seen until now.
+    pub fn see(&mut self) -> Verdict {
+        self.hear()?;
         let hash = self.life().library.policy.hash().to_owned();
         self.judge.seen.clone_from(&hash);
         let catalog = &self.life().library.catalog;
         self.life().run(catalog.set_bookmark(SEEN_POLICY, Some(&hash))).unwrap();
+        Ok(())
     }
 
     pub fn retry(&self) {
@@ -130,7 +133,7 @@ impl World {
         self.life().run(library.catalog.retry(Retry::AllParked, library.now())).unwrap();
     }
 
-    fn happen(&mut self, event: &Event) {
+    fn happen(&mut self, event: &Event) -> Verdict {
         match event {
             Event::Take { many, cam, tag, aged_d, padding } => {
                 for _ in 0..*many {
@@ -158,13 +161,13 @@ impl World {
             }
             Event::Pass { minutes } => self.clock.turn(minutes * HOUR / 60),
             Event::Back { minutes } => self.clock.turn(-minutes * HOUR / 60),
-            Event::See => self.see(),
+            Event::See => self.see()?,
             Event::Law { of, seen } => {
                 self.law = of % self.laws.len();
                 self.judge.known.iter_mut().for_each(|it| it.moved_otherwise = true);
                 self.restart();
                 if *seen {
-                    self.see();
+                    self.see()?;
                 }
             }
             Event::Trouble { at, op, nth, fault } => {
@@ -177,6 +180,7 @@ impl World {
             Event::KillIn { at, op, nth } => self.life().doom_in(*at, *op, *nth),
             Event::Retry => self.retry(),
         }
+        Ok(())
     }
 
     fn take(&mut self, cam: bool, tag: Option<&str>, aged_d: Option<i64>, padding: usize) {
