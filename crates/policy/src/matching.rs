@@ -1,6 +1,4 @@
-use std::collections::BTreeSet;
-
-use domain::{Facts, Kind, MediaFacts, Recording, StreamKind, Timestamp, Verdict};
+use domain::{Facts, Kind, MediaFacts, StreamKind, Timestamp, Verdict};
 
 use crate::{
     Policy,
@@ -81,15 +79,23 @@ pub(crate) enum Truth {
 impl Test {
     pub(crate) fn holds(&self, policy: &Policy, facts: &Facts, now: Timestamp) -> Truth {
         let r = &facts.recording;
-        if let Some(holds) = self.by_row(&Row::of(r), now) {
-            return holds.into();
-        }
+        let within = |(from, until): (Timestamp, Timestamp)| from <= now && now < until;
         let media = |holds: &dyn Fn(&MediaFacts) -> bool| match (&r.probe, r.kind) {
             (_, Kind::Session) => Truth::No,
             (None, _) => Truth::Unknown,
             (Some(probe), _) => probe.facts.as_ref().is_some_and(holds).into(),
         };
         match self {
+            Self::Kind(kinds) => kinds.contains(&r.kind).into(),
+            Self::Size(range) => range.contains(r.digest.size).into(),
+            Self::Recorded(between) => between.contains(r.dated()).into(),
+            Self::AcceptedBetween(between) => between.contains(r.accepted_at).into(),
+            Self::Prefix(prefixes) => prefixes.iter().any(|p| r.name.starts_with(p.as_str())).into(),
+            Self::Tags { has, any, none } => (has.is_subset(&r.tags)
+                && (any.is_empty() || !any.is_disjoint(&r.tags))
+                && none.is_disjoint(&r.tags))
+            .into(),
+            Self::Name(globs) => globs.iter().any(|g| g.matches(&r.name)).into(),
             Self::Found(wanted) => match (&r.probe, r.kind) {
                 (_, Kind::Session) => Truth::No,
                 (None, _) => Truth::Unknown,
@@ -101,32 +107,10 @@ impl Test {
             Self::Type(globs) => media(&|m| globs.iter().any(|g| g.matches(&m.media_type))),
             Self::Copies(range) => range.contains(u64::from(Copies::of(policy, facts).count)).into(),
             Self::Tier(tiers) => tiers.iter().any(|tier| lies(tier, facts)).into(),
-            Self::LastAccess(_) => {
-                self.window(facts).is_some_and(|(from, until)| from <= now && now < until).into()
+            Self::Age(_) | Self::AcceptedAgo(_) | Self::LastAccess(_) => {
+                self.window(facts).is_some_and(within).into()
             }
-            _ => unreachable!("the row answered"),
         }
-    }
-
-    /// What a recording's own row tells; nothing where it takes more.
-    pub(crate) fn by_row(&self, row: &Row<'_>, now: Timestamp) -> Option<bool> {
-        let within = |(from, until): (Timestamp, Timestamp)| from <= now && now < until;
-        Some(match self {
-            Self::Kind(kinds) => kinds.contains(&row.kind),
-            Self::Size(range) => range.contains(row.size),
-            Self::Recorded(between) => between.contains(row.dated()),
-            Self::AcceptedBetween(between) => between.contains(row.accepted_at),
-            Self::Prefix(prefixes) => prefixes.iter().any(|p| row.name.starts_with(p.as_str())),
-            Self::Tags { has, any, none } => {
-                has.is_subset(row.tags)
-                    && (any.is_empty() || !any.is_disjoint(row.tags))
-                    && none.is_disjoint(row.tags)
-            }
-            Self::Name(globs) => globs.iter().any(|g| g.matches(row.name)),
-            Self::Age(range) => within(window(row.dated(), *range)),
-            Self::AcceptedAgo(range) => within(window(row.accepted_at, *range)),
-            _ => return None,
-        })
     }
 
     /// For what time changes: from when to when it holds, the end excluded.
@@ -202,35 +186,6 @@ impl Test {
                 format!("it is {readable}, its class is {}", place.class.as_deref().unwrap_or("STANDARD"))
             }
         }
-    }
-}
-
-/// Of a recording, what its row says.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Row<'a> {
-    pub(crate) kind: Kind,
-    pub(crate) name: &'a str,
-    /// Bytes.
-    pub(crate) size: u64,
-    pub(crate) accepted_at: Timestamp,
-    pub(crate) recorded_at: Option<Timestamp>,
-    pub(crate) tags: &'a BTreeSet<String>,
-}
-
-impl<'a> Row<'a> {
-    fn of(r: &'a Recording) -> Self {
-        Self {
-            kind: r.kind,
-            name: &r.name,
-            size: r.digest.size,
-            accepted_at: r.accepted_at,
-            recorded_at: r.recorded_at,
-            tags: &r.tags,
-        }
-    }
-
-    fn dated(&self) -> Timestamp {
-        self.recorded_at.unwrap_or(self.accepted_at)
     }
 }
 
