@@ -19,11 +19,12 @@ use domain::{Action, Alert, Facts, JobSpec, JobState, Recording, RecordingId, Re
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
 use storage::{ErrorKind, Key, Meta, Store};
-use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::{
-    LIBRARY_STORE, Library, by_hand, keys,
+    LIBRARY_STORE, Library,
+    beside::Beside,
+    by_hand, keys,
     library::pinned,
     lifecycle::{self, STANDARD},
     watch::{remember, remembered},
@@ -52,11 +53,13 @@ const LATEST: u32 = 500;
 /// Objects that may be missing from a store before it is asked whether most are: a disk that is not mounted has lost nothing.
 const SOME: u64 = 20;
 
-/// It runs beside the leader's other work: a store that does not answer keeps nobody waiting.
-#[derive(Default)]
-pub(crate) struct Drift {
-    after: Option<Timestamp>,
-    running: Option<JoinHandle<()>>,
+/// Looks whether it is time.
+pub(crate) fn turn(beside: &mut Beside, library: &Arc<Library>) {
+    let failed = "comparing stores with the catalog was cut short; it goes on later";
+    beside.turn(library.now(), LOOK, failed, || {
+        let library = library.clone();
+        async move { library.compare().await }
+    });
 }
 
 /// For whoever leads next.
@@ -77,35 +80,6 @@ struct Pass {
     stores: BTreeMap<String, Compared>,
     /// Stores that could not be read: of them this pass says nothing.
     silent: BTreeSet<String>,
-}
-
-impl Drift {
-    pub(crate) fn turn(&mut self, library: &Arc<Library>) {
-        let now = library.now();
-        if self.after.is_some_and(|after| now < after)
-            || self.running.as_ref().is_some_and(|running| !running.is_finished())
-        {
-            return;
-        }
-        self.after = Some(now + LOOK);
-        let library = library.clone();
-        self.running = Some(tokio::spawn(async move {
-            if let Err(e) = library.compare().await {
-                warn!(
-                    error = format!("{e:#}"),
-                    "comparing stores with the catalog was cut short; it goes on later"
-                );
-            }
-        }));
-    }
-}
-
-impl Drop for Drift {
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.abort();
-        }
-    }
 }
 
 /// What the last comparison of each store says is wrong.

@@ -8,11 +8,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use domain::Timestamp;
-use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::{
     Library,
+    beside::Beside,
     watch::{remember, remembered},
 };
 
@@ -28,37 +28,13 @@ const LEAD: Duration = Duration::from_secs(2 * 60 * 60);
 /// When each was last looked through.
 const SWEPT: &str = "leftovers:swept";
 
-/// It runs beside the leader's other work: a partner that does not answer keeps nobody waiting.
-#[derive(Default)]
-pub(crate) struct Leftovers {
-    after: Option<Timestamp>,
-    running: Option<JoinHandle<()>>,
-}
-
-impl Leftovers {
-    pub(crate) fn turn(&mut self, library: &Arc<Library>) {
-        let now = library.now();
-        if self.after.is_some_and(|after| now < after)
-            || self.running.as_ref().is_some_and(|running| !running.is_finished())
-        {
-            return;
-        }
-        self.after = Some(now + LOOK);
+/// Looks whether it is time for any of them.
+pub(crate) fn turn(beside: &mut Beside, library: &Arc<Library>) {
+    let failed = "partial files at partners were not looked for; later again";
+    beside.turn(library.now(), LOOK, failed, || {
         let library = library.clone();
-        self.running = Some(tokio::spawn(async move {
-            if let Err(e) = library.sweep_partners().await {
-                warn!(error = format!("{e:#}"), "partial files at partners were not looked for; later again");
-            }
-        }));
-    }
-}
-
-impl Drop for Leftovers {
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.abort();
-        }
-    }
+        async move { library.sweep_partners().await }
+    });
 }
 
 impl Library {

@@ -4,6 +4,7 @@
 //! `app::wire`'s choice; everything here is the same code in embedded mode and in the fleet.
 
 mod admission;
+mod beside;
 mod buckets;
 pub mod by_hand;
 mod decide;

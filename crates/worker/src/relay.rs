@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::{
-    Library, Manifests, drift::Drift, events, leftovers::Leftovers, rounds::Rounds, survey::Survey,
+    Library, Manifests, beside::Beside, drift, events, leftovers, rounds::Rounds, survey::Survey,
     watch::Watch,
 };
 
@@ -52,8 +52,8 @@ pub(crate) struct Relay {
     manifests: Manifests,
     watch: Watch,
     survey: Survey,
-    drift: Drift,
-    leftovers: Leftovers,
+    drift: Beside,
+    leftovers: Beside,
 }
 
 impl Relay {
@@ -69,8 +69,8 @@ impl Relay {
             manifests: Manifests::default(),
             watch: Watch::default(),
             survey: Survey::default(),
-            drift: Drift::default(),
-            leftovers: Leftovers::default(),
+            drift: Beside::default(),
+            leftovers: Beside::default(),
         }
     }
 
@@ -136,8 +136,8 @@ impl Relay {
         if let Err(e) = self.survey.turn(&self.library).await {
             error!(error = format!("{e:#}"), "the look at all recordings came to nothing; trying again");
         }
-        self.drift.turn(&self.library);
-        self.leftovers.turn(&self.library);
+        drift::turn(&mut self.drift, &self.library);
+        leftovers::turn(&mut self.leftovers, &self.library);
         self.manifests.turn(&self.library);
         self.tell().await?;
         Ok(true)

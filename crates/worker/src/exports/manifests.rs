@@ -7,12 +7,11 @@ use anyhow::{Context as _, Result, bail};
 use catalog::{BatchId, BatchStatus, Catalog, JobFilter};
 use domain::{Alert, Conflict, JobState, Severity, Timestamp, Verify};
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinHandle;
 use tracing::{info, warn};
 use transfer::{FileSource, How, Name};
 
 use super::manifest::{Writing, Written, stem};
-use crate::{Library, Point};
+use crate::{Library, Point, beside::Beside};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(3);
@@ -31,10 +30,9 @@ const LIST: &str = "manifests";
 /// Which manifests are to be delivered.
 #[derive(Default)]
 pub struct Manifests {
-    next: Option<Timestamp>,
-    all: Option<Timestamp>,
     /// A slow partner keeps the leader from nothing.
-    task: Option<JoinHandle<()>>,
+    beside: Beside,
+    all: Option<Timestamp>,
 }
 
 /// What is remembered of one.
@@ -93,29 +91,16 @@ impl Manifests {
 
     /// Looks, where it is time and the last look has ended.
     pub(crate) fn turn(&mut self, library: &Arc<Library>) {
-        let now = library.now();
-        if self.next.is_some_and(|next| now < next) || self.task.as_ref().is_some_and(|t| !t.is_finished()) {
-            return;
-        }
-        self.next = Some(now + EVERY);
-        let all = self.all.is_none_or(|all| now >= all);
-        if all {
-            self.all = Some(now + ALL_EVERY);
-        }
-        let library = library.clone();
-        self.task = Some(tokio::spawn(async move {
-            if let Err(e) = round(&library, all).await {
-                warn!(error = format!("{e:#}"), "cannot look after manifests; trying again");
+        let (now, failed) = (library.now(), "cannot look after manifests; trying again");
+        let Self { beside, all: next } = self;
+        beside.turn(now, EVERY, failed, || {
+            let all = next.is_none_or(|next| now >= next);
+            if all {
+                *next = Some(now + ALL_EVERY);
             }
-        }));
-    }
-}
-
-impl Drop for Manifests {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+            let library = library.clone();
+            async move { round(&library, all).await }
+        });
     }
 }
 
