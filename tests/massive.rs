@@ -4,6 +4,8 @@
 
 #[path = "support/cloud.rs"]
 mod cloud;
+#[path = "support/exports.rs"]
+mod exports;
 mod support;
 
 use std::{
@@ -15,45 +17,18 @@ use std::{
 };
 
 use cloud::{Cloud, Setup, Worker};
+use exports::{files, key, library, store};
 use serde_json::{Value, json};
 use support::{Library, Said, camera, eventually, said};
 use testbed::Sshd;
 
 /// A store that is a folder on that server, as a line of `stores:`.
 fn sftp(name: &str, folder: &str, further: &str) -> String {
-    let server = Sshd::shared();
-    format!(
-        "{name}: {{ url: \"sftp://{}@127.0.0.1:{}/{folder}\", secret: partner, host_key: \"{}\"{further} }}",
-        server.user(),
-        server.port(),
-        server.fingerprint("ed25519"),
-    )
+    store(name, "sftp", Sshd::shared(), folder, further)
 }
 
 fn policy(stores: &[String]) -> String {
-    format!("version: 1\nstores:\n  {}\nrules: []\n", stores.join("\n  "))
-}
-
-fn key() -> String {
-    fs::read_to_string(Sshd::shared().key("client")).expect("a key")
-}
-
-/// All files below a folder, by their paths there. What is partial is among them: nothing is overlooked.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    fn walk(at: &Path, root: &Path, into: &mut BTreeMap<String, Vec<u8>>) {
-        let Ok(entries) = fs::read_dir(at) else { return };
-        for path in entries.flatten().map(|e| e.path()) {
-            if path.is_dir() {
-                walk(&path, root, into);
-            } else if let Ok(bytes) = fs::read(&path) {
-                // One that was renamed meanwhile is found under its other name.
-                into.insert(path.strip_prefix(root).expect("below").display().to_string(), bytes);
-            }
-        }
-    }
-    let mut all = BTreeMap::new();
-    walk(folder, folder, &mut all);
-    all
+    exports::policy(&stores.join("\n  "), "[]")
 }
 
 /// Those that are whole, without the manifest's.
@@ -101,7 +76,7 @@ impl Fleet {
     }
 
     fn hire(&mut self) {
-        let key = key();
+        let key = key(Sshd::shared());
         self.workers.push(self.cloud.worker(&self.policy, &[], &[("VIDEOREC_SECRET_PARTNER", key.as_str())]));
     }
 
@@ -256,22 +231,6 @@ fn a_bandwidth_holds_for_the_whole_fleet() {
     assert_eq!(status["bytes_total"], 16 * BYTES);
 }
 
-/// A library with files in it that are no media: quickly looked at, and exported like any others.
-fn library(policy: &str, files: &[(&str, &[u8])]) -> Library {
-    let library = Library::new();
-    fs::create_dir_all(library.inbox()).expect("an inbox");
-    fs::write(library.root().join("policy.yaml"), policy).expect("a policy");
-    let folder = library.home.path().join("in");
-    fs::create_dir_all(&folder).expect("a folder");
-    for (name, bytes) in files {
-        fs::write(folder.join(name), bytes).expect("a file");
-    }
-    // Not media, so that not all became ready.
-    let said = library.run(&["ingest", &folder.display().to_string()]);
-    assert_eq!(said.code, Some(1), "{}\n{}", said.out, said.err);
-    library
-}
-
 /// One source was lost for a while. When it is there again and was taken up again, another edition of the manifest replaces the one
 /// that told of the failure: whoever is killed on the way, at whichever step, it arrives and is the same.
 #[test]
@@ -349,7 +308,7 @@ fn what_was_exported_comes_into_a_fleet() {
                  - { name: calls, match: { kind: session }, mix: { layout: grid } }\n";
     let worker = cloud.worker(&policy(&stores).replace("rules: []\n", &format!("rules:\n{rules}")), &[], &[]);
     worker.says("working; SIGTERM");
-    let key = key();
+    let key = key(Sshd::shared());
     let import = |from: &str, further: &[&str]| -> Said {
         let scratch = cloud.home.path().join("import").display().to_string();
         let args = [&["import", from, "--scratch", &scratch][..], further].concat();

@@ -1,81 +1,22 @@
 //! Partners of other kinds than SFTP, and what is left at partners, with the real binary and real servers.
 #![expect(clippy::disallowed_methods, reason = "the tests start the binary, and ask what time it is")]
 
+#[path = "support/exports.rs"]
+mod exports;
 mod support;
 
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
+    os::unix::process::ExitStatusExt as _,
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use exports::{files, jobs, keep_secret, key, library, noise, policy, store, until_jobs};
 use serde_json::Value;
-use support::{Library, Up, eventually};
+use support::{Library, eventually};
 use testbed::{Certificates, Nginx, Sshd, SshdSettings};
-
-/// A library with files in it that are no media: quickly looked at, and exported like any others.
-fn library(stores: &str, files: &[(&str, &[u8])]) -> Library {
-    let library = Library::new();
-    fs::create_dir_all(library.inbox()).expect("an inbox");
-    let policy = format!("version: 1\nstores:\n  {stores}\nrules: []\n");
-    fs::write(library.root().join("policy.yaml"), policy).expect("a policy");
-    let folder = library.home.path().join("in");
-    fs::create_dir(&folder).expect("a folder");
-    for (name, bytes) in files {
-        fs::write(folder.join(name), bytes).expect("a file");
-    }
-    if !files.is_empty() {
-        // Not media, so that not all became ready.
-        let said = library.run(&["ingest", &folder.display().to_string()]);
-        assert_eq!(said.code, Some(1), "{}\n{}", said.out, said.err);
-    }
-    library
-}
-
-/// A folder on that server, as a line of `stores:`.
-fn store(name: &str, scheme: &str, server: &Sshd, folder: &str, further: &str) -> String {
-    format!(
-        "{name}: {{ url: \"{scheme}://{}@127.0.0.1:{}/{folder}\", secret: partner, host_key: \"{}\"{further} }}",
-        server.user(),
-        server.port(),
-        server.fingerprint("ed25519"),
-    )
-}
-
-/// Where the library looks for secrets besides the environment.
-fn keep_secret(library: &Library, name: &str, secret: &str) {
-    let folder = library.root().join(".videorec/secrets");
-    fs::create_dir_all(&folder).expect("a folder");
-    fs::write(folder.join(name), secret).expect("a secret");
-    fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).expect("ours");
-}
-
-fn key(server: &Sshd) -> String {
-    fs::read_to_string(server.key("client")).expect("a key")
-}
-
-/// The files of a folder, by name; what is partial is among them.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
-    let files = entries.filter(|path| path.is_file());
-    let named = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
-    files.filter_map(|path| Some((named(&path), fs::read(&path).ok()?))).collect()
-}
-
-fn jobs(library: &Library) -> Vec<Value> {
-    let jobs = library.json(&["jobs", "--limit", "1000"]);
-    jobs.into_iter().filter(|job| job["action"]["do"] == "export").collect()
-}
-
-fn until_jobs(library: &Library, up: &Up, state: &str, n: usize) -> Vec<Value> {
-    eventually(|| {
-        let all = jobs(library);
-        let found: Vec<_> = all.iter().filter(|job| job["state"] == state).cloned().collect();
-        if found.len() == n { Ok(found) } else { Err(format!("{all:#?}\n{}", up.log())) }
-    })
-}
 
 /// What is said of the files that were exported of the only recording, by their names there.
 fn exported(library: &Library) -> BTreeMap<String, Value> {
@@ -84,17 +25,6 @@ fn exported(library: &Library) -> BTreeMap<String, Value> {
     let exports = shown[0]["exports"].as_array().cloned().unwrap_or_default();
     let files = exports.iter().filter_map(|export| export["outcome"]["files"].as_array().cloned()).flatten();
     files.map(|file| (file["name"].as_str().expect("a name").to_owned(), file)).collect()
-}
-
-fn noise(bytes: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let next = |_| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..bytes).map(next).collect()
 }
 
 const EXPORT: [&str; 4] = ["export", "--everything", "--no-manifest", "--to"];
@@ -121,7 +51,8 @@ fn over_rsync() {
     let folder = server.new_folder();
     let there = server.files().join(&folder);
     let bytes = noise(3 << 20);
-    let library = library(&store("partner", "rsync", server, &folder, ""), &[("a.bin", &bytes)]);
+    let library =
+        library(&policy(&store("partner", "rsync", server, &folder, ""), "[]"), &[("a.bin", &bytes)]);
     keep_secret(&library, "partner", &key(server));
     let doctor = library.run(&["doctor"]);
     assert!(doctor.out.contains("destination partner") && doctor.out.contains("writable"), "{}", doctor.out);
@@ -148,7 +79,8 @@ fn rsync_goes_on_where_a_killed_worker_was() {
     let folder = server.new_folder();
     let there = server.files().join(&folder);
     let bytes = noise(24 << 20);
-    let library = library(&store("partner", "rsync", server, &folder, ""), &[("a.bin", &bytes)]);
+    let library =
+        library(&policy(&store("partner", "rsync", server, &folder, ""), "[]"), &[("a.bin", &bytes)]);
     keep_secret(&library, "partner", &key(server));
     library.ok(&[&EXPORT[..], &["partner", "--as", "{name}.{ext}"]].concat());
     let mut up = library.up(&[], &[("VIDEOREC_CRASH_AT", "export-midway")]);
@@ -183,7 +115,10 @@ fn a_server_without_rsync_is_told_of() {
     let lines = vec!["SetEnv PATH=/nowhere".to_owned()];
     let server = Sshd::start_with(SshdSettings { shell: true, lines, ..SshdSettings::default() });
     let folder = server.new_folder();
-    let library = library(&store("partner", "rsync", &server, &folder, ""), &[("a.bin", &noise(2 << 20))]);
+    let library = library(
+        &policy(&store("partner", "rsync", &server, &folder, ""), "[]"),
+        &[("a.bin", &noise(2 << 20))],
+    );
     keep_secret(&library, "partner", &key(&server));
     let doctor = library.run(&["doctor"]);
     assert!(doctor.out.contains("WRONG  destination partner"), "{}", doctor.out);
@@ -212,7 +147,7 @@ fn over_https_put_with_every_way_to_verify() {
         "portal: {{ url: \"https://{user}@127.0.0.1:{port}/in/box\", secret: portal, ca: \"{}\" }}",
         ca.path().display()
     );
-    let library = library(&stores, &[("a.bin", &bytes)]);
+    let library = library(&policy(&stores, "[]"), &[("a.bin", &bytes)]);
     keep_secret(&library, "portal", Nginx::PASSWORD);
     let up = library.up(&[], &[]);
     let ways = [("none", "none"), ("size", "size"), ("hash", "read-back")];
@@ -240,7 +175,7 @@ fn over_https_put_with_every_way_to_verify() {
 fn a_put_that_is_answered_well_and_stored_otherwise_is_no_export() {
     let nginx = Nginx::start(None);
     let stores = format!("liar: {{ url: \"http://127.0.0.1:{}/lies\" }}", nginx.address().port());
-    let library = library(&stores, &[("a.bin", &noise(10_000))]);
+    let library = library(&policy(&stores, "[]"), &[("a.bin", &noise(10_000))]);
     fs::write(nginx.files().join("lies/a.bin"), b"shorter").expect("a file");
     let up = library.up(&[], &[]);
     let how = ["liar", "--as", "{name}.{ext}", "--on-conflict", "replace", "--verify", "size"];
@@ -269,7 +204,7 @@ fn partial_files_that_nobody_goes_on_with_are_removed() {
         store("open", "sftp", server, &open, ""),
         store("closed", "sftp", server, &closed, &format!(", hours: \"{hour:02}:00-{hour:02}:30 UTC\"")),
     ];
-    let library = library(&stores.join("\n  "), &[]);
+    let library = library(&policy(&stores.join("\n  "), "[]"), &[]);
     keep_secret(&library, "partner", &key(server));
     let partial = |n: u8| format!(".videorec-{}.part", format!("{n:02x}").repeat(12));
     let (old, young) = (partial(1), partial(2));

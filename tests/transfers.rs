@@ -1,115 +1,30 @@
 //! Recordings leave for partners and come back, with the real binary and real servers.
 #![expect(clippy::disallowed_methods, reason = "the tests start the binary")]
 
+#[path = "support/exports.rs"]
+mod exports;
 mod support;
 
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
+    os::unix::process::ExitStatusExt as _,
     path::Path,
     time::Duration,
 };
 
+use exports::{files, jobs, keep_secret, key, library, noise, policy, store, until_jobs, write_policy};
 use serde_json::Value;
-use support::{Library, Said, Up, camera, eventually, said};
+use support::{Library, Said, camera, eventually, said};
 use testbed::{Certificates, Ftp, FtpTls, Sshd, WebDav};
-
-/// A library with files in it that are no media: quickly looked at, and exported like any others.
-fn library(policy: &str, files: &[(&str, &[u8])]) -> Library {
-    let library = Library::new();
-    fs::create_dir_all(library.inbox()).expect("an inbox");
-    write_policy(&library, policy);
-    let folder = library.home.path().join("in");
-    for (name, bytes) in files {
-        let path = folder.join(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(path, bytes).expect("a file");
-    }
-    if !files.is_empty() {
-        // Not media, so that not all became ready.
-        let said = library.run(&["ingest", &folder.display().to_string()]);
-        assert_eq!(said.code, Some(1), "{}\n{}", said.out, said.err);
-    }
-    library
-}
-
-fn write_policy(library: &Library, policy: &str) {
-    let new = library.home.path().join("policy.new");
-    fs::write(&new, policy).expect("a policy");
-    fs::rename(new, library.root().join("policy.yaml")).expect("one filesystem");
-}
 
 /// A store that is a folder on that server, as a line of `stores:`.
 fn sftp(server: &Sshd, folder: &str, further: &str) -> String {
-    format!(
-        "partner: {{ url: \"sftp://{}@127.0.0.1:{}/{folder}\", secret: partner, host_key: \"{}\"{further} }}",
-        server.user(),
-        server.port(),
-        server.fingerprint("ed25519"),
-    )
-}
-
-fn policy(stores: &str, rules: &str) -> String {
-    format!("version: 1\nstores:\n  {stores}\nrules: {rules}\n")
-}
-
-/// Where the library looks for secrets besides the environment.
-fn keep_secret(library: &Library, name: &str, secret: &str) {
-    let folder = library.root().join(".videorec/secrets");
-    fs::create_dir_all(&folder).expect("a folder");
-    fs::write(folder.join(name), secret).expect("a secret");
-    fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).expect("ours");
-}
-
-fn key(server: &Sshd) -> String {
-    fs::read_to_string(server.key("client")).expect("a key")
-}
-
-/// All files below a folder, by their paths there. What is partial is among them: nothing is overlooked.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    fn walk(at: &Path, root: &Path, into: &mut BTreeMap<String, Vec<u8>>) {
-        let Ok(entries) = fs::read_dir(at) else { return };
-        for path in entries.map(|e| e.expect("an entry").path()) {
-            if path.is_dir() {
-                walk(&path, root, into);
-            } else {
-                let name = path.strip_prefix(root).expect("below").display().to_string();
-                into.insert(name, fs::read(&path).expect("readable"));
-            }
-        }
-    }
-    let mut all = BTreeMap::new();
-    walk(folder, folder, &mut all);
-    all
+    store("partner", "sftp", server, folder, further)
 }
 
 fn names(folder: &Path) -> Vec<String> {
     files(folder).into_keys().collect()
-}
-
-fn jobs(library: &Library) -> Vec<Value> {
-    let jobs = library.json(&["jobs", "--limit", "1000"]);
-    jobs.into_iter().filter(|job| job["action"]["do"] == "export").collect()
-}
-
-fn until_jobs(library: &Library, up: &Up, state: &str, n: usize) -> Vec<Value> {
-    eventually(|| {
-        let all = jobs(library);
-        let found: Vec<_> = all.iter().filter(|job| job["state"] == state).cloned().collect();
-        if found.len() == n { Ok(found) } else { Err(format!("{all:#?}\n{}", up.log())) }
-    })
-}
-
-fn noise(bytes: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let next = |_| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..bytes).map(next).collect()
 }
 
 /// By hand over SFTP: a plan, the files under their names with what travels along, the manifest last; and nothing the second time.
