@@ -5,13 +5,7 @@
 mod exports;
 mod support;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    os::unix::process::ExitStatusExt as _,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, os::unix::process::ExitStatusExt as _, path::Path, time::Duration};
 
 use exports::{files, jobs, keep_secret, key, library, noise, policy, store, until_jobs, write_policy};
 use serde_json::Value;
