@@ -30,11 +30,11 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
         custody::in_the_trash(&mut found, policy, facts, trash, now);
         return found;
     }
-    let probing = Probing::of(facts);
-    if let Some((id, standing)) = probing.step() {
-        found.steps.push(Step::own(INTAKE, id, Action::Probe, standing));
-    }
     let source = Source::of(&mut found, facts, now);
+    let probing = Probing::of(facts, &source);
+    if let Some((id, standing)) = probing.step() {
+        found.steps.insert(0, Step::own(INTAKE, id, Action::Probe, standing));
+    }
     let (mut placings, mut sendings) = (Vec::new(), Vec::new());
     let mut deletion = Deletion::default();
     for rule in &policy.rules {

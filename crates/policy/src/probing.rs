@@ -1,18 +1,20 @@
 use domain::{Action, Facts, JobId, Kind};
 
-use crate::Standing;
+use crate::{Standing, source::Source};
 
 /// Where probing stands; sessions need none.
 pub(crate) enum Probing {
     Finished,
     ToDo(JobId),
+    /// It went into an archive before it was probed: how its probe stands meanwhile.
+    Cold(JobId, Standing),
     Parked(JobId, String),
     /// Recorded as done, yet without a result: nothing that waiting would mend.
     Lost(JobId),
 }
 
 impl Probing {
-    pub(crate) fn of(facts: &Facts) -> Self {
+    pub(crate) fn of(facts: &Facts, source: &Source) -> Self {
         let r = &facts.recording;
         if r.kind == Kind::Session || r.probe.is_some() {
             return Self::Finished;
@@ -21,7 +23,10 @@ impl Probing {
         match facts.parked.get(&job) {
             Some(reason) => Self::Parked(job, reason.clone()),
             None if facts.done.contains(&job) => Self::Lost(job),
-            None => Self::ToDo(job),
+            None => match source.unrestored(r) {
+                Some(standing) => Self::Cold(job, standing),
+                None => Self::ToDo(job),
+            },
         }
     }
 
@@ -29,6 +34,7 @@ impl Probing {
         match self {
             Self::Finished => None,
             Self::ToDo(job) => Some((*job, Standing::ToDo)),
+            Self::Cold(job, standing) => Some((*job, standing.clone())),
             Self::Parked(job, reason) => Some((*job, Standing::Parked(reason.clone()))),
             Self::Lost(job) => {
                 let why = "probing is recorded as done and its result is not there";
@@ -42,6 +48,7 @@ impl Probing {
         match self {
             Self::Finished => None,
             Self::ToDo(_) => Some(Standing::Waits("probing".into())),
+            Self::Cold(_, standing) => Some(standing.clone()),
             Self::Parked(..) | Self::Lost(_) => {
                 Some(Standing::NotApplicable("it could not be probed".into()))
             }

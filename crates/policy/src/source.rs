@@ -7,7 +7,7 @@ use crate::{
     copies::good_copies,
     evaluate::{Evaluation, Step, job, wait_for_firing},
     matching::earlier,
-    model::{CUSTODY, Rule, WhenCold},
+    model::{Ask, CUSTODY, Rule, WhenCold},
 };
 
 /// Whether the source can be read by what works on it.
@@ -41,6 +41,15 @@ impl Source {
         }
     }
 
+    /// How that stands which reads the source and which no rule asks for, so that none says whether it is to be restored.
+    pub(crate) fn unrestored(&self, r: &Recording) -> Option<Standing> {
+        match self {
+            Self::Cold => Some(Standing::Cold(refused(r))),
+            Self::Hindered(standing) if r.custody.place.bad.is_none() => Some(standing.clone()),
+            _ => None,
+        }
+    }
+
     /// Enters a step that may read the source, as its schedule and the source let it stand.
     pub(crate) fn read_by<'p>(
         &self,
@@ -61,6 +70,12 @@ impl Source {
         };
         if reads
             && step.standing == Standing::ToDo
+            && let Some(hindered) = self.hinders(found, rule, facts)
+        {
+            step.standing = hindered;
+        }
+        // What needs the probe needs the restore that the probe needs: no rule asks for that one.
+        if matches!((&step.standing, step.ask), (Standing::Cold(_), Some(Ask::Action(_))))
             && let Some(hindered) = self.hinders(found, rule, facts)
         {
             step.standing = hindered;

@@ -1,6 +1,6 @@
 //! Archiving by a bucket's own lifecycle rule, archiving that did not last, and what is cold.
 
-use domain::{Action, Cold, Facts, Place, Speed, State, Strayed, Timestamp, Transition, Way};
+use domain::{Action, Cold, Facts, Place, Restoring, Speed, State, Strayed, Timestamp, Transition, Way};
 use policy::{Applies, Policy, Standing};
 
 use crate::support::*;
@@ -208,4 +208,30 @@ fn a_rule_says_how_what_it_reads_is_restored() {
     let rule = explained.rules.iter().find(|r| r.rule == "listen").unwrap();
     assert_eq!(rule.applies, Applies::Yes);
     assert!(matches!(rule.steps[0].standing, Standing::Cold(_)));
+}
+
+/// A bucket's rules may take it before anybody has probed it. Nothing can be read of it then, and who needs the probe says whether
+/// that is worth a restore.
+#[test]
+fn what_went_into_an_archive_unprobed_is_probed_when_it_is_restored() {
+    let convert =
+        |cold: &str| rules(&[&format!("{{ name: listen, match: all, convert: audio-m4a, cold: {cold} }}")]);
+    let mut facts = song();
+    facts.recording.probe = None;
+    let cold = |restore| Some(Cold { since: after(1), restore });
+    facts.recording.custody.place =
+        Place { class: Some("DEEP_ARCHIVE".into()), cold: cold(None), ..Place::default() };
+    let refused = decide(&convert("refuse"), &facts, after(2));
+    assert_eq!((refused.jobs.len(), refused.state.is_terminal()), (0, true), "{}", refused.reason);
+    assert!(refused.reason.contains("Probe waits for its restore from DEEP_ARCHIVE"), "{}", refused.reason);
+    assert_eq!(decide(&convert("skip"), &facts, after(2)).jobs, []);
+    let restores = decide(&convert("restore"), &facts, after(2));
+    assert_eq!(labels(&restores), ["restore bulk for 7d"]);
+
+    let asked = Restoring { asked_at: after(2), speed: Speed::Bulk, days: 7, until: None, looks: 0 };
+    facts.recording.custody.place.cold = cold(Some(asked.clone()));
+    let waits = decide(&convert("restore"), &facts, after(2));
+    assert_eq!((waits.jobs.len(), waits.state), (0, State::Accepted), "{}", waits.reason);
+    facts.recording.custody.place.cold = cold(Some(Restoring { until: Some(after(10)), ..asked }));
+    assert_eq!(labels(&decide(&convert("restore"), &facts, after(3))), ["probe"]);
 }
