@@ -7,7 +7,7 @@ use catalog::{Batch, BatchId};
 use domain::{Action, Facts, JobId, JobSpec, Lane, Recording, Speed, State, Timestamp, Trash, Way};
 use policy::{Deed, NoExport, Objection, ObjectionKind, Policy, Wish};
 
-use crate::plan::Frozen;
+use crate::{Library, plan::Frozen};
 
 /// What is done to each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +144,23 @@ pub(crate) fn prompted(it: &Recording, action: Action, by: &str, reason: &str) -
         rule: by.to_owned(),
         reason: reason.to_owned(),
         action,
+    }
+}
+
+impl Library {
+    /// Orders what something other than a decision gave cause for, a job of its own batch.
+    pub(crate) async fn prompt(
+        &self,
+        it: &Recording,
+        action: Action,
+        by: &str,
+        reason: &str,
+    ) -> anyhow::Result<()> {
+        let (now, verb) = (self.now(), action.verb());
+        let job = prompted(it, action, verb, reason);
+        let batch = batch(verb, by, &it.id.to_string(), now);
+        self.catalog.order(&batch, &[job], now).await?;
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use tracing::{debug, info, warn};
 
 use crate::{
-    Library, Looked, by_hand,
+    Library, Looked,
     events::{self, Change, Event, Object},
     keep::Keep,
     lifecycle,
@@ -135,20 +135,12 @@ impl Library {
             return Ok(());
         };
         let action = Action::Awaken { asked: restore.asked_at, look: restore.looks };
-        self.prompt(recording, action, "restore", "S3 says that it was restored.").await
+        self.prompt(recording, action, "events", "S3 says that it was restored.").await
     }
 
     /// By a lifecycle rule, ours or another: what the catalog says of its class is not so any more.
     async fn sink(&self, recording: &Recording) -> Result<()> {
         let action = lifecycle::look(recording, self.now());
-        self.prompt(recording, action, "archive", "S3 says that a lifecycle rule moved it.").await
-    }
-
-    async fn prompt(&self, recording: &Recording, action: Action, verb: &str, reason: &str) -> Result<()> {
-        let now = self.now();
-        let job = by_hand::prompted(recording, action, verb, reason);
-        let batch = by_hand::batch(verb, "events", &recording.id.to_string(), now);
-        self.catalog.order(&batch, &[job], now).await?;
-        Ok(())
+        self.prompt(recording, action, "events", "S3 says that a lifecycle rule moved it.").await
     }
 }

@@ -5,8 +5,8 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use catalog::{JobFilter, Retry};
-use domain::{Alert, Clock as _, JobState, Recording, RecordingId, Severity, State, Transition};
-use storage::{Faulty, Key, LifecycleRule, Memory, Op, Store, read_all};
+use domain::{Alert, Clock as _, JobState, Recording, RecordingId, Severity, Speed, State, Transition};
+use storage::{ErrorKind, Fault, Faulty, Key, LifecycleRule, Memory, Op, Store, read_all};
 use support::{Hands, ingest_bytes, library_of, runner, until};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -91,6 +91,14 @@ impl Scene {
         let filter = JobFilter { recording: Some(id), ..JobFilter::default() };
         let jobs = self.library.catalog.jobs(&filter, 200).await.unwrap();
         jobs.into_iter().filter(|job| job.spec.action.label() == label).collect()
+    }
+
+    async fn order(&self, id: RecordingId, verb: &by_hand::Verb) {
+        let now = self.clock.now();
+        let batch = by_hand::batch(verb.name(), "ana", "a.txt", now);
+        let facts = self.library.catalog.facts(id).await.unwrap().unwrap();
+        let job = verb.job(&self.library.policy, &batch, &facts, now).unwrap();
+        self.library.catalog.order(&batch, &[job], now).await.unwrap();
     }
 
     async fn end(self) {
@@ -247,12 +255,7 @@ async fn what_is_moved_is_archived_where_it_is_then() {
         s.own.inner().set_lifecycle(vec![rule_of_the_bucket()]);
         let id = s.take("a.txt").await;
         let it = s.until(id, is_there).await;
-        let now = s.clock.now();
-        let batch = by_hand::batch("move", "ana", "a.txt", now);
-        let facts = s.library.catalog.facts(id).await.unwrap().unwrap();
-        let verb = by_hand::Verb::Move { store: "attic".into(), keep: 100 * HOUR };
-        let job = verb.job(&s.library.policy, &batch, &facts, now).unwrap();
-        s.library.catalog.order(&batch, &[job], now).await.unwrap();
+        s.order(id, &by_hand::Verb::Move { store: "attic".into(), keep: 100 * HOUR }).await;
         let moved = s.until(id, |r| r.store == "attic").await;
         assert_eq!(s.tags(&it).await, storage::Tags::new());
         if rule == SINKS {
@@ -265,6 +268,81 @@ async fn what_is_moved_is_archived_where_it_is_then() {
         }
         s.end().await;
     }
+}
+
+/// A bucket's rules move an object in their own time, and the event that tells of it comes late or never: the job that meets it in
+/// its archive has it looked at, and waits for a restore or is refused, as its rule says. Nobody has to do anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_sank_before_we_looked_is_looked_at_by_whoever_meets_it() {
+    let second = |cold: &str| {
+        format!("  - {{ name: second, match: {{ tags: wanted }}, backup: attic, cold: {cold} }}\n")
+    };
+    for cold in ["restore", "refuse"] {
+        let wanted = "  - { name: wanted, match: { age: '>=1h' }, tag: wanted }\n";
+        let s = Scene::set(&format!("{}{wanted}", second(cold))).await;
+        let id = s.take("a.txt").await;
+        let it = s.until(id, |r| r.state == State::Unsupported).await;
+        s.own.inner().change_class(&key(&it), Some("DEEP_ARCHIVE"));
+        s.clock.pass(HOUR);
+        if cold == "restore" {
+            let it =
+                s.until(id, |r| r.custody.place.cold.as_ref().is_some_and(|c| c.restore.is_some())).await;
+            assert_eq!(it.custody.place.class.as_deref(), Some("DEEP_ARCHIVE"));
+            s.pass(60).await;
+            s.until(id, |r| r.state == State::Unsupported).await;
+            assert_eq!(s.library.catalog.copies(id).await.unwrap().len(), 1);
+        } else {
+            let it = s.until(id, |r| r.reason.contains("waits for its restore from DEEP_ARCHIVE")).await;
+            assert!(it.reason.contains("`videorec restore "), "{}", it.reason);
+            s.pass(3).await;
+        }
+        let [backup] = s.jobs(id, "backup attic").await.try_into().unwrap();
+        let state = if cold == "restore" { JobState::Done } else { JobState::Cancelled };
+        assert_eq!((backup.state, backup.failures <= 1), (state, true), "{backup:?}");
+        assert_eq!(s.jobs(id, "look at its class").await.len(), 1);
+        s.end().await;
+    }
+}
+
+/// What a person ordered is theirs to pay for: it is parked with the price.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_ordered_by_hand_of_what_sank_says_what_a_restore_costs() {
+    let s = Scene::set("  - { name: x, match: { tags: x }, tag: y }\n").await;
+    let id = s.take("a.txt").await;
+    let it = s.until(id, |r| r.state == State::Unsupported).await;
+    s.own.inner().change_class(&key(&it), Some("GLACIER"));
+    s.order(id, &by_hand::Verb::Backup { store: "attic".into() }).await;
+    s.until(id, |r| r.custody.place.cold.is_some()).await;
+    let parked = loop {
+        let [job] = s.jobs(id, "backup attic").await.try_into().unwrap();
+        if job.state == JobState::Parked {
+            break job.error.unwrap().message;
+        }
+        s.clock.pass(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(parked.contains("a.txt lies in GLACIER: a restore would cost less than 0.01 USD"), "{parked}");
+    assert!(parked.contains(&format!("then `videorec retry {}`", id.short())), "{parked}");
+    s.end().await;
+}
+
+/// A bucket's rules may be faster than the first job.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_sank_before_it_was_probed_is_probed_when_it_is_restored() {
+    let s = Scene::set("  - { name: x, match: { tags: x }, tag: y }\n").await;
+    // The first reading of all is to compare what was written.
+    let nth = s.own.calls(Op::Get) + 2;
+    s.own.on(Op::Get, nth, Fault::Fail { kind: ErrorKind::Unavailable, temporary: true });
+    let id = s.take("a.txt").await;
+    let it = s.library.catalog.get(id).await.unwrap().unwrap();
+    s.own.inner().change_class(&key(&it), Some("DEEP_ARCHIVE"));
+    s.until(id, |r| r.reason.contains("Probe waits for its restore from DEEP_ARCHIVE")).await;
+    assert_eq!(s.jobs(id, "look at its class").await.len(), 1);
+    s.order(id, &by_hand::Verb::Restore { speed: Speed::Bulk, days: 7 }).await;
+    s.until(id, |r| r.custody.place.cold.as_ref().is_some_and(|c| c.restore.is_some())).await;
+    s.pass(60).await;
+    s.until(id, |r| r.state == State::Unsupported && r.probe.is_some()).await;
+    s.end().await;
 }
 
 /// A store that takes the request and does something else is not believed.

@@ -19,6 +19,8 @@ use worker::{
 
 type There = Arc<Faulty<Folder>>;
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
 struct Scene {
     home: tempfile::TempDir,
     clock: Arc<Hands>,
@@ -40,7 +42,7 @@ impl Scene {
     async fn by(text: &str, hook: impl Fn(Point, &Hands) + Send + Sync + 'static) -> Self {
         let home = tempfile::tempdir().unwrap();
         let clock = Hands::new();
-        let own = Arc::new(Memory::new(LIBRARY_STORE));
+        let own = Arc::new(Memory::new(LIBRARY_STORE).with_clock(clock.clone()).with_classes());
         let steps = Steps::new({
             let clock = clock.clone();
             move |point| hook(point, &clock)
@@ -197,6 +199,30 @@ async fn a_good_copy_leaves_where_the_home_has_lost_it() {
     scene.until(|jobs| is(&jobs[0], JobState::Done)).await;
     assert_eq!(scene.text("note.txt"), "no recording at all");
     scene.end().await;
+}
+
+/// What a bucket's rules have moved before we looked has no other copy to leave from: it is restored, as its rule says, and leaves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_sank_unseen_is_restored_and_leaves() {
+    let rules = "  - { name: out, match: { tags: wanted }, export: { to: partner, as: '{name}.{ext}' }, cold: restore }
+  - { name: wanted, match: { age: '>=1h' }, tag: wanted }\n";
+    let rules_of_it = POLICY.find("rules:\n").unwrap() + "rules:\n".len();
+    let mut s = Scene::by(&format!("{}{rules}", POLICY[..rules_of_it].replace("HOURS", "")), |_, _| {}).await;
+    s.run();
+    let id = s.take("a.txt").await;
+    let it = until(&s.library, &s.clock, id, |r| r.state == domain::State::Unsupported).await;
+    s.own.change_class(&storage::Key::parse(&it.key).unwrap(), Some("DEEP_ARCHIVE"));
+    s.clock.pass(HOUR);
+    let is_restored =
+        |r: &domain::Recording| r.custody.place.cold.as_ref().is_some_and(|c| c.restore.is_some());
+    until(&s.library, &s.clock, id, is_restored).await;
+    for _ in 0..60 {
+        s.clock.pass(HOUR);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let jobs = s.until(|jobs| jobs.iter().any(|job| job.state == JobState::Done)).await;
+    assert_eq!((jobs.len(), s.text("a.txt").as_str()), (1, "no recording at all"));
+    s.end().await;
 }
 
 /// One destination has no connection free for as long as its server does not answer. Whoever goes there is given back, without blame,

@@ -2,6 +2,7 @@
 
 mod archive;
 mod backup;
+mod cold;
 mod convert;
 mod drill;
 mod evict;
@@ -67,31 +68,38 @@ pub(crate) async fn perform(
     }
     let work = Work::make(library.scratch.join(spec.id.to_string()))?;
     let context = Context { library, claim, recording, work, progress };
-    match &spec.action {
-        Action::Probe => probe::perform(&context).await,
-        Action::Convert { preset } => convert::perform(&context, preset).await,
-        Action::Mix(mix) => mix::perform(&context, mix).await,
-        Action::Backup { store } => backup::perform(&context, store).await,
+    match act(&context, &spec.action).await {
+        Err(Stop::Failed(failure)) => Err(cold::considered(&context, failure).await.into()),
+        done => done,
+    }
+}
+
+async fn act(context: &Context<'_>, action: &Action) -> Result<Outcome, Stop> {
+    match action {
+        Action::Probe => probe::perform(context).await,
+        Action::Convert { preset } => convert::perform(context, preset).await,
+        Action::Mix(mix) => mix::perform(context, mix).await,
+        Action::Backup { store } => backup::perform(context, store).await,
         Action::Tag { add } => tag::perform(add),
-        Action::Archive { class, by: Way::Now, again } => archive::perform(&context, class, *again).await,
+        Action::Archive { class, by: Way::Now, again } => archive::perform(context, class, *again).await,
         Action::Archive { class, by: Way::Lifecycle, again } => {
-            lifecycle::perform(&context, class, *again).await
+            lifecycle::perform(context, class, *again).await
         }
-        Action::Look { .. } => archive::look(&context).await,
-        Action::Withdraw { .. } => lifecycle::withdraw(&context).await,
-        Action::Restore { speed, days, .. } => archive::restore(&context, *speed, *days).await,
-        Action::Awaken { asked, look } => archive::awaken(&context, *asked, *look).await,
+        Action::Look { .. } => archive::look(context).await,
+        Action::Withdraw { .. } => lifecycle::withdraw(context).await,
+        Action::Restore { speed, days, .. } => archive::restore(context, *speed, *days).await,
+        Action::Awaken { asked, look } => archive::awaken(context, *asked, *look).await,
         Action::Move { store, keep_ms, .. } => {
-            relocate::perform(&context, store, Duration::from_millis(*keep_ms)).await
+            relocate::perform(context, store, Duration::from_millis(*keep_ms)).await
         }
-        Action::Evict { store, .. } => evict::perform(&context, store).await,
-        Action::Verify { store, .. } => verify::perform(&context, store).await,
-        Action::Drill { store, .. } => drill::perform(&context, store).await,
-        Action::Seek { rendition, made } => seek::perform(&context, rendition, *made).await,
-        Action::Repair { store, .. } => repair::perform(&context, store).await,
-        Action::Purge { life } => purge::perform(&context, *life).await,
-        Action::Export(export) => export::perform(&context, export).await,
-        Action::Notify { rule, severity, subject } => notify::perform(&context, rule, *severity, subject),
+        Action::Evict { store, .. } => evict::perform(context, store).await,
+        Action::Verify { store, .. } => verify::perform(context, store).await,
+        Action::Drill { store, .. } => drill::perform(context, store).await,
+        Action::Seek { rendition, made } => seek::perform(context, rendition, *made).await,
+        Action::Repair { store, .. } => repair::perform(context, store).await,
+        Action::Purge { life } => purge::perform(context, *life).await,
+        Action::Export(export) => export::perform(context, export).await,
+        Action::Notify { rule, severity, subject } => notify::perform(context, rule, *severity, subject),
     }
 }
 
