@@ -91,14 +91,14 @@ pub struct Transition {
     pub looks: u32,
 }
 
-/// What was put into a class and was found in another one.
+/// What was put into a class, or was to be, and is in another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Strayed {
-    /// The class that we had put it into.
+    /// The class that it was meant for.
     pub from: String,
     /// When it was found elsewhere.
     pub at: Timestamp,
-    /// How often by then; none where it was we who moved it to another store.
+    /// How often by then; none where it was we who moved it to another store, or took its archiving back.
     pub times: u32,
 }
 

@@ -6,9 +6,10 @@ use crate::{
     evaluate::{Evaluation, Fate, Step, job},
     matching::{self, Truth, earlier},
     model::{Ask, CUSTODY},
+    transition,
 };
 
-/// What is in the trash is asked for nothing but its purge, once its time has come.
+/// What is in the trash is asked for nothing but its purge, once its time has come; until then it stays in its class.
 pub(crate) fn in_the_trash<'p>(
     found: &mut Evaluation<'p>,
     policy: &'p Policy,
@@ -41,7 +42,11 @@ pub(crate) fn in_the_trash<'p>(
         },
         parked => parked,
     };
+    let stays = standing != Standing::ToDo;
     found.steps.push(Step::own(CUSTODY, id, action, standing));
+    if stays {
+        transition::not_in_the_trash(found, facts);
+    }
 }
 
 /// What a move left behind goes when its time has come, and a copy that was found bad is made good again.

@@ -185,6 +185,7 @@ fn care(action: &Action, facts: &Facts) -> String {
         Action::Look { asked, .. } => {
             format!("Its archiving was left to its bucket's lifecycle rule at {asked}.")
         }
+        Action::Withdraw { .. } if custody.is_trashed() => "Nothing is archived out of the trash.".into(),
         Action::Withdraw { .. } => "No rule wants it archived any more, and it is not yet.".into(),
         Action::Repair { store, .. } => {
             let home = custody.place.bad.as_deref().filter(|_| *store == facts.recording.store);

@@ -85,6 +85,16 @@ pub(crate) fn follow(found: &mut Evaluation<'_>, facts: &Facts, now: Timestamp) 
     found.steps.push(Step::own(CUSTODY, id, action, standing));
 }
 
+/// Nothing sinks in the trash: what comes back from it would be cold, and what does not would be paid for as long as its class
+/// asks for. A rule that wants it after its return asks anew.
+pub(crate) fn not_in_the_trash(found: &mut Evaluation<'_>, facts: &Facts) {
+    if let Some(transition) = &facts.recording.custody.place.transition {
+        let (action, standing) = withdraw(transition, facts);
+        let (id, _) = job(&action, facts);
+        found.steps.push(Step::own(CUSTODY, id, action, standing));
+    }
+}
+
 /// It will lie elsewhere in a moment.
 fn replaces(step: &Step<'_>) -> bool {
     matches!(step.ask, Some(Ask::Move { .. } | Ask::Action(Action::Archive { .. }))) && step.is_under_way()

@@ -4,7 +4,7 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use catalog::{JobFilter, Retry};
+use catalog::{Change, JobFilter, Retry, Trashed};
 use domain::{Alert, Clock as _, JobState, Recording, RecordingId, Severity, Speed, State, Transition};
 use storage::{ErrorKind, Fault, Faulty, Key, LifecycleRule, Memory, Op, Store, read_all};
 use support::{Hands, ingest_bytes, library_of, runner, until};
@@ -99,6 +99,14 @@ impl Scene {
         let facts = self.library.catalog.facts(id).await.unwrap().unwrap();
         let job = verb.job(&self.library.policy, &batch, &facts, now).unwrap();
         self.library.catalog.order(&batch, &[job], now).await.unwrap();
+    }
+
+    async fn trash(&self, id: RecordingId, keep: Duration) {
+        let (catalog, policy, now) = (&self.library.catalog, &self.library.policy, self.clock.now());
+        let facts = catalog.facts(id).await.unwrap().unwrap();
+        let trashing = by_hand::trash(policy, &facts, "ana", "a mistake", Some(keep), now).unwrap();
+        let trashed = catalog.trash(&[trashing], &policy.protect().deletion, now).await.unwrap();
+        assert!(matches!(trashed, Trashed::Done { .. }), "{trashed:?}");
     }
 
     async fn end(self) {
@@ -211,6 +219,43 @@ async fn what_no_rule_wants_any_more_is_taken_back() {
     s.until(id, |r| r.tags.contains("warm") && !is_awaited(r)).await;
     assert_eq!(s.tags(&it).await, storage::Tags::new());
     assert_eq!(s.own.inner().follow_lifecycle(), 0);
+    s.end().await;
+}
+
+/// A tag that is left on what was deleted would have the bucket move it, and bill its class's least time after the purge. What comes
+/// back from the trash is asked for anew; and what is purged goes, wherever its archiving stands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_the_trash_does_not_sink_and_goes_like_any_other() {
+    let s = Scene::set(SINKS).await;
+    s.own.inner().set_lifecycle(vec![rule_of_the_bucket()]);
+    let id = s.take("a.txt").await;
+    let it = s.until(id, |r| is_awaited(r) && r.state == State::Unsupported).await;
+    s.trash(id, 1000 * HOUR).await;
+    s.until(id, |r| r.state == State::Trashed && !is_awaited(r)).await;
+    assert_eq!((s.tags(&it).await, s.own.inner().follow_lifecycle()), (storage::Tags::new(), 0));
+
+    let back = Change::Undelete { kept_until: s.clock.now() };
+    s.library.catalog.custody(&[id], &back, "ana", s.clock.now()).await.unwrap();
+    s.until(id, |r| is_awaited(r) && r.state == State::Unsupported).await;
+    assert_eq!(s.tags(&it).await.get(TAG).map(String::as_str), Some("DEEP_ARCHIVE"));
+    assert_eq!(s.jobs(id, "archive DEEP_ARCHIVE by lifecycle").await.len(), 2);
+
+    // One that is awaited, one that was taken back, and one that the bucket moved before anybody could.
+    let taken_back = s.take("b.txt").await;
+    s.until(taken_back, |r| is_awaited(r) && r.state == State::Unsupported).await;
+    s.trash(taken_back, 5 * HOUR).await;
+    s.until(taken_back, |r| r.state == State::Trashed && !is_awaited(r)).await;
+    let moved = s.take("c.txt").await;
+    s.until(moved, |r| is_awaited(r) && r.state == State::Unsupported).await;
+    assert_eq!(s.own.inner().follow_lifecycle(), 2, "a.txt and c.txt");
+    s.trash(moved, 5 * HOUR).await;
+    s.until(moved, |r| r.state == State::Trashed && r.custody.place.cold.is_some() && !is_awaited(r)).await;
+    s.trash(id, Duration::ZERO).await;
+    s.pass(6).await;
+    for id in [id, taken_back, moved] {
+        s.until(id, |r| r.state == State::Deleted).await;
+    }
+    assert_eq!(s.own.list("", None, 10).await.unwrap(), []);
     s.end().await;
 }
 

@@ -1,6 +1,8 @@
 //! Archiving by a bucket's own lifecycle rule, archiving that did not last, and what is cold.
 
-use domain::{Action, Cold, Facts, Place, Restoring, Speed, State, Strayed, Timestamp, Transition, Way};
+use domain::{
+    Action, Cold, Facts, Hold, Place, Restoring, Speed, State, Strayed, Timestamp, Transition, Trash, Way,
+};
 use policy::{Applies, Policy, Standing};
 
 use crate::support::*;
@@ -95,6 +97,45 @@ fn what_no_rule_wants_any_more_is_taken_back() {
     facts.done.insert(Action::Withdraw { asked: after(30) }.job_id(facts.recording.id, "v1"));
     let decision = decide(&rules(&["{ name: x, match: { tags: x }, tag: y }"]), &facts, after(31));
     assert_eq!((decision.jobs.len(), decision.state), (0, State::Failed), "{}", decision.reason);
+}
+
+/// Nothing sinks in the trash; what comes back from it is asked for anew, by another job.
+#[test]
+fn what_is_in_the_trash_is_taken_back_and_asked_for_when_it_returns() {
+    let policy = rules(&[BY_LIFECYCLE]);
+    let mut facts = awaited(1);
+    let first = decide(&policy, &song(), after(30));
+    all_done(&mut facts, &first);
+    let trash = Trash {
+        at: after(31),
+        until: after(45),
+        rule: "by hand".into(),
+        reason: "a mistake".into(),
+        by: "ana".into(),
+        purging: None,
+    };
+    facts.recording.custody.trash = Some(trash.clone());
+    let mut held = facts.clone();
+    let hold = Hold { reason: "case 7".into(), by: "ana".into(), at: after(31) };
+    held.recording.custody.holds.insert("legal".into(), hold);
+    for facts in [&facts, &held] {
+        let back = decide(&policy, facts, after(31));
+        assert_eq!((labels(&back), back.state), (vec!["take back its archiving".to_owned()], State::Trashed));
+        assert!(back.jobs[0].reason.contains("trash") && back.reason.contains("undelete"), "{}", back.reason);
+        assert_eq!(back.jobs[0].action, Action::Withdraw { asked: after(30) });
+    }
+    // What goes now takes its tags along.
+    assert_eq!(labels(&decide(&policy, &facts, after(45))), ["purge"]);
+    assert_eq!(labels(&decide(&policy, &held, after(45))), ["take back its archiving"]);
+    facts.recording.custody.trash = Some(Trash { purging: Some(after(45)), ..trash });
+    assert_eq!(labels(&decide(&policy, &facts, after(46))), ["purge"]);
+
+    let custody = &mut facts.recording.custody;
+    (custody.trash, custody.place.transition) = (None, None);
+    custody.place.strayed = Some(Strayed { from: "DEEP_ARCHIVE".into(), at: after(32), times: 0 });
+    let again = decide(&policy, &facts, after(33));
+    assert_eq!(labels(&again), labels(&first));
+    assert_ne!(again.jobs[0].id, first.jobs[0].id);
 }
 
 /// A hold keeps what there is, and another class of the same store is no loss: as with archiving at once.

@@ -386,7 +386,7 @@ proptest! {
         prop_assert!(!archives || policy.protect().copies_min == 1 || enough(None));
     }
 
-    /// What is in the trash is asked for nothing but its purge, what is deleted for nothing at all; and nothing that is in
+    /// What is in the trash is asked for nothing but its purge and not to sink, what is deleted for nothing at all; and nothing that is in
     /// use goes, nor what just came back.
     #[test]
     fn on_the_way_out_and_back(policy in any_policy(), facts in any_facts(), now in any_now()) {
@@ -394,11 +394,15 @@ proptest! {
         let custody = &facts.recording.custody;
         if let Some(trash) = &custody.trash {
             prop_assert_eq!((decision.state, &decision.offers), (State::Trashed, &vec![]));
+            let goes = trash.purging.is_some() || now >= trash.until;
             for job in &decision.jobs {
-                prop_assert_eq!(&job.action, &Action::Purge { life: custody.lives });
-                prop_assert!(trash.purging.is_some() || now >= trash.until);
+                match &custody.place.transition {
+                    Some(transition) if job.action == Action::Withdraw { asked: transition.asked_at } => {}
+                    _ => prop_assert_eq!((&job.action, goes), (&Action::Purge { life: custody.lives }, true)),
+                }
             }
-            prop_assert!(trash.purging.is_none() || decision.jobs.len() == 1);
+            prop_assert!(trash.purging.is_none() || labels(&decision) == ["purge"]);
+            prop_assert!(decision.jobs.len() <= 1, "what goes takes its tag along");
         } else if !decision.state.is_terminal() || custody.kept_until.is_some_and(|until| now < until) {
             prop_assert!(decision.offers.iter().all(|o| o.what != What::Delete), "{:?}", decision.offers);
         }
@@ -630,7 +634,10 @@ fn happen(facts: &mut Facts, job: &JobSpec, probe: domain::Probe, now: Timestamp
                 place.transition = Some(transition);
             }
         }
-        Action::Withdraw { .. } => place.transition = None,
+        Action::Withdraw { .. } => {
+            let from = place.transition.take().unwrap().class;
+            place.strayed = Some(Strayed { from, at: now, times: 0 });
+        }
         Action::Archive { class, .. } => {
             *place = domain::Place {
                 class: Some(class.clone()),

@@ -1,4 +1,4 @@
-use domain::{Failure, Outcome, Place, Timestamp, Transition};
+use domain::{Failure, Outcome, Place, Strayed, Timestamp, Transition};
 use storage::{Key, Store};
 
 use super::{
@@ -35,7 +35,7 @@ pub(crate) async fn perform(
 
 /// Takes the tag back: the source is to stay where it is.
 ///
-/// Triggered by: a rule that is gone, or no longer for it. Reads: how the source lies: it may be too late. Writes: takes one tag.
+/// Triggered by: a rule that is gone, or no longer for it; the trash. Reads: how the source lies: it may be too late. Writes: takes one tag.
 /// Safe to repeat: a tag that is gone is gone.
 pub(crate) async fn withdraw(context: &Context<'_>) -> Result<Outcome, Stop> {
     let (store, key) = at_home(context)?;
@@ -49,7 +49,13 @@ pub(crate) async fn withdraw(context: &Context<'_>) -> Result<Outcome, Stop> {
     context.still_ours().await?;
     untag(store, &key, &version).await?;
     let place = found(context, version, tier, restoring(context));
-    Ok(Outcome::Placed { place: Place { transition: None, ..place } })
+    // Who wants it there after all asks anew, by another job.
+    let strayed = class.map(|from| Strayed {
+        from: from.to_owned(),
+        at: context.library.now(),
+        times: place.strayed.as_ref().filter(|s| s.from == from).map_or(0, |s| s.times),
+    });
+    Ok(Outcome::Placed { place: Place { transition: None, strayed, ..place } })
 }
 
 /// So that the bucket's rules leave it where it is, or where it is put now.
