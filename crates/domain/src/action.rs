@@ -160,13 +160,15 @@ impl Action {
 
     /// All that its result depends on besides the source, as a canonical text: the same for a million recordings.
     pub fn parameters(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(512);
         // serde_json writes struct fields in declaration order and the sets are sorted.
-        serde_json::to_vec(self).expect("an action is plain data")
+        serde_json::to_writer(&mut text, self).expect("an action is plain data");
+        text
     }
 
     /// [`job_id`](Self::job_id) by parameters that were written down once.
     pub fn job_id_by(parameters: &[u8], recording: RecordingId, version: &str) -> JobId {
-        JobId::derive(&[recording.to_string().as_bytes(), version.as_bytes(), parameters])
+        JobId::derive(&[&recording.text(), version.as_bytes(), parameters])
     }
 }
 

@@ -48,6 +48,13 @@ impl<T> Id<T> {
         Self(bytes, PhantomData)
     }
 
+    /// Its 26 characters, as it is shown; without an allocation, since a plan makes millions of ids of ids.
+    pub(crate) fn text(&self) -> [u8; 26] {
+        let value = u128::from_be_bytes(self.0);
+        // 26 characters hold 130 bits; the two spare ones are the high bits of the first character.
+        std::array::from_fn(|i| ALPHABET[((value >> (5 * (25 - i))) & 31) as usize])
+    }
+
     /// The first eight characters: enough for a person to name one among many.
     pub fn short(&self) -> String {
         self.to_string()[..8].to_owned()
@@ -63,11 +70,8 @@ impl<T> Copy for Id<T> {}
 
 impl<T> fmt::Display for Id<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = u128::from_be_bytes(self.0);
-        // 26 characters hold 130 bits; the two spare ones are the high bits of the first character.
-        let text: String =
-            (0..26).rev().map(|i| ALPHABET[((value >> (5 * i)) & 31) as usize] as char).collect();
-        f.pad(&text)
+        let text = self.text();
+        f.pad(std::str::from_utf8(&text).expect("the alphabet is ASCII"))
     }
 }
 impl<T> fmt::Debug for Id<T> {

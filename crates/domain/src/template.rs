@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize, de};
 
@@ -11,8 +11,9 @@ use crate::{Recording, Timestamp};
 /// a title makes none. What the destination's file system does not take is somebody else's to replace. `{{` is a brace.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameTemplate {
-    written: String,
-    parts: Vec<Part>,
+    // Shared: every export of a million has one.
+    written: Arc<str>,
+    parts: Arc<[Part]>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,7 +81,7 @@ impl NameTemplate {
         let (folder, file) = of.name.rsplit_once('/').unwrap_or(("", &of.name));
         let stem = file.rsplit_once('.').map_or(file, |(stem, _)| if stem.is_empty() { file } else { stem });
         let mut name = String::new();
-        for part in &self.parts {
+        for part in &*self.parts {
             let value = match part {
                 Part::Text(text) => {
                     name.push_str(text);
@@ -171,7 +172,7 @@ impl FromStr for NameTemplate {
         if parts.iter().all(|part| matches!(part, Part::Text(_))) {
             return Err("every recording would get the same name: put `{id}` into it".into());
         }
-        Ok(Self { written: text.to_owned(), parts })
+        Ok(Self { written: text.into(), parts: parts.into() })
     }
 }
 

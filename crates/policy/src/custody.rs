@@ -19,11 +19,11 @@ pub(crate) fn in_the_trash<'p>(
 ) {
     found.fate = Fate::Trashed;
     for rule in &policy.rules {
-        for ask in rule.asks.iter().filter(|ask| matches!(ask, Ask::Hold { .. })) {
+        for asked in rule.asked().filter(|asked| matches!(asked.ask, Ask::Hold { .. })) {
             let held = matching::matches(policy, rule, facts, now, &mut found.due_at);
-            found.shield.raise(rule, ask, held.truth, facts, now);
+            found.shield.raise(rule, asked.ask, held.truth, facts, now);
             if held.truth == Truth::Yes {
-                found.steps.push(Step::without_job(rule, ask, Standing::InForce(String::new())));
+                found.steps.push(Step::without_job(asked, Standing::InForce(String::new())));
             }
         }
     }

@@ -1,5 +1,3 @@
-use std::collections::{BTreeMap, BTreeSet};
-
 use domain::{
     Action, Decision, Facts, JobId, JobSpec, Kind, Lane, State, Timestamp, Trash, Usage, Verdict, Wait,
 };
@@ -9,6 +7,7 @@ use crate::{
     deletion::{objection as to_deleting, objection_to_archiving, objection_to_evicting},
     evaluate::{Evaluation, Fate, Step, evaluate},
     model::{Ask, CUSTODY, INTAKE},
+    said::because,
 };
 
 /// What should happen to a recording now: the jobs whose outcomes are missing, what is waited for, and where
@@ -20,15 +19,15 @@ use crate::{
 ///
 /// [`Offer`]: domain::Offer
 pub fn decide(policy: &Policy, facts: &Facts, _usage: &Usage, now: Timestamp) -> Decision {
-    let mut evaluation = evaluate(policy, facts, now);
+    let evaluation = evaluate(policy, facts, now);
     let (state, reason) = standing(&evaluation, facts);
     Decision {
-        jobs: jobs(policy, &evaluation, facts),
+        jobs: jobs(&evaluation, facts),
         waits: waits(&evaluation),
         state,
         reason,
         due_at: evaluation.due_at,
-        offers: std::mem::take(&mut evaluation.offers),
+        offers: evaluation.offers,
     }
 }
 
@@ -82,23 +81,23 @@ pub(crate) fn standing(evaluation: &Evaluation<'_>, facts: &Facts) -> (State, St
         Fate::Deleted => return (State::Deleted, "Purged; its certificate is what is left.".into()),
     }
     let probing = steps().any(|s| s.rule == INTAKE && s.standing == Standing::ToDo);
-    let to_do = labels(steps().filter(|s| s.standing == Standing::ToDo));
+    let to_do = set(steps().filter(|s| s.standing == Standing::ToDo).map(Step::label));
     let waits = set(steps().filter_map(|s| match &s.standing {
         // What waits for probing is said by probing itself.
-        Standing::Waits(what) if !probing => Some(what.clone()),
+        Standing::Waits(what) if !probing => Some(what.as_str()),
         _ => None,
     }));
     if !to_do.is_empty() || !waits.is_empty() {
         let unprobed = r.kind != Kind::Session && r.probe.is_none();
         let state = if unprobed { State::Accepted } else { State::Processing };
-        let mut parts = Vec::new();
-        if !waits.is_empty() {
-            parts.push(format!("Waits for {}.", waits.join(", ")));
-        }
-        if !to_do.is_empty() {
-            parts.push(format!("To do: {}.", to_do.join(", ")));
-        }
-        return (state, parts.join(" "));
+        let waiting = || listed("Waits for ", ", ", waits.iter(), ".");
+        let doing = |start| listed(start, ", ", to_do.iter(), ".");
+        let reason = match (waits.is_empty(), to_do.is_empty()) {
+            (false, false) => waiting() + &doing(" To do: "),
+            (false, true) => waiting(),
+            (true, _) => doing("To do: "),
+        };
+        return (state, reason);
     }
     let gave_up = set(steps().filter_map(|s| match &s.standing {
         Standing::Parked(reason) => Some(format!("{} gave up: {reason}", s.label())),
@@ -126,35 +125,30 @@ pub(crate) fn standing(evaluation: &Evaluation<'_>, facts: &Facts) -> (State, St
 }
 
 /// One job for all rules that ask for it.
-fn jobs(policy: &Policy, evaluation: &Evaluation<'_>, facts: &Facts) -> Vec<JobSpec> {
-    let mut asked: BTreeMap<JobId, Vec<&Step<'_>>> = BTreeMap::new();
-    for step in evaluation.steps.iter().filter(|s| s.standing == Standing::ToDo) {
-        if let Some((id, _)) = &step.job {
-            asked.entry(*id).or_default().push(step);
-        }
-    }
-    asked.into_iter().map(|(id, steps)| job(policy, id, &steps, facts)).collect()
+fn jobs(evaluation: &Evaluation<'_>, facts: &Facts) -> Vec<JobSpec> {
+    let to_do = evaluation.steps.iter().filter(|s| s.standing == Standing::ToDo);
+    let mut asked: Vec<(JobId, &Action, &Step<'_>)> =
+        to_do.filter_map(|step| step.job.as_ref().map(|(id, action)| (*id, &**action, step))).collect();
+    // Stable: those of one job stay by rule, as steps come. One rule asks for a thing once.
+    asked.sort_by_key(|(id, ..)| *id);
+    asked.chunk_by(|(one, ..), (other, ..)| one == other).map(|of_one| job(of_one, facts)).collect()
 }
 
-fn job(policy: &Policy, id: JobId, steps: &[&Step<'_>], facts: &Facts) -> JobSpec {
-    let first = steps[0];
-    let action = first.job.as_ref().map_or(Action::Probe, |(_, action)| action.clone().into_owned());
-    // Steps come by rule and rules by name; one rule asks for a thing once.
-    let rules: Vec<&str> = steps.iter().map(|s| s.rule).collect();
+fn job(asked: &[(JobId, &Action, &Step<'_>)], facts: &Facts) -> JobSpec {
+    let (id, action, first) = asked[0];
+    let steps = || asked.iter().map(|(.., step)| *step);
     let mut reason = if first.rule == INTAKE {
         "Every recording is probed before anything is made of it.".to_owned()
     } else if first.rule == CUSTODY {
-        care(&action, facts)
+        care(action, facts)
+    } else if let ([_], Some(said)) = (asked, first.said) {
+        said.reason.clone()
     } else {
-        let mut reasons = rules.iter().filter_map(|name| {
-            let rule = policy.rules.iter().find(|r| r.name == *name)?;
-            Some(format!("rule `{name}` ({})", rule.looks_for()))
-        });
-        format!("Asked for by {}.", reasons.by_ref().collect::<Vec<_>>().join(" and "))
+        because(&listed("", " and ", steps().filter_map(|s| Some(&s.said?.by)), ""))
     };
-    let without = set(steps.iter().flat_map(|s| s.without.iter().cloned()));
+    let without = set(steps().flat_map(|s| s.without.iter().map(String::as_str)));
     if !without.is_empty() {
-        reason = sentences([reason].into_iter().chain(without));
+        reason = sentences([reason.as_str()].into_iter().chain(without));
     }
     JobSpec {
         id,
@@ -167,12 +161,12 @@ fn job(policy: &Policy, id: JobId, steps: &[&Step<'_>], facts: &Facts) -> JobSpe
             Action::Restore { .. } | Action::Awaken { .. } | Action::Look { .. } => Lane::Interactive,
             _ => Lane::Bulk,
         },
-        rule: match (&action, &facts.recording.custody.trash) {
+        rule: match (action, &facts.recording.custody.trash) {
             // The rule that deleted it is what its certificate names.
             (Action::Purge { .. }, Some(trash)) => trash.rule.clone(),
-            _ => rules.join(", "),
+            _ => listed("", ", ", steps().map(|s| s.rule), ""),
         },
-        action,
+        action: action.clone(),
         reason,
     }
 }
@@ -257,19 +251,43 @@ fn waits(evaluation: &Evaluation<'_>) -> Vec<Wait> {
     waits
 }
 
-fn labels<'s>(steps: impl Iterator<Item = &'s Step<'s>>) -> Vec<String> {
-    set(steps.map(|s| s.label()))
+/// Sorted, and each once.
+fn set<T: Ord>(texts: impl Iterator<Item = T>) -> Vec<T> {
+    let mut set: Vec<T> = texts.collect();
+    set.sort();
+    set.dedup();
+    set
 }
 
-fn set(texts: impl Iterator<Item = String>) -> Vec<String> {
-    texts.collect::<BTreeSet<_>>().into_iter().collect()
+/// Texts between two others, with something between each two. Its length is known first: there are millions of them.
+fn listed<T: AsRef<str>>(
+    start: &str,
+    between: &str,
+    texts: impl Iterator<Item = T> + Clone,
+    end: &str,
+) -> String {
+    let length: usize = texts.clone().map(|text| text.as_ref().len() + between.len()).sum();
+    let mut list = String::with_capacity(start.len() + length + end.len());
+    list.push_str(start);
+    for (i, text) in texts.enumerate() {
+        if i > 0 {
+            list.push_str(between);
+        }
+        list.push_str(text.as_ref());
+    }
+    list.push_str(end);
+    list
 }
 
 /// Clauses as sentences.
-fn sentences(clauses: impl IntoIterator<Item = String>) -> String {
-    let mut text = String::new();
-    for clause in clauses.into_iter().filter(|c| !c.trim().is_empty()) {
-        let mut chars = clause.trim().chars();
+fn sentences(clauses: impl IntoIterator<Item: AsRef<str>>) -> String {
+    let mut text = String::with_capacity(128);
+    for clause in clauses {
+        let clause = clause.as_ref().trim();
+        if clause.is_empty() {
+            continue;
+        }
+        let mut chars = clause.chars();
         if !text.is_empty() {
             text.push(' ');
         }

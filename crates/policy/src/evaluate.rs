@@ -10,6 +10,7 @@ use crate::{
     model::{Ask, INTAKE, Rule},
     placing::{self, Placing},
     probing::Probing,
+    said::{Asked, Said},
     sending,
     shield::Shield,
     source::{self, Source},
@@ -30,6 +31,7 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
         custody::in_the_trash(&mut found, policy, facts, trash, now);
         return found;
     }
+    found.steps.reserve(policy.rules.len().min(8));
     let source = Source::of(&mut found, facts, now);
     let probing = Probing::of(facts, &source);
     if let Some((id, standing)) = probing.step() {
@@ -40,7 +42,8 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
     for rule in &policy.rules {
         let held = matching::matches(policy, rule, facts, now, &mut found.due_at);
         let scheduled = scheduled(rule, held, facts, now);
-        for (ask, parameters) in rule.asks.iter().zip(&rule.parameters) {
+        for asked in rule.asked() {
+            let ask = asked.ask;
             match (ask, held.truth) {
                 // A date counts from before it is reached: the latest of several wins.
                 (Ask::Delete { .. }, _) if rule.watermark.is_none() => {
@@ -65,23 +68,23 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
                 }
                 (Ask::Delete { .. } | Ask::Evict { .. }, _) => Standing::Done,
                 (Ask::Move { .. } | Ask::Action(Action::Archive { .. }), _) => {
-                    placings.push(Placing { at: found.steps.len(), rule, scheduled, parameters });
+                    placings.push(Placing { at: found.steps.len(), asked, scheduled });
                     Standing::Done
                 }
                 (Ask::Export(_) | Ask::Action(Action::Export(_)), _) => {
-                    sendings.push(Placing { at: found.steps.len(), rule, scheduled, parameters });
+                    sendings.push(Placing { at: found.steps.len(), asked, scheduled });
                     Standing::Done
                 }
                 _ => {
                     let step = match rival(&found.steps, ask) {
-                        Some(why) => Step::without_job(rule, ask, Standing::NotApplicable(why)),
-                        None => step(rule, ask, parameters, facts, now, &probing, &mut found.due_at),
+                        Some(why) => Step::without_job(asked, Standing::NotApplicable(why)),
+                        None => step(asked, facts, now, &probing, &mut found.due_at),
                     };
                     source.read_by(&mut found, rule, step, scheduled, facts);
                     continue;
                 }
             };
-            found.steps.push(Step::without_job(rule, ask, standing));
+            found.steps.push(Step::without_job(asked, standing));
         }
     }
     sending::send(&mut found, policy, &sendings, &source, &probing, facts);
@@ -162,29 +165,37 @@ pub(crate) enum Fate {
     Deleted,
 }
 
+pub(crate) type Job<'p> = Option<(JobId, Cow<'p, Action>)>;
+
 /// One thing that is asked for.
 pub(crate) struct Step<'p> {
     pub(crate) rule: &'p str,
     /// Absent: no rule asks, it is done for every recording.
     pub(crate) ask: Option<&'p Ask>,
-    pub(crate) job: Option<(JobId, Cow<'p, Action>)>,
+    pub(crate) said: Option<&'p Said>,
+    pub(crate) job: Job<'p>,
     pub(crate) standing: Standing,
     /// What a mix lacks, and why an export takes this file and this way, as clauses.
     pub(crate) without: Vec<String>,
 }
 
 impl<'p> Step<'p> {
-    pub(crate) fn without_job(rule: &'p Rule, ask: &'p Ask, standing: Standing) -> Self {
-        Self { rule: &rule.name, ask: Some(ask), job: None, standing, without: Vec::new() }
+    pub(crate) fn without_job(asked: Asked<'p>, standing: Standing) -> Self {
+        Self::asked(asked, None, standing, Vec::new())
+    }
+    fn asked(asked: Asked<'p>, job: Job<'p>, standing: Standing, without: Vec<String>) -> Self {
+        let Asked { rule, ask, said } = asked;
+        Self { rule: &rule.name, ask: Some(ask), said: Some(said), job, standing, without }
     }
     pub(crate) fn own(rule: &'p str, id: JobId, action: Action, standing: Standing) -> Self {
-        Self { rule, ask: None, job: Some((id, Cow::Owned(action))), standing, without: Vec::new() }
+        let job = Some((id, Cow::Owned(action)));
+        Self { rule, ask: None, said: None, job, standing, without: Vec::new() }
     }
-    pub(crate) fn label(&self) -> String {
-        match (self.ask, &self.job) {
-            (Some(ask), _) => ask.label(),
-            (None, Some((_, action))) => action.label(),
-            (None, None) => String::new(),
+    pub(crate) fn label(&self) -> Cow<'p, str> {
+        match (self.said, &self.job) {
+            (Some(said), _) => Cow::Borrowed(&said.label),
+            (None, Some((_, action))) => Cow::Owned(action.label()),
+            (None, None) => Cow::Borrowed(""),
         }
     }
     pub(crate) fn verb(&self) -> &'static str {
@@ -201,44 +212,41 @@ impl<'p> Step<'p> {
 }
 
 fn step<'p>(
-    rule: &'p Rule,
-    ask: &'p Ask,
-    parameters: &[u8],
+    asking: Asked<'p>,
     facts: &Facts,
     now: Timestamp,
     probing: &Probing,
     due: &mut Option<Timestamp>,
 ) -> Step<'p> {
     let r = &facts.recording;
-    let not = |why: &str| Step::without_job(rule, ask, Standing::NotApplicable(why.to_owned()));
-    match ask {
+    let not = |why: &str| Step::without_job(asking, Standing::NotApplicable(why.to_owned()));
+    match asking.ask {
         Ask::Action(action) => match action {
             Action::Convert { .. } if r.kind == Kind::Session => {
                 not("a session is not converted; `mix` composes its tracks")
             }
             Action::Convert { preset } => match (probing.hinders(), unfit(facts, preset)) {
-                (Some(standing), _) => Step::without_job(rule, ask, standing),
+                (Some(standing), _) => Step::without_job(asking, standing),
                 (None, Some(why)) => not(&why),
-                (None, None) => asked(rule, ask, action, parameters, facts),
+                (None, None) => asked(asking, facts),
             },
             Action::Backup { store } if *store == r.store => not("the recording itself lives in that store"),
             Action::Backup { store } => match facts.copies.iter().find(|c| c.store == *store) {
                 Some(copy) if copy.bad.is_some() => not("the copy there is bad, and its repair comes first"),
-                Some(copy) if copy.version == r.version => Step::without_job(rule, ask, Standing::Done),
-                _ => asked(rule, ask, action, parameters, facts),
+                Some(copy) if copy.version == r.version => Step::without_job(asking, Standing::Done),
+                _ => asked(asking, facts),
             },
-            Action::Tag { add } if add.is_subset(&r.tags) => Step::without_job(rule, ask, Standing::Done),
-            _ => asked(rule, ask, action, parameters, facts),
+            Action::Tag { add } if add.is_subset(&r.tags) => Step::without_job(asking, Standing::Done),
+            _ => asked(asking, facts),
         },
         Ask::Mix { .. } if r.kind != Kind::Session => not("only sessions are mixed"),
         Ask::Mix { preset, layout, loudness } => match mix(preset, *layout, *loudness, facts, now) {
             Mixing::Mix(spec, without) => {
                 let action = Action::Mix(spec);
                 let (id, standing) = job(&action, facts);
-                let job = Some((id, Cow::Owned(action)));
-                let mut step = Step { rule: &rule.name, ask: Some(ask), job, standing, without };
+                let mut step = Step::asked(asking, Some((id, Cow::Owned(action))), standing, without);
                 if step.standing == Standing::ToDo
-                    && let Some(hinders) = source::of_tracks(rule.cold, facts, now, due)
+                    && let Some(hinders) = source::of_tracks(asking.rule.cold, facts, now, due)
                 {
                     step.standing = hinders;
                 }
@@ -246,20 +254,20 @@ fn step<'p>(
             }
             Mixing::Waits { what, until } => {
                 *due = earlier(*due, until);
-                Step::without_job(rule, ask, Standing::Waits(what))
+                Step::without_job(asking, Standing::Waits(what))
             }
-            Mixing::Impossible(why) => Step::without_job(rule, ask, Standing::Impossible(why)),
+            Mixing::Impossible(why) => Step::without_job(asking, Standing::Impossible(why)),
         },
         // Decided once all the rest is known.
-        _ => Step::without_job(rule, ask, Standing::Done),
+        _ => Step::without_job(asking, Standing::Done),
     }
 }
 
 /// A step that is a job: done or parked only when its outcome is recorded, and else to do.
-fn asked<'p>(rule: &'p Rule, ask: &'p Ask, action: &'p Action, parameters: &[u8], facts: &Facts) -> Step<'p> {
-    let id = Action::job_id_by(parameters, facts.recording.id, &facts.recording.version);
-    let job = Some((id, Cow::Borrowed(action)));
-    Step { rule: &rule.name, ask: Some(ask), job, standing: standing(id, facts), without: Vec::new() }
+fn asked<'p>(asking: Asked<'p>, facts: &Facts) -> Step<'p> {
+    let job = asking.said.job(0, facts);
+    let standing = job.as_ref().map_or(Standing::Done, |(id, _)| standing(*id, facts));
+    Step::asked(asking, job, standing, Vec::new())
 }
 
 /// The job that an action is, and where it stands.

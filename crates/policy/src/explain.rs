@@ -20,7 +20,7 @@ pub fn explain(policy: &Policy, facts: &Facts, _usage: &Usage, now: Timestamp) -
         let of_rule = evaluation.steps.iter().filter(|s| s.rule == rule);
         of_rule
             .map(|s| StepExplained {
-                step: s.label(),
+                step: s.label().into_owned(),
                 job: s.job.as_ref().map(|(id, _)| *id),
                 standing: s.standing.clone(),
                 without: s.without.clone(),

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use domain::{Action, ExportSpec, Facts, Leaving, State, Timestamp};
+use domain::{Action, ExportSpec, Facts, JobId, Leaving, State, Timestamp};
 
 use crate::{
     Policy,
@@ -33,7 +33,8 @@ pub fn export(
         takes_exports(policy, to)?;
     }
     let (choices, mut why) = choices(facts, wish)?;
-    if let Some(done) = done(facts, wish, &choices) {
+    let job = |at: usize, what: &Leaving| id(facts, &wish.spec(&wish.to[at], what.clone()));
+    if let Some((_, done)) = done(facts, wish, &choices, job) {
         return Ok((done, why));
     }
     let Some(choice) = choices.into_iter().next() else {
@@ -42,9 +43,7 @@ pub fn export(
     if choice.what == Leaving::Source {
         readable(facts, now)?;
     }
-    let gave_up =
-        |to: &str| facts.parked.get(&id(facts, &wish.spec(to, choice.what.clone()))).map(String::as_str);
-    let routes = routes(policy, &wish.to, now, gave_up);
+    let routes = routes(policy, &wish.to, now, |at| gave_up(facts, || job(at, &choice.what)));
     // Somebody asks for it: where all gave up, the first tries again.
     let route = routes.taken.unwrap_or(first);
     why.extend(routes.why);
@@ -167,17 +166,32 @@ pub(crate) fn why_smallest(smallest: &Smallest, choices: &[Choice]) -> Option<St
 }
 
 /// What was exported already by this wish. Whichever file and route it was, that was good enough: nothing leaves twice because
-/// an hour has passed or something smaller has been made.
-pub(crate) fn done(facts: &Facts, wish: &Wish, choices: &[Choice]) -> Option<ExportSpec> {
+/// an hour has passed or something smaller has been made. `job` says which job it is to send a file by a route.
+pub(crate) fn done(
+    facts: &Facts,
+    wish: &Wish,
+    choices: &[Choice],
+    job: impl Fn(usize, &Leaving) -> JobId,
+) -> Option<(JobId, ExportSpec)> {
     if facts.done.is_empty() {
         return None;
     }
-    let specs = choices.iter().flat_map(|choice| wish.to.iter().map(|to| wish.spec(to, choice.what.clone())));
-    specs.into_iter().find(|spec| facts.done.contains(&id(facts, spec)))
+    let ways = choices.iter().flat_map(|choice| wish.to.iter().enumerate().map(move |way| (choice, way)));
+    let mut jobs = ways.map(|(choice, (at, to))| (job(at, &choice.what), choice, to));
+    let (id, choice, to) = jobs.find(|(id, ..)| facts.done.contains(id))?;
+    Some((id, wish.spec(to, choice.what.clone())))
+}
+
+/// Why an export gave up, where it did.
+pub(crate) fn gave_up(facts: &Facts, job: impl FnOnce() -> JobId) -> Option<&str> {
+    if facts.parked.is_empty() {
+        return None;
+    }
+    facts.parked.get(&job()).map(String::as_str)
 }
 
 /// The job that an export is.
-pub(crate) fn id(facts: &Facts, spec: &ExportSpec) -> domain::JobId {
+pub(crate) fn id(facts: &Facts, spec: &ExportSpec) -> JobId {
     Action::Export(spec.clone()).job_id(facts.recording.id, &facts.recording.version)
 }
 
@@ -193,17 +207,17 @@ pub(crate) struct Routes<'a> {
     pub(crate) why: Vec<String>,
 }
 
-/// The first that has not given up and whose hours are open, else the one that opens first. `gave_up` says why.
+/// The first that has not given up and whose hours are open, else the one that opens first. `gave_up` says why one did.
 pub(crate) fn routes<'a, 'f>(
     policy: &Policy,
     to: &'a [String],
     now: Timestamp,
-    gave_up: impl Fn(&str) -> Option<&'f str>,
+    gave_up: impl Fn(usize) -> Option<&'f str>,
 ) -> Routes<'a> {
     let mut found = Routes { taken: None, opens: None, due: None, why: Vec::new() };
     let several = to.len() > 1;
-    for to in to {
-        if let Some(reason) = gave_up(to) {
+    for (at, to) in to.iter().enumerate() {
+        if let Some(reason) = gave_up(at) {
             if several {
                 found.why.push(format!("`{to}` gave up: {reason}"));
             }
@@ -226,7 +240,7 @@ pub(crate) fn routes<'a, 'f>(
     }
     if let Some(taken) = found.taken.filter(|_| several) {
         let how = if found.opens.is_some() { "opens first" } else { "is the first that is open" };
-        found.why.push(format!("`{taken}` {how}"));
+        found.why.push(["`", taken, "` ", how].concat());
     }
     found
 }

@@ -27,6 +27,7 @@ mod problem;
 mod protect;
 mod room;
 mod rules;
+mod said;
 mod schedule;
 mod schema;
 mod screen;

@@ -7,8 +7,8 @@ use domain::{Action, Layout, Preset, Speed, Tenths, Way};
 use serde::Serialize;
 
 use crate::{
-    Hours, Problem, Protect, Watermark, Wish, condition::Condition, schedule::Schedule, units::show_duration,
-    when::When,
+    Hours, Problem, Protect, Watermark, Wish, condition::Condition, said::Said, schedule::Schedule,
+    units::show_duration, when::When,
 };
 
 /// A policy that was read and found right: what should be true of every recording.
@@ -203,9 +203,9 @@ pub struct Rule {
     /// What the conditions cannot say.
     pub(crate) when: Option<When>,
     pub(crate) asks: Vec<Ask>,
-    /// What job ids are made of, for the asks that are complete: written down once and not for each recording.
+    /// Of each of them.
     #[serde(skip)]
-    pub(crate) parameters: Vec<Vec<u8>>,
+    pub(crate) said: Vec<Said>,
     /// It asks from the first firing after it began to match.
     pub(crate) schedule: Option<Schedule>,
     pub(crate) cold: WhenCold,

@@ -6,8 +6,9 @@ use crate::{
     Policy, Standing,
     contradictions::are_rivals,
     copies::Copies,
-    evaluate::{Evaluation, Step, job, wait_for_firing},
-    model::{Ask, Rule},
+    evaluate::{self, Evaluation, Job, Step, wait_for_firing},
+    model::Ask,
+    said::Asked,
     source::Source,
     transition,
 };
@@ -23,9 +24,8 @@ pub(crate) fn place<'p>(
     // A class belongs to a store: moves are first.
     for moves in [true, false] {
         for placing in placings {
-            let Some(ask) = found.steps[placing.at].ask else { continue };
-            if matches!(ask, Ask::Move { .. }) == moves {
-                let (action, standing) = standing(found, policy, placing, ask, source, facts);
+            if matches!(placing.asked.ask, Ask::Move { .. }) == moves {
+                let (action, standing) = standing(found, policy, placing, source, facts);
                 found.steps[placing.at].job = action;
                 found.steps[placing.at].standing = standing;
             }
@@ -37,24 +37,20 @@ pub(crate) fn place<'p>(
 pub(crate) struct Placing<'p> {
     /// Where it is among the steps.
     pub(crate) at: usize,
-    pub(crate) rule: &'p Rule,
+    pub(crate) asked: Asked<'p>,
     /// The firing that it has to wait for.
     pub(crate) scheduled: Option<Timestamp>,
-    /// See `Rule::parameters`.
-    pub(crate) parameters: &'p [u8],
 }
-
-pub(crate) type Job<'p> = Option<(domain::JobId, Cow<'p, Action>)>;
 
 fn standing<'p>(
     found: &mut Evaluation<'p>,
     policy: &Policy,
     placing: &Placing<'p>,
-    ask: &'p Ask,
     source: &Source,
     facts: &Facts,
 ) -> (Job<'p>, Standing) {
     let r = &facts.recording;
+    let ask = placing.asked.ask;
     let (action, archives, lies_there) = match ask {
         Ask::Move { to, keep_ms, archive } => {
             let action = Action::Move { store: to.clone(), from: r.store.clone(), keep_ms: *keep_ms };
@@ -77,13 +73,16 @@ fn standing<'p>(
     {
         return (None, standing);
     }
-    let (id, standing) = job(&action, facts);
+    let same = matches!(action, Cow::Borrowed(_));
+    let written = if same { placing.asked.said.job(0, facts) } else { None };
+    let (id, action) = written.unwrap_or_else(|| (action.job_id(r.id, &r.version), action));
+    let standing = evaluate::standing(id, facts);
     let job = Some((id, action));
     if standing != Standing::ToDo {
         return (job, standing);
     }
     if let Some(firing) = placing.scheduled {
-        return (job, wait_for_firing(found, placing.rule, firing));
+        return (job, wait_for_firing(found, placing.asked.rule, firing));
     }
     if matches!(ask, Ask::Move { .. })
         && let Some(hold) = found.shield.held(facts)
@@ -102,7 +101,7 @@ fn standing<'p>(
     {
         return (job, Standing::Barred(lacking));
     }
-    match source.hinders(found, placing.rule, facts) {
+    match source.hinders(found, placing.asked.rule, facts) {
         Some(hindered) => (job, hindered),
         None => (job, Standing::ToDo),
     }

@@ -8,6 +8,7 @@ use crate::{
     condition, contradictions,
     model::{Ask, CUSTODY, INTAKE, Rule, Thaw, WhenCold},
     problem::{clip, nearest},
+    said::Said,
     schedule::Schedule,
     units, verbs, watermark,
     when::When,
@@ -137,12 +138,7 @@ fn read_rule<'n>(
     let schedule = part("schedule").map(|field| check.value(field.value, "`schedule`", Schedule::new));
     let when = part("when").map(|field| When::read(check, field.value));
     let conditions = conditions?;
-    let parameters = asks.iter().map(|ask| match ask {
-        Ask::Action(action) => action.parameters(),
-        _ => Vec::new(),
-    });
-    let rule = Rule {
-        parameters: parameters.collect(),
+    let mut rule = Rule {
         name: rule_name.to_owned(),
         conditions,
         when: when.flatten(),
@@ -151,7 +147,9 @@ fn read_rule<'n>(
         cold: cold.0,
         thaw: cold.1,
         watermark: watermark.flatten(),
+        said: Vec::new(),
     };
+    rule.said = rule.asks.iter().map(|ask| Said::of(&rule, ask)).collect();
     contradictions::within(check, &fields, &rule);
     Some((name, name.map(|_| rule)))
 }

@@ -4,11 +4,11 @@ use domain::{Action, Companion, Container, Facts, Leaving, Output, Preset};
 
 use crate::{
     Policy, Standing,
-    evaluate::{Evaluation, job, standing, unfit, wait_for_firing},
-    export::{Routes, done, id, rendition, routes, why_smallest},
+    evaluate::{Evaluation, Job, standing, unfit, wait_for_firing},
+    export::{Routes, done, gave_up, id, rendition, routes, why_smallest},
     matching::earlier,
     model::Ask,
-    placing::{Job, Placing},
+    placing::Placing,
     probing::Probing,
     source::Source,
     wish::{Choice, Smallest, Wanted, Wish},
@@ -26,8 +26,8 @@ pub(crate) fn send<'p>(
 ) {
     for sending in sendings {
         let (job, standing, why) = match found.steps[sending.at].ask {
-            Some(Ask::Action(action @ Action::Export(spec))) => {
-                let id = Action::job_id_by(sending.parameters, facts.recording.id, &facts.recording.version);
+            Some(Ask::Action(Action::Export(spec))) => {
+                let Some((id, action)) = sending.asked.said.job(0, facts) else { continue };
                 let standing = match standing(id, facts) {
                     Standing::ToDo => {
                         let routes = routes(policy, std::slice::from_ref(&spec.to), found.now, |_| None);
@@ -36,7 +36,7 @@ pub(crate) fn send<'p>(
                     }
                     over => over,
                 };
-                (Some((id, Cow::Borrowed(action))), standing, Vec::new())
+                (Some((id, action)), standing, Vec::new())
             }
             Some(Ask::Export(wish)) => match choices(found, policy, wish, probing, facts) {
                 Ok(choices) => chosen(found, policy, sending, wish, &choices, source, facts),
@@ -59,21 +59,31 @@ fn chosen<'p>(
     source: &Source,
     facts: &Facts,
 ) -> (Job<'p>, Standing, Vec<String>) {
-    if let Some(spec) = done(facts, wish, choices) {
+    // Where every recording's source is sent, what is sent was written down once.
+    let job = |at: usize, what: &Leaving| match sending.asked.said.job(at, facts) {
+        Some(job) if *what == Leaving::Source => job,
+        _ => {
+            let spec = wish.spec(&wish.to[at], what.clone());
+            (id(facts, &spec), Cow::Owned(Action::Export(spec)))
+        }
+    };
+    let job_id = |at: usize, what: &Leaving| job(at, what).0;
+    if let Some((id, spec)) = done(facts, wish, choices, job_id) {
         let which = format!("it was `{}`, to `{}`", spec.what.name(), spec.to);
-        return (Some((id(facts, &spec), Cow::Owned(Action::Export(spec)))), Standing::Done, vec![which]);
+        return (Some((id, Cow::Owned(Action::Export(spec)))), Standing::Done, vec![which]);
     }
     let Some(Choice { what, .. }) = choices.first() else {
         return (None, Standing::Done, Vec::new());
     };
-    let gave_up = |to: &str| facts.parked.get(&id(facts, &wish.spec(to, what.clone()))).map(String::as_str);
-    let mut routes = routes(policy, &wish.to, found.now, gave_up);
-    let Some(to) = routes.taken.or(wish.to.first().map(String::as_str)) else {
+    let mut routes = routes(policy, &wish.to, found.now, |at| gave_up(facts, || job_id(at, what)));
+    // Where all gave up, the first says so.
+    let at = routes.taken.and_then(|taken| wish.to.iter().position(|to| to == taken)).unwrap_or(0);
+    if at >= wish.to.len() {
         return (None, Standing::Done, Vec::new());
-    };
-    let action = Action::Export(wish.spec(to, what.clone()));
-    let (id, standing) = job(&action, facts);
-    let job = Some((id, Cow::Owned(action)));
+    }
+    let (id, action) = job(at, what);
+    let standing = standing(id, facts);
+    let job = Some((id, action));
     let mut why: Vec<String> = match &wish.rendition {
         Wanted::Smallest(smallest) => why_smallest(smallest, choices).into_iter().collect(),
         _ => Vec::new(),
@@ -101,10 +111,10 @@ fn turn<'p>(
     facts: &Facts,
 ) -> Standing {
     if let Some(firing) = sending.scheduled {
-        return wait_for_firing(found, sending.rule, firing);
+        return wait_for_firing(found, sending.asked.rule, firing);
     }
     if *what == Leaving::Source
-        && let Some(hindered) = source.hinders(found, sending.rule, facts)
+        && let Some(hindered) = source.hinders(found, sending.asked.rule, facts)
     {
         return hindered;
     }
@@ -150,7 +160,8 @@ fn choices(
         }
         Wanted::Smallest(smallest) => {
             let choices = smallest.of(facts);
-            if done(facts, wish, &choices).is_some() {
+            let job = |at: usize, what: &Leaving| id(facts, &wish.spec(&wish.to[at], what.clone()));
+            if done(facts, wish, &choices, job).is_some() {
                 return Ok(choices);
             }
             // Were it chosen before all have come, the answer would hang on which comes first.

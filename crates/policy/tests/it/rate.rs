@@ -5,10 +5,12 @@ use domain::{Facts, Timestamp, Usage};
 use crate::support::*;
 
 /// `cargo test --release -p policy -- --ignored --nocapture rate`: decisions a second on one core, for the plan
-/// that looks at millions of recordings. Wanted: 500,000 without an expression, 150,000 with one.
+/// that looks at millions of recordings. Wanted: 500,000 without an expression, 150,000 with one. `RATE=exports` narrows it
+/// to the cases of that name, for a profiler.
 #[test]
 #[ignore = "a measurement, not a check"]
 fn rate() {
+    let only = std::env::var("RATE").ok();
     let large = Box::leak(large().into_boxed_str());
     let policies = [
         ("default", policy::DEFAULT.to_owned()),
@@ -37,7 +39,10 @@ fn rate() {
             ("unmatched", &unmatched, ACCEPTED),
             ("call", &call, ACCEPTED),
         ] {
-            println!("{what}: {name}: {:.0}/s", measure(&policy, facts, now));
+            let case = format!("{what}: {name}");
+            if only.as_ref().is_none_or(|only| case.contains(only.as_str())) {
+                println!("{case}: {:.0}/s", measure(&policy, facts, now));
+            }
         }
     }
 }
