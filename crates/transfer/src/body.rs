@@ -1,8 +1,8 @@
 use bytes::{Bytes, BytesMut};
-use domain::{Digest, Hasher};
+use domain::Digest;
 use futures::TryStreamExt as _;
 
-use crate::{Body, Error};
+use crate::{Body, Error, hashing::Hashing};
 
 /// Bytes in one chunk of a body at most.
 pub const CHUNK: usize = 1 << 20;
@@ -18,11 +18,11 @@ pub async fn collect(mut body: Body) -> Result<Bytes, Error> {
 
 /// What a body's bytes are; it is read to its end.
 pub async fn digest_of(mut body: Body) -> Result<Digest, Error> {
-    let mut hasher = Hasher::new();
+    let mut hashing = Hashing::new();
     while let Some(chunk) = body.try_next().await? {
-        hasher.update(&chunk);
+        hashing.update(&chunk).await;
     }
-    Ok(hasher.finish())
+    hashing.finish().await
 }
 
 /// A range as the bytes it names of a file of that size.

@@ -1,14 +1,15 @@
 use std::{
-    io::{BufWriter, Write as _},
+    fs::{self, File},
+    io::{self, BufWriter, Write as _},
     path::Path,
 };
 
 use bytes::Bytes;
-use domain::{Conflict, Digest, Hasher, Timestamp, Verify};
+use domain::{Conflict, Digest, Timestamp, Verify};
 use futures::TryStreamExt as _;
 use tokio::sync::mpsc;
 
-use crate::{CHUNK, Checked, Destination, Error, ErrorKind, Meta, Name, Put, Source, names, put};
+use crate::{Checked, Destination, Error, ErrorKind, Meta, Name, Put, Source, hashing::Hashing, names, put};
 
 /// How something is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -169,28 +170,37 @@ pub async fn fetch(
         Error::io("this machine", what, crate::inert(&shown), e)
     };
     let mut body = from.get(name, None).await?;
-    let file = tokio::fs::File::create_new(into).await.map_err(|e| here("make", &e))?.into_std().await;
-    // A thread hashes and writes, so that the next bytes are on their way meanwhile.
+    // One thread writes and another one hashes, so that the next bytes are on their way meanwhile.
     let (sender, receiver) = mpsc::channel(AHEAD);
-    let writing = tokio::task::spawn_blocking(move || keep(file, receiver));
-    let copy = async {
-        let mut broken = Ok(());
-        while let Some(chunk) = body.try_next().await.unwrap_or_else(|e| {
-            broken = Err(e);
-            None
-        }) {
-            // Whoever takes no more has an error to tell.
-            if sender.send(chunk).await.is_err() {
+    let path = into.to_owned();
+    let writing = tokio::task::spawn_blocking(move || keep(&path, receiver));
+    let mut hashing = Hashing::new();
+    let mut broken = Ok(());
+    loop {
+        match body.try_next().await {
+            Ok(Some(chunk)) => {
+                hashing.update(&chunk).await;
+                // Whoever takes no more has an error to tell.
+                if sender.send(chunk).await.is_err() {
+                    break;
+                }
+            }
+            Ok(None) => break,
+            Err(e) => {
+                broken = Err(e);
                 break;
             }
         }
-        drop(sender);
-        let kept =
-            writing.await.map_err(|e| Error::new(ErrorKind::Other, format!("`{name}` was not kept: {e}")))?;
-        broken?;
-        kept.map_err(|e| here("write", &e))
+    }
+    drop(sender);
+    let kept =
+        writing.await.map_err(|e| Error::new(ErrorKind::Other, format!("`{name}` was not kept: {e}")))?;
+    kept.map_err(|(what, e)| here(what, &e))?;
+    let found = match broken {
+        Ok(()) => hashing.finish().await,
+        Err(e) => Err(e),
     };
-    let outcome = copy.await.and_then(|found: Digest| match expected {
+    let outcome = found.and_then(|found| match expected {
         Some(expected) if (expected.size, expected.sha256) != (found.size, found.sha256) => Err(Error::new(
             ErrorKind::Corrupt,
             format!(
@@ -211,19 +221,27 @@ pub async fn fetch(
     outcome
 }
 
-/// Chunks of at most [`CHUNK`] between the line and the disk.
+/// Chunks of at most [`CHUNK`](crate::CHUNK) between the line and the disk.
 const AHEAD: usize = 8;
 
-fn keep(file: std::fs::File, mut chunks: mpsc::Receiver<Bytes>) -> std::io::Result<Digest> {
-    let mut hasher = Hasher::new();
-    let mut file = BufWriter::with_capacity(CHUNK, file);
-    while let Some(chunk) = chunks.blocking_recv() {
-        hasher.update(&chunk);
-        file.write_all(&chunk)?;
-    }
-    file.flush()?;
-    Ok(hasher.finish())
+/// Into a new file, which goes again when it cannot be written. Errors: what could not be done.
+fn keep(path: &Path, mut chunks: mpsc::Receiver<Bytes>) -> Result<(), (&'static str, io::Error)> {
+    let file = File::create_new(path).map_err(|e| ("make", e))?;
+    let mut file = BufWriter::with_capacity(PIECE, file);
+    let mut write = || {
+        while let Some(chunk) = chunks.blocking_recv() {
+            file.write_all(&chunk)?;
+        }
+        file.flush()
+    };
+    write().map_err(|e| {
+        let _ = fs::remove_file(path);
+        ("write", e)
+    })
 }
+
+/// Bytes that are worth a write of their own; smaller chunks are gathered.
+const PIECE: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,7 @@ mod faulty;
 mod folder;
 #[cfg(feature = "ftp")]
 pub mod ftp;
+mod hashing;
 #[cfg(feature = "http")]
 pub mod http;
 mod limited;

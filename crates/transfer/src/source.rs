@@ -1,10 +1,15 @@
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use storage::{Key, Store};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio::sync::mpsc;
 
 use crate::{Body, CHUNK, Error, ErrorKind};
 
@@ -84,27 +89,49 @@ impl Source for FileSource {
 
     async fn read_from(&self, offset: u64) -> Result<Body, Error> {
         let path = self.path.clone();
-        let open = async || {
-            let mut file = tokio::fs::File::open(&path).await?;
-            file.set_max_buf_size(CHUNK);
-            file.seek(std::io::SeekFrom::Start(offset)).await?;
-            Ok(file)
-        };
-        let file = open().await.map_err(|e| unreadable(&path, &e))?;
-        let chunks = futures::stream::try_unfold(file, move |mut file| {
-            let path = path.clone();
-            async move {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                let read = (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).await;
-                let n = read.map_err(|e| unreadable(&path, &e))?;
-                Ok((n > 0).then(|| (Bytes::from(chunk), file)))
-            }
+        let opening = tokio::task::spawn_blocking(move || {
+            let open = || {
+                let mut file = File::open(&path)?;
+                file.seek(SeekFrom::Start(offset))?;
+                Ok(file)
+            };
+            open().map_err(|e| unreadable(&path, &e)).map(|file| (file, path))
+        });
+        let broke_off = |e| Error::new(ErrorKind::Source, format!("what is to be sent was not opened: {e}"));
+        let (file, path) = opening.await.map_err(broke_off)??;
+        // A thread reads on, so that the disk and the line work at the same time.
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        tokio::task::spawn_blocking(move || read_on(file, &path, &sender));
+        let chunks = futures::stream::unfold(receiver, |mut receiver| async {
+            receiver.recv().await.map(|chunk| (chunk, receiver))
         });
         Ok(chunks.boxed())
     }
 }
 
-fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Error {
+/// Bytes that are read at once: they are still in the processor's cache when they are hashed and sent.
+const PIECE: usize = 256 << 10;
+/// Pieces between the disk and the line.
+const AHEAD: usize = 4;
+
+/// To the file's end, or until nobody takes any more.
+fn read_on(mut file: File, path: &Path, to: &mpsc::Sender<Result<Bytes, Error>>) {
+    loop {
+        let mut piece = Vec::with_capacity(PIECE);
+        let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece);
+        let next = match read {
+            Ok(0) => return,
+            Ok(_) => Ok(Bytes::from(piece)),
+            Err(e) => Err(unreadable(path, &e)),
+        };
+        let ends = next.is_err();
+        if to.blocking_send(next).is_err() || ends {
+            return;
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Error {
     let path = path.display().to_string();
     Error::new(
         ErrorKind::Source,

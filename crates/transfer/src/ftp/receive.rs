@@ -10,7 +10,10 @@ use super::{
     refused::{Blame, Refused},
     session::Data,
 };
-use crate::{Body, CHUNK, Destination as _, Error, Name, body};
+use crate::{Body, Destination as _, Error, Name, body};
+
+/// Bytes that are handed on at once: they are still in the processor's cache when they are hashed and written.
+const PIECE: usize = 256 << 10;
 
 struct Download {
     session: Lease,
@@ -51,7 +54,7 @@ pub(super) async fn get(from: &Ftp, name: &Name, range: Option<Range<u64>>) -> R
 
 impl Download {
     async fn next(mut self) -> Result<Option<(Bytes, Option<Self>)>, Error> {
-        let length = usize::try_from(self.to - self.at).unwrap_or(CHUNK).min(CHUNK);
+        let length = usize::try_from(self.to - self.at).unwrap_or(PIECE).min(PIECE);
         let mut chunk = BytesMut::with_capacity(length);
         while chunk.len() < length {
             let patience = self.blame.options.patience;

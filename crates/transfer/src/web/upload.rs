@@ -7,14 +7,14 @@ use std::{
     time::Duration,
 };
 
-use domain::{Digest, Hasher};
+use domain::Digest;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use tokio::time::Instant;
 
 use super::Outgoing;
-use crate::{Body, Error, Name, put};
+use crate::{Body, Error, Name, hashing::Hashing, put};
 
 /// What is known of a body while the connection takes it.
 #[derive(Debug, Clone)]
@@ -115,28 +115,20 @@ pub(crate) fn only(
     expected: Digest,
     wrong: impl FnOnce(&Digest) -> Error + Send + 'static,
 ) -> Body {
-    let state = (body, Hasher::new(), None, Some(wrong));
-    let checked =
-        futures::stream::try_unfold(state, move |(mut body, mut hasher, mut held, mut wrong)| async move {
-            loop {
-                match body.try_next().await? {
-                    Some(chunk) => {
-                        hasher.update(&chunk);
-                        if let Some(ready) = held.replace(chunk) {
-                            return Ok(Some((ready, (body, hasher, held, wrong))));
-                        }
-                    }
-                    None => {
-                        let Some(last) = held.take() else { return Ok(None) };
-                        let found = std::mem::take(&mut hasher).finish();
-                        let right = (found.size, found.sha256) == (expected.size, expected.sha256);
-                        if let (false, Some(wrong)) = (right, wrong.take()) {
-                            return Err(wrong(&found));
-                        }
-                        return Ok(Some((last, (body, hasher, None, wrong))));
-                    }
-                }
+    let state = (body, Hashing::new(), None, wrong);
+    let checked = futures::stream::try_unfold(Some(state), move |state| async move {
+        let Some((mut body, mut hashing, mut held, wrong)) = state else { return Ok(None) };
+        while let Some(chunk) = body.try_next().await? {
+            hashing.update(&chunk).await;
+            if let Some(ready) = held.replace(chunk) {
+                return Ok(Some((ready, Some((body, hashing, held, wrong)))));
             }
-        });
+        }
+        let found = hashing.finish().await?;
+        if (found.size, found.sha256) != (expected.size, expected.sha256) {
+            return Err(wrong(&found));
+        }
+        Ok(held.map(|last| (last, None)))
+    });
     checked.boxed()
 }
