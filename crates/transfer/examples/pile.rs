@@ -26,11 +26,11 @@ use aws_types::{SdkConfig, region::Region};
 use domain::{Digest, Hasher};
 use futures::{StreamExt as _, TryStreamExt as _};
 use transfer::{
-    Destination, FileSource, Ftp, How, Http, Name, S3, Secret, Sftp, Verify, WebDav, deliver, fetch, ftp,
-    http, sftp, webdav,
+    Destination, FileSource, Ftp, How, Http, Name, S3, Secret, Sftp, Source, Verify, WebDav, deliver, fetch,
+    ftp, http, sftp, webdav,
 };
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 const AT_ONCE: usize = 16;
 /// Up to here a file is read into memory, which is what other programs do too.
@@ -46,8 +46,8 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         let to = open(kind, &rest)?;
         match way.as_str() {
-            "put" => put(&*to, &folder).await,
-            _ => get(&*to, &folder).await,
+            "put" => put(to, &folder).await,
+            _ => get(to, &folder).await,
         }
     })
 }
@@ -105,50 +105,64 @@ fn open(kind: &str, with: &[&str]) -> Result<Arc<dyn Destination>> {
     })
 }
 
-async fn put(to: &dyn Destination, folder: &Path) -> Result<()> {
-    let how = How { verify: Verify::Size, ..How::default() };
-    let all = futures::stream::iter(hashes(folder)?).map(|(name, digest)| async move {
-        let path = folder.join(name.as_str());
-        if digest.size <= SMALL {
-            let bytes = bytes::Bytes::from(tokio::fs::read(&path).await?);
-            again(async || deliver(to, &name, &bytes, &digest, &how).await).await?;
-        } else {
-            let file = FileSource::open(&path).await?;
-            again(async || deliver(to, &name, &file, &digest, &how).await).await?;
-        }
-        Ok::<_, Box<dyn Error>>(())
-    });
-    all.buffer_unordered(AT_ONCE).try_collect().await
+async fn put(to: Arc<dyn Destination>, folder: &Path) -> Result<()> {
+    let send = |(name, digest)| send(to.clone(), name, digest, folder.to_owned());
+    at_once(hashes(folder)?.into_iter().map(send)).await
 }
 
-async fn get(from: &dyn Destination, folder: &Path) -> Result<()> {
+async fn send(to: Arc<dyn Destination>, name: Name, digest: Digest, folder: PathBuf) -> Result<()> {
+    let path = folder.join(name.as_str());
+    let source: Box<dyn Source> = if digest.size <= SMALL {
+        Box::new(bytes::Bytes::from(tokio::fs::read(&path).await?))
+    } else {
+        Box::new(FileSource::open(&path).await?)
+    };
+    let how = How { verify: Verify::Size, ..How::default() };
+    let mut again = Again::default();
+    loop {
+        match deliver(&*to, &name, &*source, &digest, &how).await {
+            Err(e) if again.is_worth_it(&e) => {}
+            done => return Ok(done.map(drop)?),
+        }
+    }
+}
+
+async fn get(from: Arc<dyn Destination>, folder: &Path) -> Result<()> {
     let names: Vec<Name> = if from.limits().lists {
         from.list(None).map_ok(|meta| meta.name).try_collect().await?
     } else {
         hashes(folder)?.into_iter().map(|(name, _)| name).collect()
     };
-    let all = futures::stream::iter(names).map(|name| async move {
-        let path = folder.join(name.as_str());
-        fs::create_dir_all(path.parent().unwrap_or(folder))?;
-        again(async || fetch(from, &name, &path, None).await).await?;
-        Ok::<_, Box<dyn Error>>(())
-    });
-    all.buffer_unordered(AT_ONCE).try_collect().await
+    at_once(names.into_iter().map(|name| bring(from.clone(), name, folder.to_owned()))).await
+}
+
+async fn bring(from: Arc<dyn Destination>, name: Name, folder: PathBuf) -> Result<()> {
+    let path = folder.join(name.as_str());
+    fs::create_dir_all(path.parent().unwrap_or(&folder))?;
+    let mut again = Again::default();
+    loop {
+        match fetch(&*from, &name, &path, None).await {
+            Err(e) if again.is_worth_it(&e) => {}
+            done => return Ok(done.map(drop)?),
+        }
+    }
+}
+
+/// Each a task of its own, as jobs are.
+async fn at_once(all: impl Iterator<Item = impl Future<Output = Result<()>> + Send + 'static>) -> Result<()> {
+    let tasks = futures::stream::iter(all).map(tokio::spawn).buffer_unordered(AT_ONCE);
+    tasks.map(|ended| ended?).try_collect().await
 }
 
 /// Whoever calls says when to try again; all peers do so by themselves, at once and a few times.
-async fn again<T>(
-    mut what: impl AsyncFnMut() -> std::result::Result<T, transfer::Error>,
-) -> std::result::Result<T, transfer::Error> {
-    let mut left = 3;
-    loop {
-        match what().await {
-            Err(e) if e.is_temporary() && left > 0 => {
-                eprintln!("once more: {e}");
-                left -= 1;
-            }
-            done => return done,
-        }
+#[derive(Default)]
+struct Again(u32);
+
+impl Again {
+    fn is_worth_it(&mut self, error: &transfer::Error) -> bool {
+        eprintln!("{error}");
+        self.0 += 1;
+        error.is_temporary() && self.0 <= 3
     }
 }
 
