@@ -1,7 +1,8 @@
 //! HTTP PUT as a destination: a server that takes files at URLs, or one URL that somebody signed beforehand.
 //!
-//! - HTTP has no renaming. What takes its place: a server stores what it was sent when it has all of it; and our last bytes stay
-//!   here until it is known that they are the right ones. So no wrong or partial file shows, as far as the server keeps to that.
+//! - HTTP has no renaming. What takes its place: a server stores what it was sent when it has all of it; and with `verify: hash` our
+//!   last bytes stay here until it is known that they are the right ones. So no wrong or partial file shows, as far as the server
+//!   keeps to that.
 //! - [`Destination::rename`] is a copy through us and a removal.
 //! - Any answer of 2xx is a yes. Redirects are not followed.
 //! - Every file is sent with its `Content-Digest` (RFC 9530), which a server may compare, and `If-None-Match: *` where nothing is to
@@ -24,7 +25,7 @@ use crate::{
     Secret, Sent, Source, Verify,
     names::Rules,
     put,
-    web::{Address, Allowed, Answer, Settings, Upload, Web, arrived, outgoing},
+    web::{Address, Allowed, Answer, Settings, Upload, Web, arrived, hashed, unless_there},
 };
 pub use crate::{tls::Trust, web::Auth};
 
@@ -214,7 +215,12 @@ impl Destination for Http {
         if !self.options.reads && put.verify != Verify::None {
             return Err(self.blind("be asked what arrived"));
         }
-        let body = outgoing(self, name, source, put).await?;
+        unless_there(self, name, put).await?;
+        let mut body = source.read_from(0).await?;
+        // Where nobody asks for it, the size has to do: a request that lacks bytes is none.
+        if put.verify == Verify::Hash {
+            body = hashed(body, name, put);
+        }
         let bytes = self.upload(name, body, put).await?;
         arrived(self, name, source, put, bytes).await
     }

@@ -28,7 +28,7 @@ use crate::{
     Source, inert,
     names::Rules,
     put,
-    web::{Allowed, arrived, outgoing},
+    web::{Allowed, arrived, hashed, unless_there},
 };
 
 mod client;
@@ -320,7 +320,8 @@ impl Destination for Objects {
     async fn put(&self, name: &Name, source: &dyn Source, put: &Put) -> Result<Sent, Error> {
         put::check_source(&self.name, name, source, put)?;
         let path = self.path(name)?;
-        let body = outgoing(self, name, source, put).await?;
+        unless_there(self, name, put).await?;
+        let body = hashed(source.read_from(0).await?, name, put);
         let bytes = self.upload(&path, body, put).await?;
         arrived(self, name, source, put, bytes).await
     }

@@ -30,7 +30,7 @@ pub(crate) use self::{
     address::{Address, Allowed},
     answer::Answer,
     upload::Upload,
-    whole::{arrived, outgoing},
+    whole::{arrived, hashed, unless_there},
 };
 use crate::{Error, ErrorKind, Secret, tls};
 

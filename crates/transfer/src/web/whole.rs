@@ -6,21 +6,23 @@ use domain::Timestamp;
 use super::upload::only;
 use crate::{Body, Checked, Destination, Error, ErrorKind, Meta, Name, Put, Sent, Source, Verify, put};
 
-/// What is to be sent, unless there is a file that is to stay. It ends in an error where it is not what it should be.
-pub(crate) async fn outgoing<D: Destination + ?Sized>(
+/// Errors: `Exists`, when there is a file that is to stay.
+pub(crate) async fn unless_there<D: Destination + ?Sized>(
     to: &D,
     name: &Name,
-    source: &dyn Source,
     put: &Put,
-) -> Result<Body, Error> {
+) -> Result<(), Error> {
     if !put.replace && to.stat(name).await?.is_some() {
         return Err(Error::exists(to.name(), name));
     }
-    let wrong = {
-        let (name, put) = (name.clone(), put.clone());
-        move |found: &domain::Digest| put::changed_source(&name, &put, &found.sha256.to_string())
-    };
-    Ok(only(source.read_from(0).await?, put.expected, wrong))
+    Ok(())
+}
+
+/// It ends in an error, and before its last bytes, where it is not what it should be.
+pub(crate) fn hashed(body: Body, name: &Name, put: &Put) -> Body {
+    let (name, put) = (name.clone(), put.clone());
+    let expected = put.expected;
+    only(body, expected, move |found| put::changed_source(&name, &put, &found.sha256.to_string()))
 }
 
 /// What the file that was sent came to.
