@@ -475,7 +475,7 @@ pub fn digest(bytes: &[u8]) -> Digest {
 
 /// Checked by hash, replacing nothing.
 pub fn put_of(bytes: &[u8]) -> Put {
-    Put { expected: digest(bytes), verify: Verify::Hash, replace: false, modified: None }
+    Put { expected: digest(bytes), verify: Verify::Hash, replace: false, modified: None, absent: None }
 }
 
 /// Bytes that are nowhere the same for long.

@@ -7,7 +7,7 @@ use std::{
 use bytes::Bytes;
 use domain::{Conflict, Digest, Timestamp, Verify};
 use futures::TryStreamExt as _;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{Checked, Destination, Error, ErrorKind, Meta, Name, Put, Source, hashing::Hashing, names, put};
 
@@ -68,6 +68,7 @@ pub async fn deliver(
         verify: how.verify,
         replace: how.conflict == Conflict::Replace,
         modified: how.modified,
+        absent: None,
     };
     put::check_source(to.name(), name, source, &put)?;
     if let Some(max) = to.limits().max_size.filter(|max| source.size() > *max) {
@@ -86,6 +87,7 @@ pub async fn deliver(
     let mut candidate = name.clone();
     loop {
         let found = to.stat(&candidate).await?;
+        let put = Put { absent: found.is_none().then(Instant::now), ..put.clone() };
         if let Some(meta) = found {
             if let Some(verified) = is_ours(to, &meta, source, &put).await? {
                 return Ok(unsent(candidate, Outcome::Already, verified));

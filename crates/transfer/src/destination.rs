@@ -1,9 +1,10 @@
-use std::{fmt::Debug, ops::Range, sync::Arc};
+use std::{fmt::Debug, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Digest, Timestamp, Verify};
 use futures::stream::BoxStream;
+use tokio::time::Instant;
 
 use crate::{Algorithm, Checksum, Error, Name, Source, names::Rules};
 
@@ -133,7 +134,19 @@ pub struct Put {
     pub replace: bool,
     /// The time that the file is given, where the destination keeps times.
     pub modified: Option<Timestamp>,
+    /// When whoever calls saw that there is no such file: what was seen just now is not asked for again.
+    pub absent: Option<Instant>,
 }
+
+impl Put {
+    /// Whether there is no such file, as far as has just been seen.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.absent.is_some_and(|seen| seen.elapsed() < MOMENT)
+    }
+}
+
+/// A look that is older says nothing of now.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// How it was made sure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -134,6 +134,43 @@ impl Ftp {
         session.kind(&path).await.map_err(|e| self.blame.error("look at", name, e))
     }
 
+    /// `absent`: nothing was there a moment ago.
+    async fn give_name(&self, from: &Name, to: &Name, replace: bool, absent: bool) -> Result<(), Error> {
+        let mut session = self.session().await?;
+        if !absent {
+            self.may_name(&mut session, to, replace).await?;
+        }
+        let (old, new) = (session.path(from), session.path(to));
+        match session.rename(&old, &new).await {
+            Ok(()) => {}
+            Err((session::Rename::From, Refused::Said { code: 450 | 550, .. }))
+                if session.file(&old).await.is_ok_and(|found| found.is_none()) =>
+            {
+                return Err(Error::not_found(self.name(), from));
+            }
+            // Windows' servers rename nothing onto a file: for a moment there is neither.
+            Err((session::Rename::To, e @ Refused::Said { code: 500.., .. })) => {
+                if !self.may_name(&mut session, to, replace).await? {
+                    return Err(self.blame.no_rename(from, to, e));
+                }
+                self.delete(&mut session, to).await?;
+                session.rename(&old, &new).await.map_err(|(_, e)| self.blame.no_rename(from, to, e))?;
+            }
+            Err((_, e)) => return Err(self.blame.no_rename(from, to, e)),
+        }
+        session.release();
+        Ok(())
+    }
+
+    /// Whether there is a file of that name, which is to be replaced. Errors: `Exists` when it is not to be, or is a folder.
+    async fn may_name(&self, session: &mut Lease, to: &Name, replace: bool) -> Result<bool, Error> {
+        match self.kind(session, to).await? {
+            Some(Kind::File) if replace => Ok(true),
+            Some(_) => Err(Error::exists(self.name(), to)),
+            None => Ok(false),
+        }
+    }
+
     async fn delete(&self, session: &mut Lease, name: &Name) -> Result<(), Error> {
         let path = session.path(name);
         match session.delete(&path).await {
@@ -227,29 +264,7 @@ impl Destination for Ftp {
     }
 
     async fn rename(&self, from: &Name, to: &Name, replace: bool) -> Result<(), Error> {
-        let mut session = self.session().await?;
-        let there = self.kind(&mut session, to).await?;
-        if there == Some(Kind::Folder) || there.is_some() && !replace {
-            session.release();
-            return Err(Error::exists(self.name(), to));
-        }
-        let (old, new) = (session.path(from), session.path(to));
-        match session.rename(&old, &new).await {
-            Ok(()) => {}
-            Err((session::Rename::From, Refused::Said { code: 450 | 550, .. }))
-                if session.file(&old).await.is_ok_and(|found| found.is_none()) =>
-            {
-                return Err(Error::not_found(self.name(), from));
-            }
-            // Windows' servers rename nothing onto a file: for a moment there is neither.
-            Err((session::Rename::To, Refused::Said { code: 500.., .. })) if there.is_some() => {
-                self.delete(&mut session, to).await?;
-                session.rename(&old, &new).await.map_err(|(_, e)| self.blame.no_rename(from, to, e))?;
-            }
-            Err((_, e)) => return Err(self.blame.no_rename(from, to, e)),
-        }
-        session.release();
-        Ok(())
+        self.give_name(from, to, replace, false).await
     }
 
     async fn hash(&self, name: &Name) -> Result<Option<Checksum>, Error> {
@@ -307,7 +322,7 @@ impl Files for Ftp {
             }
             session.release();
         }
-        self.rename(partial, name, put.replace).await
+        self.give_name(partial, name, put.replace, put.is_absent()).await
     }
 }
 

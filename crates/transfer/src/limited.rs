@@ -222,7 +222,7 @@ mod tests {
     fn put(bytes: &Bytes) -> Put {
         let mut hasher = domain::Hasher::new();
         hasher.update(bytes);
-        Put { expected: hasher.finish(), verify: Verify::Size, replace: false, modified: None }
+        Put { expected: hasher.finish(), verify: Verify::Size, replace: false, modified: None, absent: None }
     }
 
     fn folder(dir: &tempfile::TempDir) -> Folder {

@@ -93,7 +93,7 @@ pub async fn put_in_place<D: Files + ?Sized>(
     put: &Put,
 ) -> Result<Sent, Error> {
     check_source(to.name(), name, source, put)?;
-    if !put.replace && to.stat(name).await?.is_some() {
+    if !put.replace && !put.is_absent() && to.stat(name).await?.is_some() {
         return Err(Error::exists(to.name(), name));
     }
     let write = async {

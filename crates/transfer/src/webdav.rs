@@ -167,6 +167,27 @@ impl WebDav {
         Error::new(ErrorKind::Invalid, message)
     }
 
+    /// To a name that nothing has, or nothing but a file.
+    async fn give_name(&self, from: &Name, to: &Name, replace: bool) -> Result<(), Error> {
+        let mut headers = HeaderMap::new();
+        let destination = format!("{}{}", self.web.address().origin(), self.target(Some(to)));
+        let destination = HeaderValue::try_from(destination).unwrap_or_else(|_| unreachable!("encoded"));
+        headers.insert(DESTINATION, destination);
+        headers.insert(OVERWRITE, HeaderValue::from_static(if replace { "T" } else { "F" }));
+        match self.ask("MOVE", &self.target(Some(from)), headers).await? {
+            status if status.is_success() => {
+                // Some take the rest of a name for a query, and move it elsewhere.
+                if is_plain(to) || self.stat(to).await?.is_some() {
+                    Ok(())
+                } else {
+                    Err(self.went_astray(to))
+                }
+            }
+            StatusCode::NOT_FOUND => Err(Error::not_found(&self.web.name, from)),
+            status => Err(self.web.refused("rename", to, status)),
+        }
+    }
+
     async fn delete(&self, name: &Name) -> Result<(), Error> {
         let status = self.ask("DELETE", &self.target(Some(name)), HeaderMap::new()).await?;
         match status {
@@ -253,19 +274,7 @@ impl Destination for WebDav {
         if self.look(to).await?.is_some_and(|there| there.collection || !replace) {
             return Err(Error::exists(&self.web.name, to));
         }
-        let mut headers = HeaderMap::new();
-        let destination = format!("{}{}", self.web.address().origin(), self.target(Some(to)));
-        let destination = HeaderValue::try_from(destination).unwrap_or_else(|_| unreachable!("encoded"));
-        headers.insert(DESTINATION, destination);
-        headers.insert(OVERWRITE, HeaderValue::from_static(if replace { "T" } else { "F" }));
-        match self.ask("MOVE", &self.target(Some(from)), headers).await? {
-            status if status.is_success() => {
-                // Some take the rest of a name for a query, and move it elsewhere.
-                if self.stat(to).await?.is_some() { Ok(()) } else { Err(self.went_astray(to)) }
-            }
-            StatusCode::NOT_FOUND => Err(Error::not_found(&self.web.name, from)),
-            status => Err(self.web.refused("rename", to, status)),
-        }
+        self.give_name(from, to, replace).await
     }
 
     async fn sweep(&self, folder: Option<&Name>, before: Timestamp) -> Result<u64, Error> {
@@ -332,6 +341,19 @@ impl Files for WebDav {
             status => Err(self.web.refused("take", partial, status)),
         }
     }
+
+    async fn settle(&self, partial: &Name, name: &Name, put: &Put) -> Result<(), Error> {
+        // With `Overwrite: F` the server looks itself.
+        if !put.replace && put.is_absent() {
+            return self.give_name(partial, name, false).await;
+        }
+        self.rename(partial, name, put.replace).await
+    }
+}
+
+/// Whether every server reads a name alike: nothing of it is encoded.
+fn is_plain(name: &Name) -> bool {
+    name.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/".contains(&b))
 }
 
 impl fmt::Debug for WebDav {

@@ -14,8 +14,9 @@ use testbed::{Certificates, Fault, FtpScript, FtpTls, FtpTricks};
 
 use super::{Ftp, Options, Tls, Trust};
 use crate::{
-    Algorithm, Checked, Destination, ErrorKind, Secret, Verify, collect,
-    contract::{Subject, name, pattern, put_of},
+    Algorithm, Checked, Conflict, Destination, ErrorKind, How, Secret, Verify, collect,
+    contract::{Subject, digest, name, pattern, put_of},
+    deliver,
 };
 
 mod explicit {
@@ -368,6 +369,21 @@ async fn connections_are_used_again() {
         to.put(&name(&format!("{root}/{i}")), &bytes, &put_of(&bytes)).await.unwrap();
     }
     assert_eq!(line.connections(), 1);
+}
+
+/// Also where it was just seen that there is no file of that name.
+#[tokio::test]
+async fn a_folder_is_not_replaced() {
+    for s in [plain().await, script().await] {
+        s.put("d/file", "theirs").await;
+        let hello = Bytes::from_static(b"hello");
+        for conflict in [Conflict::Skip, Conflict::Replace] {
+            let how = How { conflict, ..How::default() };
+            let error = deliver(&*s.to, &name("d"), &hello, &digest(&hello), &how).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Exists, "{error}");
+        }
+        assert_eq!(s.read("d/file").await, "theirs");
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ pub(crate) async fn unless_there<D: Destination + ?Sized>(
     name: &Name,
     put: &Put,
 ) -> Result<(), Error> {
-    if !put.replace && to.stat(name).await?.is_some() {
+    if !put.replace && !put.is_absent() && to.stat(name).await?.is_some() {
         return Err(Error::exists(to.name(), name));
     }
     Ok(())
