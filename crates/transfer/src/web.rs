@@ -81,7 +81,8 @@ struct Connection {
 
 /// Shorter than any server keeps a connection that nobody uses.
 const FRESH: Duration = Duration::from_secs(4);
-const KEPT: usize = 8;
+/// As many as one machine sends at once: the server ends them when nobody uses them.
+const KEPT: usize = 32;
 
 impl Web {
     pub(crate) fn new(name: Arc<str>, address: Address, settings: &Settings<'_>) -> Result<Self, Error> {

@@ -2,7 +2,7 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -22,9 +22,17 @@ use crate::{Algorithm, Error, tls};
 /// Connections that nobody uses at the moment, each for one command or transfer at a time. Logging in costs six answers, more
 /// than all that a small file needs.
 pub(super) struct Pool {
-    idle: Mutex<Vec<(Session, Instant)>>,
+    idle: Mutex<Idle>,
     learned: Mutex<Learned>,
     tls: Option<Versions>,
+}
+
+#[derive(Default)]
+struct Idle {
+    /// The last one was used last.
+    sessions: Vec<(Session, Instant)>,
+    /// Somebody looks whether there are more than have to be.
+    thinning: bool,
 }
 
 /// TLS 1.2 first: only there can a session be resumed by more than a few data connections. Nobody on the way can have us take
@@ -46,7 +54,7 @@ pub(super) struct Learned {
     known: bool,
 }
 
-/// More than are worth keeping, and fewer than any server allows.
+/// Fewer than any server allows: so many stay when there is nothing to do.
 const KEPT: usize = 4;
 /// After this long a connection may be dead without anybody knowing.
 const FRESH: Duration = Duration::from_secs(5);
@@ -112,7 +120,41 @@ impl Pool {
     }
 
     fn pop(&self) -> Option<(Session, Instant)> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        self.idle().sessions.pop()
+    }
+
+    fn keep(self: &Arc<Self>, session: Session) {
+        let mut idle = self.idle();
+        idle.sessions.push((session, Instant::now()));
+        if idle.sessions.len() > KEPT && !idle.thinning {
+            idle.thinning = true;
+            let pool = Arc::downgrade(self);
+            tokio::spawn(async move {
+                while let Some(true) = pool.upgrade().map(|pool| pool.thin()) {
+                    tokio::time::sleep(FRESH).await;
+                }
+            });
+        }
+    }
+
+    /// Closes those that were not needed of late, which may be all that the server allows to everybody; whether there are still more
+    /// than have to be.
+    fn thin(&self) -> bool {
+        let mut idle = self.idle();
+        let spare = idle.sessions.len().saturating_sub(KEPT);
+        let old = idle.sessions.iter().take(spare).take_while(|(_, since)| since.elapsed() >= FRESH).count();
+        idle.sessions.drain(..old);
+        idle.thinning = spare > old;
+        idle.thinning
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.idle().sessions.len()
     }
 }
 
@@ -131,10 +173,8 @@ pub(super) struct Lease {
 impl Lease {
     /// For the next one.
     pub(super) fn release(mut self) {
-        let Some(session) = self.session.take().filter(|session| !session.is_spent()) else { return };
-        let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < KEPT {
-            idle.push((session, Instant::now()));
+        if let Some(session) = self.session.take().filter(|session| !session.is_spent()) {
+            self.pool.keep(session);
         }
     }
 }

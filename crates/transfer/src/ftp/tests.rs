@@ -371,6 +371,22 @@ async fn connections_are_used_again() {
     assert_eq!(line.connections(), 1);
 }
 
+/// Sixteen files at once need as many connections; an hour later nobody else's are taken up by them.
+#[tokio::test]
+async fn connections_that_nobody_needs_go() {
+    let server = proftpd(FtpTls::None);
+    let to = Ftp::new("partner", options(server.address().port(), Tls::None)).unwrap();
+    let target = name("missing");
+    let looks = (0..8).map(|_| to.stat(&target));
+    futures::future::try_join_all(looks).await.unwrap();
+    assert_eq!(to.pool.kept(), 8);
+    let since = Instant::now();
+    while to.pool.kept() > 4 {
+        assert!(since.elapsed() < Duration::from_secs(60), "{} are still open", to.pool.kept());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// Also where it was just seen that there is no file of that name.
 #[tokio::test]
 async fn a_folder_is_not_replaced() {
