@@ -77,6 +77,23 @@ fn what_is_left_to_the_bucket_is_cold_once_the_bucket_has_moved_it() {
         |out: &str| out.lines().find(|l| l.contains("archive inbox DEEP_ARCHIVE")).map(str::to_owned);
     assert!(finding(&wrong.out).is_some_and(|line| line.starts_with("WRONG")), "{}", wrong.out);
 
+    // A person is told the same before anything is ordered.
+    let by_hand = ["archive", "cam", "--class", "deep_archive", "--by", "lifecycle"];
+    for args in [&[&by_hand[..], &["--plan"]].concat(), &by_hand[..]] {
+        let said = cloud.run(&[&["--policy", file.as_str()], args].concat());
+        assert!(
+            said.out.contains("archive: 0 recordings") && said.code == Some(1),
+            "{:?}: {}",
+            said.code,
+            said.out
+        );
+        assert!(
+            said.out.contains("no lifecycle rule in force") && said.out.contains("policy lifecycle"),
+            "{}",
+            said.out
+        );
+    }
+
     // As the message says.
     let printed =
         said(cloud.command(&["--policy", &file, "policy", "lifecycle"]).output().expect("it starts"));
@@ -98,6 +115,8 @@ fn what_is_left_to_the_bucket_is_cold_once_the_bucket_has_moved_it() {
     all.sort();
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(all, [pair("team", "red"), pair("videorec-archive", "DEEP_ARCHIVE")]);
+    let again = cloud.ok(&by_hand);
+    assert!(again.contains("archive: 0 recordings") && again.contains("1 so already"), "{again}");
     let copies = cloud.ok(&["copies", "cam"]);
     assert!(copies.contains("DEEP_ARCHIVE was asked of its bucket's rules"), "{copies}");
     assert!(cloud.ok(&["policy", "explain", &id[..8]]).contains("left to its bucket's lifecycle rule"));

@@ -176,6 +176,27 @@ db.commit()
     assert!(said.out.contains("not as it was written"), "{}", said.out);
 }
 
+/// A folder has no lifecycle rules, and small files are left alone by those that there are: said before anything is ordered.
+#[test]
+fn what_only_a_bucket_does_is_refused_of_a_folder() {
+    let library = library("version: 1\nstores: { replica: { url: REPLICA } }\nrules: []\n");
+    fs::write(library.home.path().join("large.txt"), vec![b'x'; 200 << 10]).expect("a file");
+    library.run(&["ingest", &path(&library, "large.txt")]);
+    let sinks = ["archive", "--everything", "--class", "GLACIER", "--by", "lifecycle"];
+    for args in [&[&sinks[..], &["--plan"]].concat(), &sinks[..]] {
+        let said = library.run(args);
+        assert_eq!(said.code, Some(1), "{}", said.out);
+        for part in ["left out: 1", "need a store in S3", "--to STORE", "left out: 3", "under 128 KiB"] {
+            assert!(said.out.contains(part), "{part}: {}", said.out);
+        }
+    }
+    assert_eq!(library.json(&["batch", "ls"]).len(), 0);
+    for wrong in [&["--class", "GLACIER", "--by", "magic"][..], &["--to", "replica", "--by", "lifecycle"]] {
+        let said = library.run(&[&["archive", "--everything"], wrong].concat());
+        assert_eq!(said.code, Some(2), "{wrong:?}: {}", said.err);
+    }
+}
+
 /// By hand: another place, and back, with the progress of a batch.
 #[test]
 fn recordings_are_moved_by_hand_and_back() {

@@ -89,6 +89,9 @@ pub struct Transition {
     /// Times that it was looked at and had not happened.
     #[serde(default)]
     pub looks: u32,
+    /// By a person: it is awaited though no rule wants it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
 }
 
 /// What was put into a class, or was to be, and is in another one.

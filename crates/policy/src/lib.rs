@@ -52,7 +52,9 @@ pub use explain::{
 pub use export::{NoExport, export};
 pub use hours::Hours;
 pub use mix::SESSION_PATIENCE;
-pub use model::{Cloud, LIBRARY, Place, Policy, Protocol, Remote, Rule, Service, Store, Terms};
+pub use model::{
+    Cloud, LIBRARY, LIFECYCLE_LEAST, Place, Policy, Protocol, Remote, Rule, Service, Store, Terms,
+};
 pub use parse::parse;
 pub use problem::{Problem, Problems};
 pub use protect::Protect;

@@ -289,7 +289,7 @@ pub const LIBRARY: &str = "recordings";
 
 /// Bytes. Of what is smaller, S3's lifecycle rules do nothing unless they are told to:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html>
-pub(crate) const LIFECYCLE_LEAST: u64 = 128 << 10;
+pub const LIFECYCLE_LEAST: u64 = 128 << 10;
 
 /// The names under which probing, and care for bytes that no rule has to ask for, is asked for and explained.
 pub(crate) const INTAKE: &str = "intake";

@@ -78,6 +78,8 @@ pub(crate) fn follow(found: &mut Evaluation<'_>, facts: &Facts, now: Timestamp) 
     } else if found.steps.iter().any(replaces) {
         // What puts it elsewhere takes the tag along.
         return;
+    } else if transition.by_hand {
+        look(found, transition, facts, now)
     } else {
         withdraw(transition, facts)
     };

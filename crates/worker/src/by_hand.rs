@@ -13,7 +13,7 @@ use crate::{Library, plan::Frozen};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verb {
     Backup { store: String },
-    Archive { class: String },
+    Archive { class: String, by: Way },
     Move { store: String, keep: Duration },
     Restore { speed: Speed, days: u32 },
 }
@@ -82,13 +82,28 @@ impl Verb {
                     }),
                 }
             }
-            Self::Archive { class } => {
-                if it.custody.place.class.as_ref() == Some(class) {
+            Self::Archive { class, by } => {
+                let place = &it.custody.place;
+                if place.class.as_ref() == Some(class) {
                     return already(format!("it is in {class}"));
+                }
+                if *by == Way::Lifecycle {
+                    if it.digest.size < policy::LIFECYCLE_LEAST {
+                        return Err(LeftOut::Refused(
+                            "under 128 KiB, which lifecycle rules leave alone; without `--by lifecycle` it is archived at once"
+                                .into(),
+                        ));
+                    }
+                    if let Some(transition) = place.transition.as_ref().filter(|t| t.class == *class) {
+                        return already(format!(
+                            "its bucket's lifecycle rule was asked at {}",
+                            transition.asked_at
+                        ));
+                    }
                 }
                 match policy::objection(policy, facts, Deed::Archive, now) {
                     Some(objection) => Err(refused(&objection)),
-                    None => Ok(Action::Archive { class: class.clone(), by: Way::Now, again: None }),
+                    None => Ok(Action::Archive { class: class.clone(), by: *by, again: None }),
                 }
             }
             Self::Restore { speed, days } => match &it.custody.place.cold {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use domain::{Action, Recording, Timestamp};
 use serde_json::{Value, json};
-use storage::{Error, Key, Store};
+use storage::{Error, ErrorKind, Key, LifecycleRule, Store};
 
 /// The tag that rules look for. Its value is the class.
 pub(crate) const TAG: &str = "videorec-archive";
@@ -36,14 +36,18 @@ fn rule(class: &str) -> Value {
 /// Whether the store's rules put an object of that key and size into the class, once it is tagged. Errors: as of
 /// [`Store::lifecycle`].
 pub async fn provides(store: &dyn Store, key: &Key, size: u64, class: &str) -> Result<bool, Error> {
-    let object = store.origin(key).map_or_else(|| key.to_string(), |origin| origin.object);
     for at_most in [KNOWN_FOR, Duration::ZERO] {
-        let rules = store.lifecycle(at_most).await?;
-        if rules.iter().any(|rule| rule.moves(&object, size, (TAG, class), class)) {
+        if moves(&store.lifecycle(at_most).await?, store, key, size, class) {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// The same by rules that were asked for once, for many objects.
+pub fn moves(rules: &[LifecycleRule], store: &dyn Store, key: &Key, size: u64, class: &str) -> bool {
+    let object = store.origin(key).map_or_else(|| key.to_string(), |origin| origin.object);
+    rules.iter().any(|rule| rule.moves(&object, size, (TAG, class), class))
 }
 
 /// What to say where they do not, as a clause.
@@ -60,8 +64,17 @@ pub fn missing(store: &dyn Store, class: &str) -> String {
     )
 }
 
+/// What to say where it has none to ask for, as a clause.
+pub fn unasked(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::Invalid => format!("{error}; {ELSEWHERE}"),
+        _ => error.to_string(),
+    }
+}
+
 /// What to write instead where a store knows no classes.
-pub const ELSEWHERE: &str = "where the cold ones are to lie in another store, write `archive: { to: STORE }`";
+pub(crate) const ELSEWHERE: &str = "where the cold ones are to lie in another store, write `archive: { to: STORE }`, or by hand \
+                                    `videorec archive --to STORE`";
 
 /// A look at how the source lies: the one that time would bring, where a transition is awaited.
 pub(crate) fn look(it: &Recording, now: Timestamp) -> Action {

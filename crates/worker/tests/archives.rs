@@ -5,7 +5,9 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use catalog::{Change, JobFilter, Retry, Trashed};
-use domain::{Alert, Clock as _, JobState, Recording, RecordingId, Severity, Speed, State, Transition};
+use domain::{
+    Alert, Clock as _, Facts, JobState, Recording, RecordingId, Severity, Speed, State, Transition, Way,
+};
 use storage::{ErrorKind, Fault, Faulty, Key, LifecycleRule, Memory, Op, Store, read_all};
 use support::{Hands, ingest_bytes, library_of, runner, until};
 use tokio::task::JoinHandle;
@@ -219,6 +221,46 @@ async fn what_no_rule_wants_any_more_is_taken_back() {
     s.until(id, |r| r.tags.contains("warm") && !is_awaited(r)).await;
     assert_eq!(s.tags(&it).await, storage::Tags::new());
     assert_eq!(s.own.inner().follow_lifecycle(), 0);
+    s.end().await;
+}
+
+/// No rule wants it, and it is followed until the bucket has done it all the same; ordered twice it is asked for once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_person_leaves_to_the_bucket_is_followed_like_a_rules() {
+    let s = Scene::set("  - { name: x, match: { tags: x }, tag: y }\n").await;
+    let id = s.take("a.txt").await;
+    s.until(id, |r| r.state == State::Unsupported).await;
+    let sinks = by_hand::Verb::Archive { class: "DEEP_ARCHIVE".into(), by: Way::Lifecycle };
+    s.order(id, &sinks).await;
+    let label = "archive DEEP_ARCHIVE by lifecycle";
+    while s.jobs(id, label).await.iter().all(|job| job.state != JobState::Parked) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    s.own.inner().set_lifecycle(vec![rule_of_the_bucket()]);
+    s.library.catalog.retry(Retry::Recording(id), s.clock.now()).await.unwrap();
+    let it = s.until(id, is_awaited).await;
+    assert_eq!(s.tags(&it).await.get(TAG).map(String::as_str), Some("DEEP_ARCHIVE"));
+    s.pass(7).await;
+    s.until(id, |r| r.custody.place.transition.as_ref().is_some_and(|t| t.looks == 1)).await;
+    let facts = s.library.catalog.facts(id).await.unwrap().unwrap();
+    let job = |verb: &by_hand::Verb, facts: &Facts| {
+        let batch = by_hand::batch("archive", "ana", "again", s.clock.now());
+        verb.job(&s.library.policy, &batch, facts, s.clock.now())
+    };
+    assert!(
+        matches!(job(&sinks, &facts), Err(by_hand::LeftOut::Already(why)) if why.contains("was asked at"))
+    );
+    assert_eq!(s.own.inner().follow_lifecycle(), 1);
+    s.pass(12).await;
+    let it = s.until(id, |r| r.custody.place.cold.is_some()).await;
+    assert_eq!((it.custody.place.class.as_deref(), is_awaited(&it)), (Some("DEEP_ARCHIVE"), false));
+    let ordered = s.library.catalog.audit(None, 200).await.unwrap();
+    assert!(ordered.iter().any(|e| e.what == "order" && e.actor == "ana" && e.details["verb"] == "archive"));
+
+    let mut small = facts.clone();
+    small.recording.digest.size = 1000;
+    small.recording.custody.place = domain::Place::default();
+    assert!(matches!(job(&sinks, &small), Err(by_hand::LeftOut::Refused(why)) if why.contains("128 KiB")));
     s.end().await;
 }
 

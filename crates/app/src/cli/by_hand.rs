@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
-use domain::{Companion, Conflict, NameTemplate, Speed, Verify};
+use domain::{Companion, Conflict, NameTemplate, Speed, Verify, Way};
 
 /// Which recordings: an id or its first characters, or a query as `videorec search` takes it.
 #[derive(Args)]
@@ -83,6 +83,9 @@ pub struct Archive {
     /// The storage class, e.g. GLACIER or DEEP_ARCHIVE
     #[arg(long, value_name = "CLASS", required_unless_present = "to", conflicts_with = "to")]
     pub class: Option<String>,
+    /// now: at once, by a copy onto itself; lifecycle: within days, by a rule of their bucket, which is cheaper
+    #[arg(long, value_name = "WAY", default_value = "now", value_parser = way, conflicts_with = "to")]
+    pub by: Way,
     /// The store that is to hold them from then on: another disk, a NAS
     #[arg(long, value_name = "STORE")]
     pub to: Option<String>,
@@ -271,6 +274,10 @@ fn speed(text: &str) -> Result<Speed, String> {
         let known: Vec<_> = Speed::ALL.iter().map(|s| s.as_str()).collect();
         format!("not a speed; the speeds are {}", known.join(", "))
     })
+}
+
+fn way(text: &str) -> Result<Way, String> {
+    word(text, "way", &Way::ALL, Way::as_str)
 }
 
 fn companion(text: &str) -> Result<Companion, String> {

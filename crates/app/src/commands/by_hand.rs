@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Result;
 use catalog::Trashed;
-use domain::{Clock as _, RecordingId, Timestamp};
+use domain::{Clock as _, RecordingId, Timestamp, Way};
 use policy::Policy;
 use worker::{
     by_hand::{self, LeftOut, Verb},
     plan::{Costs, Frozen, Money, Prices},
 };
 
-use super::{plan::money, which};
+use super::{lifecycle::Rules, plan::money, which};
 use crate::{
     cli::{Archive, Backup, Delete, Move, Restore, Which},
     clock,
@@ -29,7 +29,7 @@ pub async fn backup(config: &Config, args: &Backup) -> Result<Code> {
 
 pub async fn archive(config: &Config, args: &Archive) -> Result<Code> {
     let verb = match (&args.class, &args.to) {
-        (Some(class), _) => Verb::Archive { class: class.to_ascii_uppercase() },
+        (Some(class), _) => Verb::Archive { class: class.to_ascii_uppercase(), by: args.by },
         (None, Some(store)) => Verb::Move { store: store.clone(), keep: Duration::ZERO },
         (None, None) => return Err(Coded::error(Code::Usage, "name --class or --to")),
     };
@@ -108,6 +108,10 @@ async fn order(config: &Config, selection: &Which, verb: &Verb, only_plan: bool)
     if let Verb::Backup { store } | Verb::Move { store, .. } = verb {
         known_store(&policy, store)?;
     }
+    let mut rules = match verb {
+        Verb::Archive { class, by: Way::Lifecycle } => Some(Rules::of(config, &view, &policy, class).await?),
+        _ => None,
+    };
     let ids = which::ids(&view, selection).await?;
     let now = clock::System.now();
     let batch = by_hand::batch(verb.name(), &config.actor, &which::words(selection), now);
@@ -118,7 +122,13 @@ async fn order(config: &Config, selection: &Which, verb: &Verb, only_plan: bool)
         let mut jobs = Vec::new();
         for id in page {
             let Some(facts) = view.catalog.facts(*id).await? else { continue };
-            match verb.job(&policy, &batch, &facts, now) {
+            let mut job = verb.job(&policy, &batch, &facts, now);
+            if let (Ok(_), Some(rules)) = (&job, &mut rules)
+                && let Some(why) = rules.refuse(&facts.recording).await
+            {
+                job = Err(LeftOut::Refused(why));
+            }
+            match job {
                 Ok(job) => {
                     sum.count += 1;
                     sum.bytes += facts.recording.digest.size;

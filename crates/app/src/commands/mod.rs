@@ -16,6 +16,7 @@ mod fleet;
 mod import;
 mod ingest;
 mod jobs;
+mod lifecycle;
 mod ls;
 mod plan;
 mod policy;

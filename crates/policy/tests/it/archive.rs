@@ -23,9 +23,20 @@ fn after(days: i64) -> Timestamp {
 
 fn awaited(looks: u32) -> Facts {
     let mut facts = song();
-    let transition = Transition { class: "DEEP_ARCHIVE".into(), asked_at: after(30), looks };
+    let transition = Transition { class: "DEEP_ARCHIVE".into(), asked_at: after(30), looks, by_hand: false };
     facts.recording.custody.place.transition = Some(transition);
     facts
+}
+
+fn trash() -> Trash {
+    Trash {
+        at: after(31),
+        until: after(45),
+        rule: "by hand".into(),
+        reason: "a mistake".into(),
+        by: "ana".into(),
+        purging: None,
+    }
 }
 
 fn standings(policy: &Policy, facts: &Facts, now: Timestamp, of: &str) -> Vec<String> {
@@ -99,6 +110,19 @@ fn what_no_rule_wants_any_more_is_taken_back() {
     assert_eq!((decision.jobs.len(), decision.state), (0, State::Failed), "{}", decision.reason);
 }
 
+/// What a person asked for no rule has to want; one that wants it elsewhere does as it says, and so does the trash.
+#[test]
+fn what_was_asked_for_by_hand_is_waited_for_though_no_rule_wants_it() {
+    let mut facts = awaited(1);
+    facts.recording.custody.place.transition.as_mut().unwrap().by_hand = true;
+    let none = rules(&["{ name: x, match: { tags: x }, tag: y }"]);
+    assert_eq!(labels(&decide(&none, &facts, after(31))), ["look at its class"]);
+    let other = BY_LIFECYCLE.replace("DEEP_ARCHIVE", "GLACIER");
+    assert_eq!(labels(&decide(&rules(&[&other]), &facts, after(31))), ["archive GLACIER by lifecycle"]);
+    facts.recording.custody.trash = Some(trash());
+    assert_eq!(labels(&decide(&none, &facts, after(31))), ["take back its archiving"]);
+}
+
 /// Nothing sinks in the trash; what comes back from it is asked for anew, by another job.
 #[test]
 fn what_is_in_the_trash_is_taken_back_and_asked_for_when_it_returns() {
@@ -106,15 +130,7 @@ fn what_is_in_the_trash_is_taken_back_and_asked_for_when_it_returns() {
     let mut facts = awaited(1);
     let first = decide(&policy, &song(), after(30));
     all_done(&mut facts, &first);
-    let trash = Trash {
-        at: after(31),
-        until: after(45),
-        rule: "by hand".into(),
-        reason: "a mistake".into(),
-        by: "ana".into(),
-        purging: None,
-    };
-    facts.recording.custody.trash = Some(trash.clone());
+    facts.recording.custody.trash = Some(trash());
     let mut held = facts.clone();
     let hold = Hold { reason: "case 7".into(), by: "ana".into(), at: after(31) };
     held.recording.custody.holds.insert("legal".into(), hold);
@@ -127,7 +143,7 @@ fn what_is_in_the_trash_is_taken_back_and_asked_for_when_it_returns() {
     // What goes now takes its tags along.
     assert_eq!(labels(&decide(&policy, &facts, after(45))), ["purge"]);
     assert_eq!(labels(&decide(&policy, &held, after(45))), ["take back its archiving"]);
-    facts.recording.custody.trash = Some(Trash { purging: Some(after(45)), ..trash });
+    facts.recording.custody.trash = Some(Trash { purging: Some(after(45)), ..trash() });
     assert_eq!(labels(&decide(&policy, &facts, after(46))), ["purge"]);
 
     let custody = &mut facts.recording.custody;

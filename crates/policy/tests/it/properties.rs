@@ -208,11 +208,8 @@ fn any_custody() -> impl Strategy<Value = (Custody, &'static str)> {
 fn any_unrest() -> impl Strategy<Value = (Option<Transition>, Option<Strayed>)> {
     let at = |range: std::ops::Range<i64>| range.prop_map(|ms| Timestamp(ACCEPTED.0 + ms));
     let class = || prop_oneof!["DEEP_ARCHIVE", "GLACIER_IR"];
-    let transition = (class(), at(0..60 * DAY), 0u32..5).prop_map(|(class, asked_at, looks)| Transition {
-        class,
-        asked_at,
-        looks,
-    });
+    let transition = (class(), at(0..60 * DAY), 0u32..5, any::<bool>())
+        .prop_map(|(class, asked_at, looks, by_hand)| Transition { class, asked_at, looks, by_hand });
     let strayed =
         (class(), at(0..60 * DAY), 1u32..6).prop_map(|(from, at, times)| Strayed { from, at, times });
     (prop::option::weighted(0.2, transition), prop::option::weighted(0.2, strayed))
@@ -622,7 +619,8 @@ fn happen(facts: &mut Facts, job: &JobSpec, probe: domain::Probe, now: Timestamp
         Action::Probe => r.probe = Some(probe),
         Action::Tag { add } => r.tags.extend(add.iter().cloned()),
         Action::Archive { class, by: Way::Lifecycle, .. } => {
-            place.transition = Some(Transition { class: class.clone(), asked_at: now, looks: 0 });
+            place.transition =
+                Some(Transition { class: class.clone(), asked_at: now, looks: 0, by_hand: false });
         }
         Action::Look { look, .. } => {
             let mut transition = place.transition.take().unwrap();

@@ -4,7 +4,7 @@ use storage::{Access, ErrorKind, Key, Store, Tier};
 use super::{Context, lifecycle::untag};
 use crate::{
     library::{pinned, storage_failure, stored_key},
-    lifecycle::{ELSEWHERE, STANDARD},
+    lifecycle::{STANDARD, unasked},
     runner::Stop,
 };
 
@@ -46,10 +46,7 @@ pub(crate) async fn perform(
 
 /// What it means for an archiving that a store does not do it.
 pub(super) fn no_class(error: &storage::Error) -> Failure {
-    match error.kind() {
-        ErrorKind::Invalid => Failure::permanent(format!("{error}; {ELSEWHERE}")),
-        _ => storage_failure(error),
-    }
+    Failure { message: unasked(error), ..storage_failure(error) }
 }
 
 /// Asks for an archived source to be readable for a while.
@@ -203,7 +200,7 @@ mod tests {
     }
 
     fn awaited(class: &str) -> Place {
-        let transition = Transition { class: class.into(), asked_at: Timestamp(1), looks: 2 };
+        let transition = Transition { class: class.into(), asked_at: Timestamp(1), looks: 2, by_hand: false };
         Place { transition: Some(transition), ..Place::default() }
     }
 

@@ -9,7 +9,7 @@ use crate::{library::storage_failure, lifecycle, runner::Stop};
 
 /// Leaves it to the bucket's own lifecycle rule to put the source into another class: cheaper than a copy, and done within days.
 ///
-/// Triggered by: a rule's `archive` with `by: lifecycle`. Reads: the bucket's rules. Writes: one tag on the object's version,
+/// Triggered by: a rule's `archive` with `by: lifecycle`, or a person. Reads: the bucket's rules. Writes: one tag on the object's version,
 /// beside those that it has. Nothing is archived by that: until it is seen to be, the source is as it was.
 /// Safe to repeat: the same tag again; what is in the class already stays as it is.
 pub(crate) async fn perform(
@@ -27,7 +27,8 @@ pub(crate) async fn perform(
         store.set_tag(&key, &version, lifecycle::TAG, Some(class)).await.map_err(|e| storage_failure(&e))?;
     }
     let asked_at = context.library.now();
-    let transition = Transition { class: class.to_owned(), asked_at, looks: 0 };
+    let by_hand = context.claim.batch.is_some();
+    let transition = Transition { class: class.to_owned(), asked_at, looks: 0, by_hand };
     let place = found(context, version, tier, restoring(context));
     let strayed = place.strayed.clone().filter(|_| again.is_some());
     Ok(Outcome::Placed { place: Place { transition: (!is_there).then_some(transition), strayed, ..place } })

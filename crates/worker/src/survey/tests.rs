@@ -116,7 +116,8 @@ fn a_restore_counts_when_it_is_over_twice_its_time() {
 fn what_was_left_to_a_bucket_counts_after_three_days() {
     let unmoved = |hours: i64| {
         let mut it = recording();
-        let transition = Transition { class: "GLACIER".into(), asked_at: Timestamp(0), looks: 3 };
+        let transition =
+            Transition { class: "GLACIER".into(), asked_at: Timestamp(0), looks: 3, by_hand: false };
         it.custody.place.transition = Some(transition);
         found(it, vec![copy(None)], 0, hours * HOUR + 1).unmoved.remove("recordings")
     };

@@ -1,12 +1,8 @@
-use policy::Policy;
-use storage::{ErrorKind, Key, Store};
-use worker::{LIBRARY_STORE, Stores, lifecycle};
+use storage::{Key, Store};
+use worker::lifecycle;
 
 use super::Finding;
-use crate::{
-    config::Config,
-    wire::{self, View},
-};
+use crate::{commands::lifecycle::stores, config::Config, wire};
 
 /// Whether the buckets that hold recordings have the rules that `archive` with `by: lifecycle` relies on. Where they have not,
 /// nothing would ever be archived.
@@ -40,29 +36,9 @@ async fn rule(store: &dyn Store, class: &str) -> Finding {
     match lifecycle::provides(store, &any, ANY_SIZE, class).await {
         Ok(true) => Finding { what, ok: true, says: "a lifecycle rule of its bucket does it".into() },
         Ok(false) => Finding { what, ok: false, says: lifecycle::missing(store, class) },
-        Err(e) if e.kind() == ErrorKind::Invalid => {
-            Finding { what, ok: false, says: format!("{e}; {}", lifecycle::ELSEWHERE) }
-        }
-        Err(e) => Finding { what, ok: false, says: e.to_string() },
+        Err(e) => Finding { what, ok: false, says: lifecycle::unasked(&e) },
     }
 }
 
 /// A recording's.
 const ANY_SIZE: u64 = 1 << 30;
-
-/// All stores, and those that recordings come to lie in.
-async fn stores(config: &Config, view: &View, policy: &Policy) -> anyhow::Result<(Stores, Vec<String>)> {
-    if let Some(layout) = &view.layout {
-        return Ok((wire::stores(layout, policy).await?, vec![LIBRARY_STORE.to_owned()]));
-    }
-    #[cfg(feature = "cloud")]
-    {
-        let (stores, watched) = crate::fleet::stores::open(config, policy).await?;
-        Ok((stores, watched.into_iter().map(|place| place.store).collect()))
-    }
-    #[cfg(not(feature = "cloud"))]
-    {
-        let _ = config;
-        anyhow::bail!("this build knows no fleet")
-    }
-}
