@@ -89,6 +89,26 @@ rules:
   - { name: gone, match: { age: \">=10d\" }, delete: {} }
 ";
 
+/// A list of ids is a selection like a query: all that a person pastes, and nothing else.
+#[test]
+fn several_are_named_by_the_beginnings_of_their_ids() {
+    let library = library(BACKED_UP);
+    let all = library.json(&["ls"]);
+    let ids: Vec<&str> = all.iter().map(|r| r["id"].as_str().expect("an id")).collect();
+    let [one, two, _] = ids[..] else { panic!("{all:?}") };
+    let upper = one[..6].to_uppercase();
+    let held = library.ok(&["hold", &upper, two, one, "--reason", "case 12"]);
+    assert!(held.contains("2 recordings: held"), "{held}");
+    let said = library.run(&["delete", two, "--reason", "x"]);
+    assert_eq!((said.code, states(&library).values().any(|state| state == "trashed")), (Some(1), false));
+    let said = library.run(&["release", &one[..5]]);
+    assert_eq!(said.code, Some(3), "{}", said.out);
+    assert!(said.err.contains("by its first 6 characters or more"), "{}", said.err);
+    let said = library.run(&["undelete", one]);
+    assert!(said.out.contains("0 recordings: brought back (1 not in the trash)"), "{}", said.out);
+    assert!(!said.out.contains("no rule deletes them"), "{}", said.out);
+}
+
 /// Promise 8 as an operator meets it: a dry run, the frozen plan, the trash, the way back.
 #[test]
 fn a_plan_is_frozen_and_what_has_drifted_is_skipped() {

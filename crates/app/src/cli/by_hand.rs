@@ -8,7 +8,7 @@ use domain::{Companion, Conflict, NameTemplate, Speed, Verify, Way};
 /// Which recordings: an id or its first characters, or a query as `videorec search` takes it.
 #[derive(Args)]
 pub struct Which {
-    /// Recordings: an id (or its first 6 characters and more), or a query: 'tag:legal recorded:2025'
+    /// Recordings: ids (or their first 6 characters and more), or a query: 'tag:legal recorded:2025'
     #[arg(required_unless_present = "everything")]
     pub which: Vec<String>,
     /// All recordings of the library

@@ -21,14 +21,14 @@ pub async fn hold(config: &Config, args: &Hold) -> Result<Code> {
     let view = wire::look(config).await?;
     let change = Change::Hold { name: args.name.clone(), reason: args.reason.clone() };
     let ids = which::ids(&view, &args.which).await?;
-    apply(config, &view, &ids, &change, "held", "held so already").await
+    Ok(apply(config, &view, &ids, &change, "held", "held so already").await?.code())
 }
 
 pub async fn release(config: &Config, args: &Release) -> Result<Code> {
     let view = wire::look(config).await?;
     let change = Change::Release { name: (!args.all_holds).then(|| args.name.clone()) };
     let ids = which::ids(&view, &args.which).await?;
-    apply(config, &view, &ids, &change, "released", "not held so").await
+    Ok(apply(config, &view, &ids, &change, "released", "not held so").await?.code())
 }
 
 pub async fn undelete(config: &Config, args: &Undelete) -> Result<Code> {
@@ -38,11 +38,22 @@ pub async fn undelete(config: &Config, args: &Undelete) -> Result<Code> {
     let change = Change::Undelete { kept_until };
     // A search hides what is in the trash unless it is asked for.
     let ids = which::ids_among(&view, &args.which, "state:trashed").await?;
-    let code = apply(config, &view, &ids, &change, "brought back", "not in the trash").await?;
-    if !config.json {
+    let applied = apply(config, &view, &ids, &change, "brought back", "not in the trash").await?;
+    if !config.json && applied.changed > 0 {
         ui::line(&format!("no rule deletes them before {kept_until}; `videorec hold` keeps them for good"));
     }
-    Ok(code)
+    Ok(applied.code())
+}
+
+struct Applied {
+    changed: u64,
+    refused: u64,
+}
+
+impl Applied {
+    fn code(&self) -> Code {
+        if self.refused > 0 { Code::Partly } else { Code::Done }
+    }
 }
 
 async fn apply(
@@ -52,7 +63,7 @@ async fn apply(
     change: &Change,
     done: &str,
     already: &str,
-) -> Result<Code> {
+) -> Result<Applied> {
     let (mut changed, mut unchanged, mut refused) = (0u64, 0u64, 0u64);
     for page in ids.chunks(BATCH) {
         let answers = view.catalog.custody(page, change, &config.actor, clock::System.now()).await?;
@@ -79,7 +90,7 @@ async fn apply(
         }
         ui::line(&line);
     }
-    Ok(if refused > 0 { Code::Partly } else { Code::Done })
+    Ok(Applied { changed, refused })
 }
 
 fn print_json(id: RecordingId, answer: &Changed) {

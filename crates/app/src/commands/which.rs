@@ -23,19 +23,15 @@ pub fn words(which: &Which) -> String {
     }
 }
 
-/// Their ids: of one recording that is named, or of all that a query finds.
+/// Their ids: of the recordings that are named, or of all that a query finds.
 pub async fn ids(view: &View, which: &Which) -> Result<Vec<RecordingId>> {
     ids_among(view, which, "").await
 }
 
 /// The same, where a query is narrowed: `among` is a part of one.
 pub async fn ids_among(view: &View, which: &Which, among: &str) -> Result<Vec<RecordingId>> {
-    if let [word] = which.which.as_slice()
-        && word.len() >= SHORTEST_ID
-        && word.bytes().all(|b| b.is_ascii_alphanumeric())
-        && let [id] = view.catalog.resolve(&word.to_lowercase()).await?.as_slice()
-    {
-        return Ok(vec![*id]);
+    if let Some(named) = named(view, &which.which).await? {
+        return Ok(named);
     }
     let query: Query = format!("{} {among}", which.which.join(" "))
         .parse()
@@ -53,10 +49,27 @@ pub async fn ids_among(view: &View, which: &Which, among: &str) -> Result<Vec<Re
         return Err(Coded::error(
             Code::NotFound,
             format!(
-                "nothing is found by `{}`; try it with `videorec search`",
+                "nothing is found by `{}`; `videorec search` tries a query, and an id is named by its first {SHORTEST_ID} \
+                 characters or more",
                 crate::ui::text::inert(&words(which))
             ),
         ));
     }
     Ok(ids)
+}
+
+/// Where each word is the beginning of one recording's id: those recordings.
+async fn named(view: &View, words: &[String]) -> Result<Option<Vec<RecordingId>>> {
+    let mut named = Vec::new();
+    for word in words {
+        if word.len() < SHORTEST_ID || !word.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Ok(None);
+        }
+        match view.catalog.resolve(&word.to_lowercase()).await?.as_slice() {
+            [id] if named.contains(id) => {}
+            [id] => named.push(*id),
+            _ => return Ok(None),
+        }
+    }
+    Ok((!named.is_empty()).then_some(named))
 }
