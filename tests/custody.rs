@@ -210,10 +210,17 @@ fn what_only_a_bucket_does_is_refused_of_a_folder() {
             assert!(said.out.contains(part), "{part}: {}", said.out);
         }
     }
+    let said = library.run(&["archive", "--everything", "--class", "glacier"]);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    assert!(said.out.contains("left out: 4") && said.out.contains("is a folder"), "{}", said.out);
     assert_eq!(library.json(&["batch", "ls"]).len(), 0);
-    for wrong in [&["--class", "GLACIER", "--by", "magic"][..], &["--to", "replica", "--by", "lifecycle"]] {
+    for (wrong, says) in [
+        (&["--class", "GLACIER", "--by", "magic"][..], "magic"),
+        (&["--to", "replica", "--by", "lifecycle"], "--by"),
+        (&["--class", "GLACIR"], "did you mean `GLACIER`?"),
+    ] {
         let said = library.run(&[&["archive", "--everything"], wrong].concat());
-        assert_eq!(said.code, Some(2), "{wrong:?}: {}", said.err);
+        assert_eq!((said.code, said.err.contains(says)), (Some(2), true), "{wrong:?}: {}", said.err);
     }
 }
 

@@ -60,6 +60,7 @@ pub use problem::{Problem, Problems};
 pub use protect::Protect;
 pub use room::{Chosen, Room, choose, room};
 pub use schema::schema;
+pub use verbs::storage_class;
 pub use watermark::{Order, Watermark};
 pub use wish::{Smallest, Wanted, Wish};
 

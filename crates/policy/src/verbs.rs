@@ -85,12 +85,13 @@ fn archive(check: &mut Check<'_>, verb: &Field<'_>, known: &Known<'_>) -> Option
                 check.choice(by.value.at, word, "way", &Way::ALL.map(|way| (way.as_str(), way)))
             });
             let class = check.text(field.value, "`class`")?;
-            if !CLASSES.contains(&class) {
-                let hint = nearest(class, CLASSES);
-                check.problem(field.value.at, format!("unknown storage class `{}`{hint}", clip(class)));
-                return None;
+            match storage_class(class) {
+                Ok(class) => Some(to_class(&class, by?)),
+                Err(why) => {
+                    check.problem(field.value.at, why);
+                    None
+                }
             }
-            Some(to_class(class, by?))
         }
         (None, Some(_), Some(by)) => {
             let message = "`by` says how an object gets into another class of its bucket; into another store it is always \
@@ -114,6 +115,16 @@ fn archive(check: &mut Check<'_>, verb: &Field<'_>, known: &Known<'_>) -> Option
 pub(crate) const ARCHIVE_FIELDS: &[&str] = &["by", "class", "to"];
 
 /// What S3 calls its classes that cost less to keep; `STANDARD` is what archiving leaves.
+/// A class that something can be archived in, as S3 names it.
+///
+/// Errors: a clause that names the nearest one.
+pub fn storage_class(word: &str) -> Result<String, String> {
+    match CLASSES.contains(&word) {
+        true => Ok(word.to_owned()),
+        false => Err(format!("unknown storage class `{}`{}", clip(word), nearest(word, CLASSES))),
+    }
+}
+
 pub(crate) const CLASSES: &[&str] =
     &["DEEP_ARCHIVE", "GLACIER", "GLACIER_IR", "INTELLIGENT_TIERING", "ONEZONE_IA", "STANDARD_IA"];
 

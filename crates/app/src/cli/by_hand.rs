@@ -81,7 +81,7 @@ pub struct Archive {
     #[command(flatten)]
     pub which: Which,
     /// The storage class, e.g. GLACIER or DEEP_ARCHIVE
-    #[arg(long, value_name = "CLASS", required_unless_present = "to", conflicts_with = "to")]
+    #[arg(long, value_name = "CLASS", required_unless_present = "to", conflicts_with = "to", value_parser = class)]
     pub class: Option<String>,
     /// now: at once, by a copy onto itself; lifecycle: within days, by a rule of their bucket, which is cheaper
     #[arg(long, value_name = "WAY", default_value = "now", value_parser = way, conflicts_with = "to")]
@@ -274,6 +274,10 @@ fn speed(text: &str) -> Result<Speed, String> {
         let known: Vec<_> = Speed::ALL.iter().map(|s| s.as_str()).collect();
         format!("not a speed; the speeds are {}", known.join(", "))
     })
+}
+
+fn class(text: &str) -> Result<String, String> {
+    policy::storage_class(&text.to_ascii_uppercase())
 }
 
 fn way(text: &str) -> Result<Way, String> {

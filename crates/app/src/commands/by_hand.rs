@@ -4,14 +4,20 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Result;
 use catalog::Trashed;
-use domain::{Clock as _, RecordingId, Timestamp, Way};
+use domain::{Clock as _, Recording, RecordingId, Timestamp, Way};
 use policy::Policy;
+use storage::Key;
 use worker::{
+    Stores,
     by_hand::{self, LeftOut, Verb},
     plan::{Costs, Frozen, Money, Prices},
 };
 
-use super::{lifecycle::Rules, plan::money, which};
+use super::{
+    lifecycle::{self, Rules},
+    plan::money,
+    which,
+};
 use crate::{
     cli::{Archive, Backup, Delete, Move, Restore, Which},
     clock,
@@ -29,7 +35,7 @@ pub async fn backup(config: &Config, args: &Backup) -> Result<Code> {
 
 pub async fn archive(config: &Config, args: &Archive) -> Result<Code> {
     let verb = match (&args.class, &args.to) {
-        (Some(class), _) => Verb::Archive { class: class.to_ascii_uppercase(), by: args.by },
+        (Some(class), _) => Verb::Archive { class: class.clone(), by: args.by },
         (None, Some(store)) => Verb::Move { store: store.clone(), keep: Duration::ZERO },
         (None, None) => return Err(Coded::error(Code::Usage, "name --class or --to")),
     };
@@ -112,6 +118,13 @@ async fn order(config: &Config, selection: &Which, verb: &Verb, only_plan: bool)
         Verb::Archive { class, by: Way::Lifecycle } => Some(Rules::of(config, &view, &policy, class).await?),
         _ => None,
     };
+    // Only on one machine: a fleet's stores are buckets.
+    let folders = match verb {
+        Verb::Archive { by: Way::Now, .. } if view.layout.is_some() => {
+            Some(lifecycle::stores(config, &view, &policy).await?.0)
+        }
+        _ => None,
+    };
     let ids = which::ids(&view, selection).await?;
     let now = clock::System.now();
     let batch = by_hand::batch(verb.name(), &config.actor, &which::words(selection), now);
@@ -125,6 +138,11 @@ async fn order(config: &Config, selection: &Which, verb: &Verb, only_plan: bool)
             let mut job = verb.job(&policy, &batch, &facts, now);
             if let (Ok(_), Some(rules)) = (&job, &mut rules)
                 && let Some(why) = rules.refuse(&facts.recording).await
+            {
+                job = Err(LeftOut::Refused(why));
+            }
+            if let (Ok(_), Some(stores)) = (&job, &folders)
+                && let Some(why) = lies_in_a_folder(stores, &facts.recording)
             {
                 job = Err(LeftOut::Refused(why));
             }
@@ -158,6 +176,16 @@ async fn order(config: &Config, selection: &Which, verb: &Verb, only_plan: bool)
         }
     }
     Ok(if sum.is_whole() { Code::Done } else { Code::Partly })
+}
+
+/// Why something has no storage class to be put into, and what to do, as a clause.
+fn lies_in_a_folder(stores: &Stores, it: &Recording) -> Option<String> {
+    let store = stores.get(&it.store).ok()?;
+    store.local_path(&Key::foreign(&it.key).ok()?)?;
+    Some(format!(
+        "store `{}` is a folder, which has no storage classes; `--to STORE` lets another store hold it",
+        it.store
+    ))
 }
 
 fn known_store(policy: &Policy, name: &str) -> Result<()> {
