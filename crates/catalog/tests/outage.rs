@@ -161,10 +161,15 @@ impl Line {
         Self { server, url, proxy, direct }
     }
 
-    /// A new one has prepared nothing yet, so that every run is the same to the byte.
+    /// A new one has prepared nothing yet, so that every run is the same to the byte. What is cut is noticed at once, however
+    /// patient it is; on a busy machine a new connection takes a while.
     async fn through(&self) -> Postgres {
+        self.through_within(Options::default().acquire_timeout).await
+    }
+
+    async fn through_within(&self, acquire_timeout: Duration) -> Postgres {
         self.proxy.set(Fault::None);
-        let options = Options { connections: 1, ..impatient() };
+        let options = Options { connections: 1, acquire_timeout, ..impatient() };
         Postgres::connect(&self.server.url_by_tcp(&self.url, self.proxy.port()), &options).await.unwrap()
     }
 
@@ -314,7 +319,8 @@ async fn an_answer_that_is_lost_is_asked_for_again() {
 #[tokio::test]
 async fn a_line_that_breaks_again_and_again_is_a_temporary_error() {
     let line = Line::new().await;
-    let catalog = line.through().await;
+    // Nobody answers while it is down: that long each attempt waits.
+    let catalog = line.through_within(Duration::from_secs(2)).await;
     for (n, fault) in [
         Fault::Down,
         Fault::CutRequest { after: 100 },
