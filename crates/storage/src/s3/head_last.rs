@@ -81,6 +81,7 @@ impl HeadLast for Behind {
             if self.part.len() == size {
                 let full = std::mem::take(&mut self.part).freeze();
                 self.ship(full).await?;
+                self.part = self.multipart.spare();
             }
         }
         self.lost = false;

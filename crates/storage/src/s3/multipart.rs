@@ -8,7 +8,7 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use domain::Crc64;
 use tokio::{runtime::Handle, task::JoinSet};
 
@@ -26,7 +26,9 @@ use crate::{Error, ErrorKind, Meta, off_thread::joined};
 pub(super) struct Multipart {
     target: Target,
     id: String,
-    sending: JoinSet<Result<CompletedPart, Failure>>,
+    sending: JoinSet<Result<Sent, Failure>>,
+    /// Of a part that has arrived; see [`Self::spare`].
+    spare: BytesMut,
     done: BTreeMap<i32, CompletedPart>,
     /// The number of the last part.
     last: i32,
@@ -40,6 +42,12 @@ pub(super) struct Multipart {
     open: bool,
     /// It is not aborted when it breaks off: somebody may go on with it.
     stays: bool,
+}
+
+/// A part that has arrived, and what it was.
+struct Sent {
+    part: CompletedPart,
+    bytes: Bytes,
 }
 
 /// S3's limit.
@@ -96,8 +104,8 @@ impl Multipart {
     fn new(target: Target, id: String, there: BTreeMap<i32, There>) -> Self {
         let first = (1..).map_while(|number| there.get(&number));
         let known = first.map(There::size).sum();
-        let (sending, done) = (JoinSet::new(), BTreeMap::new());
-        Self { target, id, sending, done, last: 0, there, known, kept: 0, open: true, stays: false }
+        let (sending, spare, done) = (JoinSet::new(), BytesMut::new(), BTreeMap::new());
+        Self { target, id, sending, spare, done, last: 0, there, known, kept: 0, open: true, stays: false }
     }
 
     /// Bytes at the beginning that are there already, unless they are others.
@@ -185,11 +193,22 @@ impl Multipart {
 
     async fn reap(&mut self) -> Result<(), Error> {
         let Some(sent) = self.sending.join_next().await else { return Ok(()) };
-        let part = joined(std::future::ready(sent))
+        let Sent { part, bytes } = joined(std::future::ready(sent))
             .await
             .map_err(|failure| failure.into_error(&self.target.bucket, WRITE, &self.target.key))?;
         self.done.insert(part.part_number().unwrap_or_default(), part);
+        if let Ok(bytes) = bytes.try_into_mut() {
+            self.spare = bytes;
+        }
         Ok(())
+    }
+
+    /// Room for the next part, where another one has arrived. Freed on one thread and asked for on another, it would be there twice:
+    /// the system's allocator keeps what each thread had.
+    pub fn spare(&mut self) -> BytesMut {
+        let mut spare = std::mem::take(&mut self.spare);
+        spare.clear();
+        spare
     }
 
     /// Makes the object of its parts, and visible.
@@ -276,17 +295,11 @@ async fn end(target: &Target, id: &str) {
     }
 }
 
-async fn upload(
-    target: &Target,
-    id: &str,
-    number: i32,
-    part: Bytes,
-    crc: Crc64,
-) -> Result<CompletedPart, Failure> {
+async fn upload(target: &Target, id: &str, number: i32, bytes: Bytes, crc: Crc64) -> Result<Sent, Failure> {
     let bucket = &target.bucket;
     let checksum = bucket.checks().then(|| checksum::encode(crc));
     let sent = bucket
-        .ask(bucket.allowed(part.len() as u64), || {
+        .ask(bucket.allowed(bytes.len() as u64), || {
             let request = bucket
                 .client
                 .upload_part()
@@ -295,18 +308,19 @@ async fn upload(
                 .upload_id(id)
                 .part_number(number)
                 .set_checksum_crc64_nvme(checksum.clone())
-                .body(ByteStream::from(part.clone()))
+                .body(ByteStream::from(bytes.clone()))
                 .customize();
             // As for a whole object: the checksum binds the bytes.
             let request = if checksum.is_some() { request.disable_payload_signing() } else { request };
             request.send()
         })
         .await?;
-    Ok(CompletedPart::builder()
+    let part = CompletedPart::builder()
         .part_number(number)
         .set_e_tag(sent.e_tag)
         .set_checksum_crc64_nvme(checksum)
-        .build())
+        .build();
+    Ok(Sent { part, bytes })
 }
 
 async fn copy(
@@ -316,7 +330,7 @@ async fn copy(
     source: &str,
     pin: &Pin,
     range: std::ops::Range<u64>,
-) -> Result<CompletedPart, Failure> {
+) -> Result<Sent, Failure> {
     let bucket = &target.bucket;
     let copied = bucket
         .ask(bucket.allowed_inside(range.end - range.start), || {
@@ -335,11 +349,12 @@ async fn copy(
         .await?
         .copy_part_result
         .unwrap_or_else(|| aws_sdk_s3::types::CopyPartResult::builder().build());
-    Ok(CompletedPart::builder()
+    let part = CompletedPart::builder()
         .part_number(number)
         .set_e_tag(copied.e_tag)
         .set_checksum_crc64_nvme(copied.checksum_crc64_nvme)
-        .build())
+        .build();
+    Ok(Sent { part, bytes: Bytes::new() })
 }
 
 #[cfg(test)]

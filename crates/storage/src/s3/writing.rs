@@ -107,6 +107,16 @@ impl Writing {
         multipart::part_size(self.target.bucket.options.part_size, self.size, number)
     }
 
+    /// For a part. Grown bit by bit it would be there twice.
+    fn room(&mut self, size: usize) -> BytesMut {
+        let multipart = self.begun.as_mut().and_then(|begun| begun.multipart.as_mut());
+        let mut room = multipart.map(Multipart::spare).unwrap_or_default();
+        if let Some(all) = self.size {
+            room.reserve(size.min(usize::try_from(all).unwrap_or(size)));
+        }
+        room
+    }
+
     /// Sends a part that others follow.
     async fn ship(&mut self, part: Bytes) -> Result<(), Error> {
         let begun = self.begun.take().ok_or_else(|| self.target.lost())?;
@@ -167,6 +177,9 @@ impl Upload for Writing {
             if self.part.is_empty() && bytes.len() >= size {
                 self.full = bytes.split_to(size);
                 continue;
+            }
+            if self.part.is_empty() {
+                self.part = self.room(size);
             }
             let room = size - self.part.len();
             self.part.extend_from_slice(&bytes.split_to(room.min(bytes.len())));
