@@ -224,7 +224,7 @@ pub async fn fetch(
 }
 
 /// Chunks of at most [`CHUNK`](crate::CHUNK) between the line and the disk.
-const AHEAD: usize = 8;
+const AHEAD: usize = 4;
 
 /// Into a new file, which goes again when it cannot be written. Errors: what could not be done.
 fn keep(path: &Path, mut chunks: mpsc::Receiver<Bytes>) -> Result<(), (&'static str, io::Error)> {

@@ -114,6 +114,9 @@ impl Reading {
     }
 }
 
+/// Bytes of a chunk: few enough to be still in the processor's cache when they are hashed and written.
+const WHOLE: usize = CHUNK / 4;
+
 /// Bytes that follow one another, in chunks that are given away, and freed, one by one.
 #[derive(Default)]
 struct Piece {
@@ -131,13 +134,13 @@ impl Piece {
         self.len += bytes.len() as u64;
         while !bytes.is_empty() {
             if self.rest.capacity() == 0 {
-                self.rest.reserve(left.min(CHUNK));
+                self.rest.reserve(left.min(WHOLE));
             }
-            let (taken, behind) = bytes.split_at(bytes.len().min(CHUNK - self.rest.len()));
+            let (taken, behind) = bytes.split_at(bytes.len().min(WHOLE - self.rest.len()));
             self.rest.extend_from_slice(taken);
             left -= taken.len();
             bytes = behind;
-            if self.rest.len() == CHUNK || left == 0 {
+            if self.rest.len() == WHOLE || left == 0 {
                 self.chunks.push_back(std::mem::take(&mut self.rest).freeze());
             }
         }
