@@ -1,21 +1,22 @@
 //! All files of a folder to a server, or back: what `cargo xtask bench transfers` runs beside rclone, sftp, lftp, curl and s5cmd.
 //!
 //! ```text
-//! pile put|get FOLDER sftp   PORT USER KEYFILE FINGERPRINT ROOT
-//! pile put|get FOLDER ftp|ftpes PORT USER PASSWORD CA ROOT        CA: a file of PEM
-//! pile put|get FOLDER webdav URL USER PASSWORD
-//! pile put|get FOLDER http   URL USER PASSWORD
-//! pile put|get FOLDER s3     ENDPOINT BUCKET PREFIX
-//! pile hash FOLDER                                                FOLDER/.hashes, which `put` reads
+//! pile WAY FOLDER sftp   PORT USER KEYFILE FINGERPRINT ROOT
+//! pile WAY FOLDER ftp|ftpes PORT USER PASSWORD CA ROOT        CA: a file of PEM
+//! pile WAY FOLDER webdav URL USER PASSWORD
+//! pile WAY FOLDER http   URL USER PASSWORD
+//! pile WAY FOLDER s3     ENDPOINT BUCKET PREFIX
+//! pile hash FOLDER                                           FOLDER/.hashes, which `put` reads
 //! ```
 //!
-//! Files are compared by size on arrival, as the peers do, and sixteen go at once. The server is on the loopback.
+//! WAY: `put` or `get`, where files are compared by size on arrival, as the peers do; or `put-hashed` or `get-hashed`, as the product
+//! does unless it is told otherwise. Sixteen go at once. The server is on the loopback.
 
 use std::{
     error::Error,
     fmt::Write as _,
     fs,
-    io::Read as _,
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -46,8 +47,10 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         let to = open(kind, &rest)?;
         match way.as_str() {
-            "put" => put(to, &folder).await,
-            _ => get(to, &folder).await,
+            "put" => put(to, &folder, Verify::Size).await,
+            "put-hashed" => put(to, &folder, Verify::Hash).await,
+            "get" => get(to, &folder, Verify::Size).await,
+            _ => get(to, &folder, Verify::Hash).await,
         }
     })
 }
@@ -105,19 +108,25 @@ fn open(kind: &str, with: &[&str]) -> Result<Arc<dyn Destination>> {
     })
 }
 
-async fn put(to: Arc<dyn Destination>, folder: &Path) -> Result<()> {
-    let send = |(name, digest)| send(to.clone(), name, digest, folder.to_owned());
+async fn put(to: Arc<dyn Destination>, folder: &Path, verify: Verify) -> Result<()> {
+    let send = |(name, digest)| send(to.clone(), name, digest, folder.to_owned(), verify);
     at_once(hashes(folder)?.into_iter().map(send)).await
 }
 
-async fn send(to: Arc<dyn Destination>, name: Name, digest: Digest, folder: PathBuf) -> Result<()> {
+async fn send(
+    to: Arc<dyn Destination>,
+    name: Name,
+    digest: Digest,
+    folder: PathBuf,
+    verify: Verify,
+) -> Result<()> {
     let path = folder.join(name.as_str());
     let source: Box<dyn Source> = if digest.size <= SMALL {
         Box::new(bytes::Bytes::from(tokio::fs::read(&path).await?))
     } else {
         Box::new(FileSource::open(&path).await?)
     };
-    let how = How { verify: Verify::Size, ..How::default() };
+    let how = How { verify, ..How::default() };
     let mut again = Again::default();
     loop {
         match deliver(&*to, &name, &*source, &digest, &how).await {
@@ -127,25 +136,54 @@ async fn send(to: Arc<dyn Destination>, name: Name, digest: Digest, folder: Path
     }
 }
 
-async fn get(from: Arc<dyn Destination>, folder: &Path) -> Result<()> {
+async fn get(from: Arc<dyn Destination>, folder: &Path, verify: Verify) -> Result<()> {
     let names: Vec<Name> = if from.limits().lists {
         from.list(None).map_ok(|meta| meta.name).try_collect().await?
     } else {
         hashes(folder)?.into_iter().map(|(name, _)| name).collect()
     };
-    at_once(names.into_iter().map(|name| bring(from.clone(), name, folder.to_owned()))).await
+    at_once(names.into_iter().map(|name| bring(from.clone(), name, folder.to_owned(), verify))).await
 }
 
-async fn bring(from: Arc<dyn Destination>, name: Name, folder: PathBuf) -> Result<()> {
+async fn bring(from: Arc<dyn Destination>, name: Name, folder: PathBuf, verify: Verify) -> Result<()> {
     let path = folder.join(name.as_str());
     fs::create_dir_all(path.parent().unwrap_or(&folder))?;
     let mut again = Again::default();
     loop {
-        match fetch(&*from, &name, &path, None).await {
+        let done = match verify {
+            Verify::Hash => fetch(&*from, &name, &path, None).await.map(drop),
+            _ => fetch_unhashed(&*from, &name, &path).await,
+        };
+        match done {
             Err(e) if again.is_worth_it(&e) => {}
-            done => return Ok(done.map(drop)?),
+            done => return Ok(done?),
         }
     }
+}
+
+/// The product never does; the peers do nothing else.
+async fn fetch_unhashed(
+    from: &dyn Destination,
+    name: &Name,
+    path: &Path,
+) -> std::result::Result<(), transfer::Error> {
+    let here = |e: &dyn Error| transfer::Error::new(transfer::ErrorKind::Other, e.to_string());
+    let mut body = from.get(name, None).await?;
+    let mut file = fs::File::create(path).map_err(|e| here(&e))?;
+    let (sender, mut chunks) = tokio::sync::mpsc::channel::<bytes::Bytes>(4);
+    let writing = tokio::task::spawn_blocking(move || {
+        while let Some(chunk) = chunks.blocking_recv() {
+            file.write_all(&chunk)?;
+        }
+        Ok::<_, std::io::Error>(())
+    });
+    while let Some(chunk) = body.try_next().await? {
+        if sender.send(chunk).await.is_err() {
+            break;
+        }
+    }
+    drop(sender);
+    writing.await.map_err(|e| here(&e))?.map_err(|e| here(&e))
 }
 
 /// Each a task of its own, as jobs are.

@@ -1,5 +1,6 @@
 //! One file of 1 GiB and 2,000 of 256 KiB, up and down, by each protocol, in turns with what people use for it, against the same
-//! server on the same cores. Everybody compares sizes on arrival and no more.
+//! server on the same cores. Peers compare sizes on arrival and no more: with them is compared what we do by sizes. Beside it stands
+//! what we do by default, by hashes.
 
 mod grounds;
 mod peers;
@@ -16,6 +17,9 @@ use std::{
 use self::grounds::Ground;
 use super::{Size, load::Usage, median, ratio, work};
 use crate::run::{cargo, run as execute, target};
+
+/// Ways of ours, before those of others: by sizes, as they do it, and by hashes.
+const OURS: usize = 2;
 
 /// MB that a transfer may take at most.
 const MEMORY: f64 = 64.0;
@@ -96,7 +100,7 @@ fn one(protocol: &str, ground: &Ground, pile: &Pile, back: &Path, rounds: usize)
             match there_and_back() {
                 Ok(()) => {}
                 // Not every peer can do everything; what is missing in the list is said here.
-                Err(e) if n > 0 => {
+                Err(e) if n >= OURS => {
                     println!("{protocol}, {}, {}: did not succeed: {}", pile.what, way.name, brief(&e))
                 }
                 Err(e) => return Err(format!("{protocol}: {e}")),
@@ -116,14 +120,14 @@ fn one(protocol: &str, ground: &Ground, pile: &Pile, back: &Path, rounds: usize)
                 way.name,
                 runs.join(", ")
             );
-            if n > 0 {
+            if n >= OURS {
                 best = best.min(wall);
             }
         }
         let ours = median(&costs[0].wall);
         let target = if pile.most < 1.0 { "< 1".to_owned() } else { format!("<= {}", pile.most) };
         ratio("ours / the best peer", ours / best, &target, ours / best <= pile.most);
-        let peak = median(&costs[0].peak);
+        let peak = costs[..OURS].iter().map(|costs| median(&costs.peak)).fold(0.0, f64::max);
         ratio("peak resident memory, MB", peak, &format!("<= {MEMORY}"), peak <= MEMORY);
     }
     Ok(())

@@ -8,12 +8,12 @@ use std::{
 
 use testbed::{Certificates, Ftp, FtpTls, Nginx, Sshd, WebDav};
 
-use super::{Way, peers, program};
+use super::{OURS, Way, peers, program};
 use crate::bench::fleet::files::Files;
 
 /// A server, and who sends to it.
 pub struct Ground {
-    /// Ours first.
+    /// Ours first, [`OURS`] of them.
     pub ways: Vec<Way>,
     /// Where what was sent lies.
     pub served: PathBuf,
@@ -41,12 +41,9 @@ fn sftp(_: &Path) -> Result<Ground, String> {
     let with = peers::Ssh { port: server.port(), user: server.user(), key: server.key("client") };
     let known = server.fingerprint("ed25519");
     let (port, key) = (with.port.to_string(), with.key.display().to_string());
-    let ways = vec![
-        ours(["sftp", &port, &with.user, &key, &known, ROOT]),
-        peers::openssh(&with),
-        peers::rclone_sftp(&with),
-    ];
-    Ok(Ground::of(ways, server.files().join(ROOT), server))
+    let ours = ours(["sftp", &port, &with.user, &key, &known, ROOT]);
+    let peers = vec![peers::openssh(&with), peers::rclone_sftp(&with)];
+    Ok(Ground::of(ours, peers, server.files().join(ROOT), server))
 }
 
 fn ftp(home: &Path) -> Result<Ground, String> {
@@ -67,9 +64,9 @@ fn by_ftp(home: &Path, tls: FtpTls) -> Result<Ground, String> {
     let kind = if is_open { "ftp" } else { "ftpes" };
     let ours = ours([kind, &port.to_string(), Ftp::USER, Ftp::PASSWORD, &ca.display().to_string(), ROOT]);
     let with = peers::FtpServer { port, user: Ftp::USER, password: Ftp::PASSWORD, ca, is_open };
-    let ways = vec![ours, peers::curl_ftp(&with), peers::lftp(&with), peers::rclone_ftp(&with)?];
+    let peers = vec![peers::curl_ftp(&with), peers::lftp(&with), peers::rclone_ftp(&with)?];
     let served = server.folder(ROOT);
-    let mut ground = Ground::of(ways, served.clone(), certificates);
+    let mut ground = Ground::of(ours, peers, served.clone(), certificates);
     ground.empty = Box::new(move || {
         fs::remove_dir_all(&served).map_err(|e| e.to_string())?;
         server.folder(ROOT);
@@ -82,13 +79,10 @@ fn s3(home: &Path) -> Result<Ground, String> {
     const BUCKET: &str = "bench";
     let server = Files::start(home, BUCKET)?;
     let endpoint = format!("http://{}", server.address);
-    let ways = vec![
-        ours(["s3", &endpoint, BUCKET, ROOT]),
-        peers::s5cmd(&endpoint, BUCKET),
-        peers::rclone_s3(&endpoint, BUCKET),
-    ];
+    let ours = ours(["s3", &endpoint, BUCKET, ROOT]);
+    let peers = vec![peers::s5cmd(&endpoint, BUCKET), peers::rclone_s3(&endpoint, BUCKET)];
     let root = home.join("s3");
-    let mut ground = Ground::of(ways, root.join(BUCKET).join(ROOT), server);
+    let mut ground = Ground::of(ours, peers, root.join(BUCKET).join(ROOT), server);
     // Its notes on objects lie beside the bucket.
     ground.empty = Box::new(move || {
         let io = |e: std::io::Error| format!("{}: {e}", root.display());
@@ -105,12 +99,9 @@ fn webdav(_: &Path) -> Result<Ground, String> {
     let server = WebDav::start(None);
     let (user, password) = (WebDav::USER, WebDav::PASSWORD);
     let url = format!("{}/{ROOT}", server.url());
-    let ways = vec![
-        ours(["webdav", &url, user, password]),
-        peers::curl_http(&url, user, password),
-        peers::rclone_webdav(&url, user, password)?,
-    ];
-    Ok(Ground::of(ways, server.files().join(ROOT), server))
+    let ours = ours(["webdav", &url, user, password]);
+    let peers = vec![peers::curl_http(&url, user, password), peers::rclone_webdav(&url, user, password)?];
+    Ok(Ground::of(ours, peers, server.files().join(ROOT), server))
 }
 
 /// Nothing but curl puts by plain HTTP.
@@ -118,31 +109,36 @@ fn http(_: &Path) -> Result<Ground, String> {
     let server = Nginx::start(None);
     let (user, password) = (Nginx::USER, Nginx::PASSWORD);
     let url = server.url("/in");
-    let ways = vec![ours(["http", &url, user, password]), peers::curl_http(&url, user, password)];
-    Ok(Ground::of(ways, server.files().join(ROOT), server))
+    let ours = ours(["http", &url, user, password]);
+    let peers = vec![peers::curl_http(&url, user, password)];
+    Ok(Ground::of(ours, peers, server.files().join(ROOT), server))
 }
 
-fn ours<const N: usize>(with: [&str; N]) -> Way {
+/// As the peers do it, and as the product does unless it is told otherwise.
+fn ours<const N: usize>(with: [&str; N]) -> [Way; OURS] {
     let with: Vec<String> = with.map(str::to_owned).into();
-    let get = with.clone();
     let call = |way: &str, folder: &Path, with: &[String]| {
         let mut command: Command = program();
         command.arg(way).arg(folder).args(with);
         command
     };
-    Way {
-        name: "videorec's transfer".into(),
-        put: Box::new(move |pile| Ok(call("put", &pile.folder, &with))),
-        get: Box::new(move |pile, back| {
-            let hashes = pile.folder.join(".hashes");
-            fs::copy(hashes, back.join(".hashes")).map_err(|e| e.to_string())?;
-            Ok(call("get", back, &get))
-        }),
-    }
+    [("sizes", ""), ("hashes", "-hashed")].map(|(what, how)| {
+        let (put, get) = (with.clone(), with.clone());
+        Way {
+            name: format!("videorec's transfer, by {what}"),
+            put: Box::new(move |pile| Ok(call(&format!("put{how}"), &pile.folder, &put))),
+            get: Box::new(move |pile, back| {
+                let hashes = pile.folder.join(".hashes");
+                fs::copy(hashes, back.join(".hashes")).map_err(|e| e.to_string())?;
+                Ok(call(&format!("get{how}"), back, &get))
+            }),
+        }
+    })
 }
 
 impl Ground {
-    fn of(ways: Vec<Way>, served: PathBuf, server: impl Any) -> Self {
+    fn of(ours: [Way; OURS], peers: Vec<Way>, served: PathBuf, server: impl Any) -> Self {
+        let ways = ours.into_iter().chain(peers).collect();
         let folder = served.clone();
         let empty = move || {
             let _ = fs::remove_dir_all(&folder);
