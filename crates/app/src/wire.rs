@@ -116,7 +116,7 @@ pub async fn work(config: &Config, machine: &Machine) -> Result<Workshop> {
     // Who only brings files in while another process works must decide as that process does.
     let policy = match &lock {
         Some(_) => policy(config, &layout)?,
-        None => read_policy(&layout.policy_in_force())?,
+        None => in_force(&layout).await?,
     };
     let media = media(config, threads(machine))?;
     let catalog = Arc::new(open_catalog(&layout).await?);
@@ -148,6 +148,21 @@ pub async fn work(config: &Config, machine: &Machine) -> Result<Workshop> {
     };
     Ok(Workshop { layout, library: Arc::new(library), policy_text: policy.text, lock, holder })
 }
+
+/// The policy that the process works by which has the lock. In a new library it takes a moment to put one in force.
+async fn in_force(layout: &Layout) -> Result<PolicyFile> {
+    let path = layout.policy_in_force();
+    let mut looks = STARTING.as_millis() / LOOK.as_millis();
+    while looks > 0 && !path.is_file() {
+        tokio::time::sleep(LOOK).await;
+        looks -= 1;
+    }
+    read_policy(&path)
+}
+
+/// The most that a process takes from its lock to its policy; and between two looks for it.
+const STARTING: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(100);
 
 pub fn runner(library: &Arc<Library>, machine: &Machine, drain: Duration) -> Runner {
     let memory = memory(machine);
