@@ -10,11 +10,12 @@ use std::{
 
 use anyhow::Result;
 use catalog::{AuditEntry, Catalog, JobFilter};
-use domain::{Job, JobId, JobState, RecordingId};
+use domain::{Clock as _, Job, JobId, JobState, RecordingId};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::text;
+use crate::clock;
 
 const LOOK: Duration = Duration::from_millis(250);
 /// Bars drawn at most; the overall line counts the rest.
@@ -93,7 +94,7 @@ impl<'a> Follow<'a> {
     async fn run(&mut self, until: CancellationToken, to_rest: bool) -> Result<()> {
         loop {
             let open = self.look().await?;
-            if (to_rest && open == 0) || until.is_cancelled() {
+            if until.is_cancelled() || (to_rest && open == 0 && self.is_at_rest().await?) {
                 break;
             }
             tokio::select! {
@@ -112,14 +113,27 @@ impl<'a> Follow<'a> {
         for entry in self.news().await? {
             self.tell(&entry).await?;
         }
-        let counts = self.catalog.counts().await?;
-        let open = [JobState::Pending, JobState::Running].iter().filter_map(|s| counts.jobs.get(s)).sum();
+        let open = self.open().await?;
         if let Show::Bars(bars) = self.show {
             let filter = JobFilter { states: vec![JobState::Running], ..JobFilter::default() };
             let running = self.catalog.jobs(&filter, BARS).await?;
             self.draw(bars.clone(), &running, open).await?;
         }
         Ok(open)
+    }
+
+    /// Pending and running jobs.
+    async fn open(&self) -> Result<u64> {
+        let counts = self.catalog.counts().await?;
+        Ok([JobState::Pending, JobState::Running].iter().filter_map(|s| counts.jobs.get(s)).sum())
+    }
+
+    /// Whether there is no job because nothing is left to do, and not because one is done and what follows from it is not decided yet.
+    /// As the runner has it: the counts are the same before and after, so that nothing was decided meanwhile.
+    async fn is_at_rest(&self) -> Result<bool> {
+        let before = self.catalog.counts().await?.jobs;
+        let is_decided = self.catalog.to_decide(clock::System.now(), None, 1).await?.is_empty();
+        Ok(is_decided && self.open().await? == 0 && self.catalog.counts().await?.jobs == before)
     }
 
     /// What was written to the audit log since the last look, oldest first.
