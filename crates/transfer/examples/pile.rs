@@ -99,8 +99,12 @@ fn open(kind: &str, with: &[&str]) -> Result<Arc<dyn Destination>> {
                 .http_client(client.build_https())
                 .build();
             // As the product does it for partners.
-            let options =
-                storage::s3::Options { path_style: true, in_flight: 4, ..storage::s3::Options::default() };
+            let options = storage::s3::Options {
+                path_style: true,
+                part_size: 5 << 20,
+                in_flight: 6,
+                ..storage::s3::Options::default()
+            };
             let place = storage::s3::Place::parse(&format!("s3://{bucket}/{prefix}"))?;
             Arc::new(S3::new(storage::S3::new("peer", &sdk, place, options)))
         }

@@ -116,12 +116,14 @@ pub fn store_of(name: &str, store: &policy::Store, sdk: &SdkConfig) -> Result<S3
 
 /// The same, opened by keys of its own where it has a secret.
 pub fn partner(name: &str, store: &policy::Store, sdk: &SdkConfig, keys: &Keys) -> Result<S3> {
-    let options = s3::Options { in_flight: AT_ONCE, ..s3::Options::default() };
+    let options = s3::Options { part_size: PART, in_flight: AT_ONCE, ..s3::Options::default() };
     bucket(name, store, sdk, keys, &options)
 }
 
-/// Parts of one file on their way to a partner: several files go at once, and a transfer has 64 MB of memory.
-const AT_ONCE: usize = 4;
+/// Bytes of a part, and parts of one file on their way to a partner at once: a transfer has 64 MB of memory, and many of the smallest
+/// that S3 takes keep a line busier than few larger ones.
+const PART: usize = 5 << 20;
+const AT_ONCE: usize = 6;
 
 fn bucket(
     name: &str,
