@@ -7,7 +7,7 @@ use catalog::{Batch, BatchId};
 use domain::{Action, Facts, JobId, JobSpec, Lane, Recording, Speed, State, Timestamp, Trash, Way};
 use policy::{Deed, NoExport, Objection, ObjectionKind, Policy, Wish};
 
-use crate::{Library, plan::Frozen};
+use crate::{Library, lifecycle::STANDARD, plan::Frozen};
 
 /// What is done to each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,8 @@ impl Verb {
             }
             Self::Archive { class, by } => {
                 let place = &it.custody.place;
-                if place.class.as_ref() == Some(class) {
+                let lies_in = place.class.as_deref().unwrap_or(STANDARD);
+                if lies_in == class && place.transition.is_none() {
                     return already(format!("it is in {class}"));
                 }
                 if *by == Way::Lifecycle {

@@ -9,7 +9,7 @@ use storage::{Error, ErrorKind, Key, LifecycleRule, Store};
 /// The tag that rules look for. Its value is the class.
 pub(crate) const TAG: &str = "videorec-archive";
 /// The class of what nobody put into another one.
-pub(crate) const STANDARD: &str = "STANDARD";
+pub const STANDARD: &str = "STANDARD";
 /// How long a bucket's rules are believed to be as they were. What they lack is asked for anew.
 const KNOWN_FOR: Duration = Duration::from_secs(10 * 60);
 

@@ -264,6 +264,26 @@ async fn what_a_person_leaves_to_the_bucket_is_followed_like_a_rules() {
     s.end().await;
 }
 
+/// Whoever left it to the bucket may think again, as long as it lies where it did.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_person_left_to_the_bucket_is_taken_back_by_hand() {
+    let s = Scene::set("  - { name: x, match: { tags: x }, tag: y }\n").await;
+    s.own.inner().set_lifecycle(vec![rule_of_the_bucket()]);
+    let id = s.take("a.txt").await;
+    s.until(id, |r| r.state == State::Unsupported).await;
+    s.order(id, &by_hand::Verb::Archive { class: "DEEP_ARCHIVE".into(), by: Way::Lifecycle }).await;
+    s.until(id, is_awaited).await;
+    let back = by_hand::Verb::Archive { class: "STANDARD".into(), by: Way::Now };
+    s.order(id, &back).await;
+    let it = s.until(id, |r| !is_awaited(r)).await;
+    assert_eq!((s.tags(&it).await, s.own.inner().follow_lifecycle()), (storage::Tags::new(), 0));
+    let facts = s.library.catalog.facts(id).await.unwrap().unwrap();
+    let batch = by_hand::batch("archive", "ana", "again", s.clock.now());
+    let again = back.job(&s.library.policy, &batch, &facts, s.clock.now());
+    assert!(matches!(again, Err(by_hand::LeftOut::Already(why)) if why.contains("STANDARD")));
+    s.end().await;
+}
+
 /// A tag that is left on what was deleted would have the bucket move it, and bill its class's least time after the purge. What comes
 /// back from the trash is asked for anew; and what is purged goes, wherever its archiving stands.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use domain::{Companion, Conflict, NameTemplate, Speed, Verify, Way};
+use worker::lifecycle::STANDARD;
 
 /// Which recordings: an id or its first characters, or a query as `videorec search` takes it.
 #[derive(Args)]
@@ -80,7 +81,7 @@ pub struct Backup {
 pub struct Archive {
     #[command(flatten)]
     pub which: Which,
-    /// The storage class, e.g. GLACIER or DEEP_ARCHIVE
+    /// The storage class, e.g. GLACIER or DEEP_ARCHIVE; STANDARD takes it back
     #[arg(long, value_name = "CLASS", required_unless_present = "to", conflicts_with = "to", value_parser = class)]
     pub class: Option<String>,
     /// now: at once, by a copy onto itself; lifecycle: within days, by a rule of their bucket, which is cheaper
@@ -277,7 +278,10 @@ fn speed(text: &str) -> Result<Speed, String> {
 }
 
 fn class(text: &str) -> Result<String, String> {
-    policy::storage_class(&text.to_ascii_uppercase())
+    match text.to_ascii_uppercase() {
+        standard if standard == STANDARD => Ok(standard),
+        word => policy::storage_class(&word),
+    }
 }
 
 fn way(text: &str) -> Result<Way, String> {
