@@ -54,9 +54,9 @@ pub(crate) fn leftovers(found: &mut Evaluation<'_>, policy: &Policy, facts: &Fac
     if facts.copies.iter().all(|c| c.until.is_none() && c.bad.is_none()) {
         return;
     }
-    // By name, so that it is the same whichever way they are listed.
+    // By name, so that it is the same whichever way they are listed; repairs first, since nothing goes while one is under way.
     let mut copies: Vec<&domain::Copy> = facts.copies.iter().collect();
-    copies.sort_by(|a, b| a.store.cmp(&b.store));
+    copies.sort_by_key(|copy| (copy.until.is_some(), &copy.store));
     for copy in copies {
         match copy.until {
             Some(until) if now < until => found.due_at = earlier(found.due_at, Some(until)),

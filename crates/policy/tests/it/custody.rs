@@ -443,6 +443,21 @@ fn two_leftovers_go_one_after_the_other() {
     assert_eq!(waits(&decision), ["custody: evict waits for 2 verified copies; there is 1"]);
 }
 
+/// A bad copy may turn out to be beyond repair: until that is known, no other one goes.
+#[test]
+fn a_leftover_stays_while_a_copy_is_repaired() {
+    let policy = parse("stores: { a: { url: /mnt/a }, b: { url: /mnt/b } }\nrules: []");
+    let mut facts = song();
+    for store in ["a", "b"] {
+        facts.copies.push(copy_in(&facts, store));
+    }
+    facts.copies[0].until = Some(after(1));
+    facts.copies[1].bad = Some("a byte differs".into());
+    let decision = decide(&policy, &facts, after(1));
+    assert_eq!(labels(&decision), ["repair b"]);
+    assert_eq!(waits(&decision), ["custody: evict waits for repair b to be finished"]);
+}
+
 #[test]
 fn bad_bytes_are_replaced_by_good_ones_before_anything_reads_them() {
     let policy = parse(
