@@ -97,7 +97,12 @@ fn several_are_named_by_the_beginnings_of_their_ids() {
     let ids: Vec<&str> = all.iter().map(|r| r["id"].as_str().expect("an id")).collect();
     let [one, two, _] = ids[..] else { panic!("{all:?}") };
     let upper = one[..6].to_uppercase();
-    let held = library.ok(&["hold", &upper, two, one, "--reason", "case 12"]);
+    let hold = ["hold", &upper, two, one, "--reason", "case 12"];
+    for _ in 0..2 {
+        let planned = library.ok(&[&hold[..], &["--plan"]].concat());
+        assert!(planned.contains("2 recordings: held") && planned.contains("Nothing was done"), "{planned}");
+    }
+    let held = library.ok(&hold);
     assert!(held.contains("2 recordings: held"), "{held}");
     let said = library.run(&["delete", two, "--reason", "x"]);
     assert_eq!((said.code, states(&library).values().any(|state| state == "trashed")), (Some(1), false));

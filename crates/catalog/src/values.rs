@@ -76,6 +76,13 @@ pub enum Change {
     Undelete { kept_until: Timestamp },
 }
 
+impl Change {
+    /// What would come of it, as the recording is now.
+    pub fn would(&self, it: &Recording, now: Timestamp) -> Changed {
+        crate::custody::changed(&mut it.clone(), self, "", now)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
     Yes,

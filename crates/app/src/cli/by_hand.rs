@@ -27,6 +27,9 @@ pub struct Hold {
     /// What the hold is called, so that several can lie on one recording
     #[arg(long, value_name = "NAME", default_value = "by-hand")]
     pub name: String,
+    /// Only say what would be done
+    #[arg(long)]
+    pub plan: bool,
 }
 
 #[derive(Args)]
@@ -39,6 +42,9 @@ pub struct Release {
     /// All holds that were placed by hand
     #[arg(long)]
     pub all_holds: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub plan: bool,
 }
 
 #[derive(Args)]
@@ -63,6 +69,9 @@ pub struct Undelete {
     /// How long no rule may delete them again [default: as long as the policy keeps things in the trash]
     #[arg(long, value_name = "TIME", value_parser = span)]
     pub keep: Option<Duration>,
+    /// Only say what would be done
+    #[arg(long)]
+    pub plan: bool,
 }
 
 #[derive(Args)]
@@ -100,7 +109,7 @@ pub struct Restore {
     #[command(flatten)]
     pub which: Which,
     /// expedited (minutes), standard (hours) or bulk (half a day, cheapest)
-    #[arg(long, value_name = "SPEED", default_value = "standard", value_parser = speed)]
+    #[arg(long, visible_alias = "tier", value_name = "SPEED", default_value = "standard", value_parser = speed)]
     pub speed: Speed,
     /// For how many days they are to be readable
     #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=365))]

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use catalog::{Change, Changed};
-use domain::{Clock as _, RecordingId};
+use domain::{Clock as _, RecordingId, Timestamp};
 
 use super::which;
 use crate::{
@@ -21,14 +21,16 @@ pub async fn hold(config: &Config, args: &Hold) -> Result<Code> {
     let view = wire::look(config).await?;
     let change = Change::Hold { name: args.name.clone(), reason: args.reason.clone() };
     let ids = which::ids(&view, &args.which).await?;
-    Ok(apply(config, &view, &ids, &change, "held", "held so already").await?.code())
+    let words = Words { done: "held", already: "held so already" };
+    Ok(apply(config, &view, &ids, &change, words, args.plan).await?.code())
 }
 
 pub async fn release(config: &Config, args: &Release) -> Result<Code> {
     let view = wire::look(config).await?;
     let change = Change::Release { name: (!args.all_holds).then(|| args.name.clone()) };
     let ids = which::ids(&view, &args.which).await?;
-    Ok(apply(config, &view, &ids, &change, "released", "not held so").await?.code())
+    let words = Words { done: "released", already: "not held so" };
+    Ok(apply(config, &view, &ids, &change, words, args.plan).await?.code())
 }
 
 pub async fn undelete(config: &Config, args: &Undelete) -> Result<Code> {
@@ -38,11 +40,19 @@ pub async fn undelete(config: &Config, args: &Undelete) -> Result<Code> {
     let change = Change::Undelete { kept_until };
     // A search hides what is in the trash unless it is asked for.
     let ids = which::ids_among(&view, &args.which, "state:trashed").await?;
-    let applied = apply(config, &view, &ids, &change, "brought back", "not in the trash").await?;
-    if !config.json && applied.changed > 0 {
+    let words = Words { done: "brought back", already: "not in the trash" };
+    let applied = apply(config, &view, &ids, &change, words, args.plan).await?;
+    if !config.json && !args.plan && applied.changed > 0 {
         ui::line(&format!("no rule deletes them before {kept_until}; `videorec hold` keeps them for good"));
     }
     Ok(applied.code())
+}
+
+/// How a change is told of.
+#[derive(Clone, Copy)]
+struct Words {
+    done: &'static str,
+    already: &'static str,
 }
 
 struct Applied {
@@ -61,12 +71,17 @@ async fn apply(
     view: &View,
     ids: &[RecordingId],
     change: &Change,
-    done: &str,
-    already: &str,
+    words: Words,
+    only_plan: bool,
 ) -> Result<Applied> {
+    let Words { done, already } = words;
     let (mut changed, mut unchanged, mut refused) = (0u64, 0u64, 0u64);
     for page in ids.chunks(BATCH) {
-        let answers = view.catalog.custody(page, change, &config.actor, clock::System.now()).await?;
+        let now = clock::System.now();
+        let answers = match only_plan {
+            true => would(view, page, change, now).await?,
+            false => view.catalog.custody(page, change, &config.actor, now).await?,
+        };
         for (id, answer) in page.iter().zip(answers) {
             if config.json {
                 print_json(*id, &answer);
@@ -89,8 +104,21 @@ async fn apply(
             line.push_str(&format!(" ({unchanged} {already})"));
         }
         ui::line(&line);
+        if only_plan {
+            ui::line("Nothing was done: this was only the plan.");
+        }
     }
     Ok(Applied { changed, refused })
+}
+
+/// What would come of a change.
+async fn would(view: &View, ids: &[RecordingId], change: &Change, now: Timestamp) -> Result<Vec<Changed>> {
+    let mut answers = Vec::with_capacity(ids.len());
+    for id in ids {
+        let it = view.catalog.get(*id).await?;
+        answers.push(it.map_or(Changed::Refused("it is not there".into()), |it| change.would(&it, now)));
+    }
+    Ok(answers)
 }
 
 fn print_json(id: RecordingId, answer: &Changed) {
