@@ -24,6 +24,7 @@ use crate::{
     destinations,
     exit::{Code, Coded},
     lock::{self, Lock, Taken},
+    secrets::Secrets,
     tell,
 };
 
@@ -120,7 +121,7 @@ pub async fn work(config: &Config, machine: &Machine) -> Result<Workshop> {
     };
     let media = media(config, threads(machine))?;
     let catalog = Arc::new(open_catalog(&layout).await?);
-    let stores = stores(&layout, &policy.policy).await?;
+    let stores = stores(&layout, &policy.policy, &config.secrets).await?;
     if lock.is_some() {
         write_whole(&layout.policy_in_force(), &policy.text)?;
         clear(&layout.work())?;
@@ -235,7 +236,7 @@ pub fn media(config: &Config, threads: u32) -> Result<media::Tools> {
 
 /// The library's own store and those of the policy, each in a folder of its own: a "second copy" that is the first one
 /// under another name, or that lies where new files are taken from, would be worse than none.
-pub async fn stores(layout: &Layout, policy: &Policy) -> Result<Stores> {
+pub async fn stores(layout: &Layout, policy: &Policy, secrets: &Secrets) -> Result<Stores> {
     let mut stores = Stores::default();
     stores.add(Arc::new(Disk::open(LIBRARY_STORE, layout.recordings())?));
     // Canonical, so that links and other spellings of one folder are one folder.
@@ -247,7 +248,7 @@ pub async fn stores(layout: &Layout, policy: &Policy) -> Result<Stores> {
             _ if !store.holds() => continue,
             Some(Place::Remote(_) | Place::Cloud(_)) => continue,
             Some(Place::S3 { .. }) => {
-                stores.add(bucket(name, store).await?);
+                stores.add(bucket(name, store, secrets).await?);
                 continue;
             }
         };
@@ -273,14 +274,14 @@ pub async fn stores(layout: &Layout, policy: &Policy) -> Result<Stores> {
 }
 
 #[cfg(feature = "cloud")]
-async fn bucket(name: &str, store: &policy::Store) -> Result<Arc<dyn Store>> {
+async fn bucket(name: &str, store: &policy::Store, secrets: &Secrets) -> Result<Arc<dyn Store>> {
     let config = crate::fleet::engines::sdk_config().await;
-    Ok(Arc::new(crate::fleet::engines::store_of(name, store, &config)?))
+    Ok(Arc::new(crate::fleet::engines::store_of(name, store, &config, secrets).await?))
 }
 
 #[cfg(not(feature = "cloud"))]
 #[expect(clippy::unused_async, reason = "with the feature it connects")]
-async fn bucket(name: &str, _: &policy::Store) -> Result<Arc<dyn Store>> {
+async fn bucket(name: &str, _: &policy::Store, _: &Secrets) -> Result<Arc<dyn Store>> {
     Err(without_cloud().context(format!("store `{name}` is a bucket")))
 }
 

@@ -59,6 +59,7 @@ pub use parse::parse;
 pub use problem::{Problem, Problems};
 pub use protect::Protect;
 pub use room::{Chosen, Room, choose, room};
+pub use rules::only_takes_exports;
 pub use schema::schema;
 pub use verbs::storage_class;
 pub use watermark::{Order, Watermark};

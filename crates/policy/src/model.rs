@@ -33,6 +33,9 @@ pub struct Store {
     pub capacity: Option<u64>,
     /// Stores of one region are lost together, as far as `protect` counts regions. Absent: a region of its own.
     pub region: Option<String>,
+    /// It is ours although a secret opens it: it may hold recordings and copies, and not only be sent files.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub copies: bool,
     pub terms: Terms,
 }
 
@@ -134,11 +137,11 @@ pub enum Protocol {
 }
 
 impl Store {
-    /// Whether it can hold copies, and not only be sent files: what opens it is the machine's own.
+    /// Whether it can hold copies, and not only be sent files: what opens it is the machine's own, or it is said to be ours.
     pub fn holds(&self) -> bool {
         match &self.place {
             None | Some(Place::Folder(_)) => true,
-            Some(Place::S3 { .. }) => self.terms.secret.is_none(),
+            Some(Place::S3 { .. }) => self.copies || self.terms.secret.is_none(),
             Some(Place::Remote(_) | Place::Cloud(_)) => false,
         }
     }

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{Preset, Speed};
 
 use crate::{
-    Protect, Store,
+    Place, Protect, Store,
     check::{Check, Field},
     condition, contradictions,
     model::{Ask, CUSTODY, INTAKE, Rule, Thaw, WhenCold},
@@ -61,13 +61,10 @@ impl Known<'_> {
         if !self.store(check, node, name) {
             return false;
         }
-        let holds = self.stores.get(name).is_none_or(Store::holds);
+        let store = self.stores.get(name);
+        let holds = store.is_none_or(Store::holds);
         if !holds {
-            let message = format!(
-                "store `{}` only takes exports: what is there is not ours to keep and to find again; `export` sends to it",
-                clip(name)
-            );
-            check.problem(node.at, message);
+            check.problem(node.at, only_takes_exports(name, store.and_then(|store| store.place.as_ref())));
         }
         holds
     }
@@ -152,6 +149,18 @@ fn read_rule<'n>(
     rule.said = rule.asks.iter().map(|ask| Said::of(&rule, ask)).collect();
     contradictions::within(check, &fields, &rule);
     Some((name, name.map(|_| rule)))
+}
+
+/// Why a store holds no recordings and no copies, and what to do.
+pub fn only_takes_exports(name: &str, place: Option<&Place>) -> String {
+    let ours = match place {
+        Some(Place::S3 { .. }) => "; where the bucket is yours, say so: `copies: true`",
+        _ => "",
+    };
+    format!(
+        "store `{}` only takes exports: what is there is not ours to keep and to find again; `export` sends to it{ours}",
+        clip(name)
+    )
 }
 
 /// `refuse`, `restore`, `skip`, or `{ restore: SPEED, days: N }`.

@@ -121,6 +121,9 @@ fn stores() -> Value {
         }),
         "capacity" => reference("size"),
         "region" => json!({ "description": "Stores of one region are lost together", "type": "string" }),
+        "copies" => {
+            json!({ "description": "A bucket that a secret opens is yours: it may hold copies", "type": "boolean" })
+        }
         "secret" => {
             json!({ "description": "The name under which the machine keeps what opens it", "type": "string" })
         }

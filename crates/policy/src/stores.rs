@@ -26,11 +26,12 @@ pub(crate) fn read(check: &mut Check<'_>, node: &Node) -> BTreeMap<String, Store
     stores
 }
 
-pub(crate) const FIELDS: [&str; 12] = [
+pub(crate) const FIELDS: [&str; 13] = [
     "bandwidth",
     "ca",
     "capacity",
     "connections",
+    "copies",
     "endpoint",
     "host_key",
     "hours",
@@ -52,6 +53,7 @@ fn read_store(check: &mut Check<'_>, entry: &Field<'_>) -> Option<Store> {
         place: None,
         capacity,
         region,
+        copies: part("copies").and_then(|f| check.value(f.value, "`copies`", yes_or_no)).unwrap_or(false),
         terms: Terms {
             secret: part("secret").and_then(|f| secret(check, f)),
             host_key: part("host_key").map(|f| host_keys(check, f)).unwrap_or_default(),
@@ -60,9 +62,7 @@ fn read_store(check: &mut Check<'_>, entry: &Field<'_>) -> Option<Store> {
             bandwidth: part("bandwidth").and_then(|f| check.value(f.value, "`bandwidth`", bandwidth)),
             hours: part("hours").and_then(|f| check.value(f.value, "`hours`", Hours::new)),
             private: part("private")
-                .and_then(|f| {
-                    check.value(f.value, "`private`", |text| word(text, [("true", true), ("false", false)]))
-                })
+                .and_then(|f| check.value(f.value, "`private`", yes_or_no))
                 .unwrap_or(false),
             refuses_renames: part("rename")
                 .and_then(|f| {
@@ -198,6 +198,12 @@ fn unfit(field: &str, place: &Place, store: &Store) -> Option<String> {
         ("capacity", _) if !store.holds() => only_takes("what it is filled with is for its owner to see"),
         // A bucket's is where it is asked for.
         ("region", Place::Remote(_) | Place::Cloud(_)) => only_takes("nothing there counts as a copy"),
+        ("copies", Place::Remote(_) | Place::Cloud(_)) => {
+            only_takes("a bucket of S3 or what speaks its language, or a folder, can hold copies")
+        }
+        ("copies", _) if store.terms.secret.is_none() => {
+            Some(format!("{kind} that no `secret` opens may hold copies in any case; leave `copies` out"))
+        }
         ("secret", Place::Folder(_)) => Some(format!("{kind} is opened by whoever may; leave `secret` out")),
         ("host_key", _) if !protocol.is_some_and(Protocol::is_ssh) => Some(match protocol {
             Some(protocol) if protocol.is_tls() => {
@@ -237,6 +243,10 @@ fn unfit(field: &str, place: &Place, store: &Store) -> Option<String> {
 fn renames(protocol: Protocol) -> bool {
     use Protocol::{Ftp, FtpExplicit, FtpImplicit, Sftp};
     matches!(protocol, Sftp | Ftp | FtpExplicit | FtpImplicit)
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    word(text, [("true", true), ("false", false)])
 }
 
 fn word(text: &str, words: [(&str, bool); 2]) -> Result<bool, String> {

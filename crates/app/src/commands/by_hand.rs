@@ -189,8 +189,13 @@ fn lies_in_a_folder(stores: &Stores, it: &Recording) -> Option<String> {
 }
 
 fn known_store(policy: &Policy, name: &str) -> Result<()> {
-    if name == policy::LIBRARY || policy.stores().contains_key(name) {
-        return Ok(());
+    match policy.stores().get(name) {
+        Some(store) if !store.holds() => {
+            return Err(Coded::error(Code::Usage, policy::only_takes_exports(name, store.place.as_ref())));
+        }
+        Some(_) => return Ok(()),
+        None if name == policy::LIBRARY => return Ok(()),
+        None => {}
     }
     let known: Vec<_> = policy.stores().keys().map(String::as_str).chain([policy::LIBRARY]).collect();
     Err(Coded::error(

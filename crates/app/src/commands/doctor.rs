@@ -152,7 +152,7 @@ async fn library(config: &Config) -> Vec<Finding> {
         Ok(_) => Finding { what: "catalog".into(), ok: true, says: layout.catalog().display().to_string() },
         Err(e) => Finding { what: "catalog".into(), ok: false, says: format!("{e:#}") },
     });
-    let stores = match wire::stores(layout, &policy).await {
+    let stores = match wire::stores(layout, &policy, &config.secrets).await {
         Ok(stores) => stores,
         Err(e) => {
             findings.push(Finding { what: "stores".into(), ok: false, says: format!("{e:#}") });

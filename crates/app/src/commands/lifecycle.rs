@@ -53,7 +53,7 @@ impl<'c> Rules<'c> {
 /// All stores, and those that recordings come to lie in.
 pub async fn stores(config: &Config, view: &View, policy: &Policy) -> anyhow::Result<(Stores, Vec<String>)> {
     if let Some(layout) = &view.layout {
-        return Ok((wire::stores(layout, policy).await?, vec![LIBRARY_STORE.to_owned()]));
+        return Ok((wire::stores(layout, policy, &config.secrets).await?, vec![LIBRARY_STORE.to_owned()]));
     }
     #[cfg(feature = "cloud")]
     {

@@ -76,7 +76,7 @@ impl reload::Source for PolicyOnDisk<'_> {
         wire::parse_policy(text, &path.unwrap_or_else(|| self.layout.policy_in_force()))
     }
     async fn stores(&self, policy: &policy::Policy) -> Result<worker::Stores> {
-        wire::stores(self.layout, policy).await
+        wire::stores(self.layout, policy, &self.config.secrets).await
     }
     fn destinations(&self, policy: &policy::Policy) -> worker::Destinations {
         destinations::of(self.config, policy)

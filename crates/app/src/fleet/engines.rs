@@ -31,7 +31,7 @@ use crate::{
     exit::{Code, Coded},
     lock::{self, Lock, Taken},
     reload,
-    secrets::Keys,
+    secrets::{Keys, Secrets},
     tell,
     wire::{self, POLICY_TEXT},
 };
@@ -109,9 +109,13 @@ async fn queue_with(fleet: &Fleet, visibility: Duration) -> Result<Sqs> {
     Ok(Sqs::new(&sdk_config().await, addresses, visibility))
 }
 
-/// A bucket that the policy names as a store.
-pub fn store_of(name: &str, store: &policy::Store, sdk: &SdkConfig) -> Result<S3> {
-    bucket(name, store, sdk, &Keys::default(), &s3::Options::default())
+/// A bucket that the policy names as a store, opened by keys of its own where it has a secret.
+pub async fn store_of(name: &str, store: &policy::Store, sdk: &SdkConfig, secrets: &Secrets) -> Result<S3> {
+    let keys = match &store.terms.secret {
+        Some(secret) => secrets.get(secret).await.map_err(|why| anyhow::anyhow!("store `{name}`: {why}"))?,
+        None => Keys::default(),
+    };
+    bucket(name, store, sdk, &keys, &s3::Options::default()).with_context(|| format!("store `{name}`"))
 }
 
 /// The same, opened by keys of its own where it has a secret.
@@ -183,7 +187,7 @@ pub async fn work(config: &Config, args: &Work) -> Result<Shop> {
     let lease = Duration::from_secs(args.lease);
     let (stores, watched) = places(fleet, &sdk)?;
     let policy = policy(config, &sdk).await?;
-    let stores = with_policy(stores, &watched, &policy.policy, &sdk).await?;
+    let stores = with_policy(stores, &watched, &policy.policy, &sdk, &config.secrets).await?;
     let worker = worker_name(fleet);
     let (scratch, lock) = scratch(&args.scratch, &worker)?;
     let disk = disk(args)?;
@@ -318,6 +322,7 @@ pub(super) async fn with_policy(
     watched: &[Watched],
     policy: &policy::Policy,
     sdk: &SdkConfig,
+    secrets: &Secrets,
 ) -> Result<Stores> {
     for (name, store) in policy.stores() {
         match &store.place {
@@ -331,7 +336,7 @@ pub(super) async fn with_policy(
                     }
                 }
                 if store.holds() {
-                    stores.add(Arc::new(store_of(name, store, sdk)?));
+                    stores.add(Arc::new(store_of(name, store, sdk, secrets).await?));
                 }
             }
             _ if !store.holds() => {}
@@ -388,7 +393,7 @@ impl reload::Source for PolicyOfFleet<'_> {
     async fn stores(&self, policy: &policy::Policy) -> Result<Stores> {
         let sdk = sdk_config().await;
         let (stores, watched) = places(fleet_of(self.config)?, &sdk)?;
-        with_policy(stores, &watched, policy, &sdk).await
+        with_policy(stores, &watched, policy, &sdk, &self.config.secrets).await
     }
     fn destinations(&self, policy: &policy::Policy) -> worker::Destinations {
         destinations::working_in(&self.scratch, self.config, policy)
@@ -461,7 +466,8 @@ mod tests {
             stores.add(Arc::new(s3_store(LIBRARY_STORE, &sdk, "s3://acme/library")?));
             let store = format!("out: {{ url: \"{url}\", secret: keys{further} }}");
             let policy = policy::parse(&format!("version: 1\nstores: {{ {store} }}\nrules: []\n"));
-            with_policy(stores, &watched, &policy.map_err(|e| anyhow::anyhow!("{e}"))?, &sdk).await.map(drop)
+            let policy = policy.map_err(|e| anyhow::anyhow!("{e}"))?;
+            with_policy(stores, &watched, &policy, &sdk, &Secrets::default()).await.map(drop)
         };
         for (url, further) in [
             ("s3://acme/exports", ""),

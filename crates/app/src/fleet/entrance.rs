@@ -31,7 +31,7 @@ pub async fn open(config: &Config, scratch: &Path) -> Result<Entrance> {
         Some(_) => engines::policy(config, &sdk).await?,
         None => wire::policy_of(config, &View { layout: None, catalog: catalog.clone() }).await?,
     };
-    let stores = engines::with_policy(stores, &watched, &policy.policy, &sdk).await?;
+    let stores = engines::with_policy(stores, &watched, &policy.policy, &sdk, &config.secrets).await?;
     let queue = Arc::new(engines::queue(fleet).await?);
     let worker = format!("import-{}", engines::worker_name(fleet));
     let (scratch, lock) = engines::scratch(&scratch.join("videorec"), &worker)?;

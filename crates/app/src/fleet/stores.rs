@@ -11,6 +11,6 @@ use crate::config::Config;
 pub async fn open(config: &Config, policy: &Policy) -> Result<(Stores, Vec<Watched>)> {
     let sdk = engines::sdk_config().await;
     let (stores, watched) = engines::places(engines::fleet_of(config)?, &sdk)?;
-    let stores = engines::with_policy(stores, &watched, policy, &sdk).await?;
+    let stores = engines::with_policy(stores, &watched, policy, &sdk, &config.secrets).await?;
     Ok((stores, watched))
 }

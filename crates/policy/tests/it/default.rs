@@ -27,7 +27,7 @@ fn the_commented_examples_are_right_too() {
     let policy = policy::parse(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
     assert_eq!(policy.warnings(), []);
     assert_eq!(policy.rules().len(), 23);
-    assert_eq!(policy.stores().len(), 9);
+    assert_eq!(policy.stores().len(), 10);
     assert_eq!(policy.presets().len(), 9 + 4);
     for word in [
         "kind",

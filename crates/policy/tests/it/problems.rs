@@ -377,6 +377,22 @@ fn stores_for_exports_are_read() {
     assert_eq!(holds, [false, true, false, false], "minio, nas, partner, portal");
 }
 
+/// A bucket in another account, or at another service, is ours when we say so.
+#[test]
+fn a_bucket_that_a_secret_opens_holds_copies_when_it_is_said_to() {
+    let offsite = |further: &str| {
+        policy::parse(&format!(
+            "version: 1\nstores: {{ offsite: {{ url: 's3://acme', endpoint: 'https://m', secret: x{further} }} }}\n\
+             rules: [{{ name: far, match: all, backup: offsite }}]\n"
+        ))
+    };
+    let problems = offsite("").expect_err("a partner's").to_string();
+    assert!(problems.contains("only takes exports") && problems.contains("`copies: true`"), "{problems}");
+    let policy = offsite(", copies: true, capacity: 4TB, region: site-c").unwrap();
+    assert!(policy.stores()["offsite"].holds());
+    assert!(offsite(", copies: false").is_err());
+}
+
 /// Each mistake has its own words.
 #[test]
 fn stores_for_exports_that_are_wrong_say_what_is_right() {
@@ -420,6 +436,10 @@ fn stores_for_exports_that_are_wrong_say_what_is_right() {
         ("a: { url: 'sftp://h', host_key: KEY, region: eu-west-1 }", "nothing there counts as a copy"),
         ("a: { url: 'davs://h', capacity: 1TB }", "for its owner to see"),
         ("a: { url: 's3://acme', secret: x, capacity: 1TB }", "it only takes exports"),
+        ("a: { url: 's3://acme', copies: true }", "may hold copies in any case"),
+        ("a: { url: /mnt/a, copies: true }", "may hold copies in any case"),
+        ("a: { url: 'az://acme/exports/in', secret: x, copies: true }", "it only takes exports, so `copies`"),
+        ("a: { url: 's3://acme', secret: x, copies: maybe }", "is neither true nor false"),
         ("a: { url: /mnt/a, connections: 0 }", "not between 1 and 64"),
         ("a: { url: /mnt/a, connections: 65 }", "not between 1 and 64"),
         ("a: { url: /mnt/a, bandwidth: 20Mb/s }", "8 Mbit/s are 1MB/s"),
