@@ -26,7 +26,8 @@ pub(crate) async fn perform(context: &Context<'_>, store: &str) -> Result<Outcom
     let keep = library.policy.protect().copies_min.max(1);
     let copy = match library.catalog.begin_evict(context.claim, keep, library.now()).await {
         Ok(Evicting::Go(copy)) => copy,
-        Ok(Evicting::Refused(why)) => return Err(Failure::permanent(format!("not evicted: {why}")).into()),
+        // Another job has it in hand, or a hold came in the last moment: what is decided then calls this off, or has it tried again.
+        Ok(Evicting::Refused(why)) => return Err(Failure::temporary(format!("not evicted: {why}")).into()),
         Err(e) if e.kind() == catalog::Kind::LeaseLost => return Err(Stop::Lost),
         Err(e) => return Err(Failure::temporary(e.to_string()).into()),
     };
@@ -39,7 +40,7 @@ fn wanted(context: &Context<'_>, facts: &Facts, store: &str) -> Result<(), Failu
     let library = context.library;
     match policy::objection(&library.policy, facts, Deed::Evict { store }, library.now()) {
         None => Ok(()),
-        Some(objection) => Err(Failure::permanent(format!(
+        Some(objection) => Err(Failure::temporary(format!(
             "the copy in `{store}` stays: that waits for {}",
             objection.waits_for
         ))),
