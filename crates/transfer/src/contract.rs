@@ -405,6 +405,18 @@ pub async fn a_conflict_is_as_it_was_asked_for(s: Subject) {
     assert_eq!((replaced.outcome, s.read("c/a.mp4").await), (Outcome::Sent, ours.clone()));
 }
 
+/// Where there are folders. Also when it was just seen that there is no file of that name.
+pub async fn a_folder_is_not_replaced(s: Subject) {
+    s.put("d/file", "theirs").await;
+    let hello = Bytes::from_static(b"hello");
+    for conflict in [Conflict::Skip, Conflict::Replace] {
+        let how = How { conflict, ..How::default() };
+        let error = deliver(&*s.to, &name("d"), &hello, &digest(&hello), &how).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Exists, "{error}");
+    }
+    assert_eq!(s.read("d/file").await, "theirs");
+}
+
 pub async fn what_comes_back_is_what_went(s: Subject) {
     let whole = pattern(3_000_000);
     s.put("b/ack", whole.clone()).await;

@@ -269,10 +269,12 @@ impl Destination for Sftp {
         if server.stat(&old).await?.is_none() {
             return Err(Error::not_found(self.name(), from));
         }
-        if server.stat(&new).await?.is_some_and(|a| a.is_file()) {
-            if !replace {
-                return Err(Error::exists(self.name(), to));
-            }
+        let there = server.stat(&new).await?;
+        // No file takes the place of a folder.
+        if there.as_ref().is_some_and(|there| there.is_folder() || !replace) {
+            return Err(Error::exists(self.name(), to));
+        }
+        if there.is_some_and(|there| there.is_file()) {
             server.remove(&new).await?;
             renamed = server.rename(&old, &new).await?;
             match renamed {

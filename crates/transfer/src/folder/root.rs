@@ -182,6 +182,8 @@ impl Root {
         };
         match renamed {
             Err(Errno::EXIST) if !replace => return Err(Error::exists(&self.name, to)),
+            // A folder, which no file takes the place of.
+            Err(Errno::ISDIR) => return Err(Error::exists(&self.name, to)),
             Err(Errno::NOENT) => return Err(Error::not_found(&self.name, from)),
             renamed => renamed.map_err(|e| self.failed("give its name to", to, e))?,
         }

@@ -23,6 +23,7 @@ async fn make_strict() -> Subject {
 
 mod local {
     crate::contract!(super::make);
+    crate::transfer_contract_cases! { super::make, a_folder_is_not_replaced }
 }
 
 mod marked {

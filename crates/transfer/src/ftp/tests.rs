@@ -14,9 +14,8 @@ use testbed::{Certificates, Fault, FtpScript, FtpTls, FtpTricks};
 
 use super::{Ftp, Options, Tls, Trust};
 use crate::{
-    Algorithm, Checked, Conflict, Destination, ErrorKind, How, Secret, Verify, collect,
-    contract::{Subject, digest, name, pattern, put_of},
-    deliver,
+    Algorithm, Checked, Destination, ErrorKind, Secret, Verify, collect,
+    contract::{Subject, name, pattern, put_of},
 };
 
 mod explicit {
@@ -27,9 +26,11 @@ mod implicit {
 }
 mod plain {
     crate::contract!(super::plain);
+    crate::transfer_contract_cases! { super::plain, a_folder_is_not_replaced }
 }
 mod script {
     crate::contract!(super::script);
+    crate::transfer_contract_cases! { super::script, a_folder_is_not_replaced }
 }
 mod old {
     crate::contract!(super::old);
@@ -384,21 +385,6 @@ async fn connections_that_nobody_needs_go() {
     while to.pool.kept() > 4 {
         assert!(since.elapsed() < Duration::from_secs(60), "{} are still open", to.pool.kept());
         tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
-/// Also where it was just seen that there is no file of that name.
-#[tokio::test]
-async fn a_folder_is_not_replaced() {
-    for s in [plain().await, script().await] {
-        s.put("d/file", "theirs").await;
-        let hello = Bytes::from_static(b"hello");
-        for conflict in [Conflict::Skip, Conflict::Replace] {
-            let how = How { conflict, ..How::default() };
-            let error = deliver(&*s.to, &name("d"), &hello, &digest(&hello), &how).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Exists, "{error}");
-        }
-        assert_eq!(s.read("d/file").await, "theirs");
     }
 }
 

@@ -66,6 +66,7 @@ async fn make_careful() -> Subject {
 
 mod openssh {
     crate::contract!(super::make);
+    crate::transfer_contract_cases! { super::make, a_folder_is_not_replaced }
 }
 
 mod careful {

@@ -13,9 +13,8 @@ use testbed::{Certificates, Fault, Proxy};
 
 use super::*;
 use crate::{
-    Checked, Conflict, How, collect,
-    contract::{Subject, digest, name, pattern, put_of},
-    deliver,
+    Checked, collect,
+    contract::{Subject, name, pattern, put_of},
 };
 
 mod secure {
@@ -23,6 +22,7 @@ mod secure {
 }
 mod plain {
     crate::contract!(super::on_plain);
+    crate::transfer_contract_cases! { super::on_plain, a_folder_is_not_replaced }
 }
 
 fn certificates() -> &'static Certificates {
@@ -165,20 +165,6 @@ async fn a_server_that_refuses_to_rename_shows_no_file() {
     assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Denied, false), "{error}");
     assert_eq!(to.stat(&name("a")).await.unwrap(), None);
     assert_eq!(to.sweep(None, Timestamp(i64::MAX)).await.unwrap(), 1, "its partial file is swept");
-}
-
-/// Also where it was just seen that there is no file of that name.
-#[tokio::test]
-async fn a_folder_is_not_replaced() {
-    let s = on_plain().await;
-    s.put("d/file", "theirs").await;
-    let hello = Bytes::from_static(b"hello");
-    for conflict in [Conflict::Skip, Conflict::Replace] {
-        let how = How { conflict, ..How::default() };
-        let error = deliver(&*s.to, &name("d"), &hello, &digest(&hello), &how).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Exists, "{error}");
-    }
-    assert_eq!(s.read("d/file").await, "theirs");
 }
 
 #[tokio::test]
