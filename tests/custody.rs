@@ -102,6 +102,11 @@ fn several_are_named_by_the_beginnings_of_their_ids() {
         let planned = library.ok(&[&hold[..], &["--plan"]].concat());
         assert!(planned.contains("2 recordings: held") && planned.contains("Nothing was done"), "{planned}");
     }
+    let planned = library.json(&[&hold[..], &["--plan"]].concat());
+    assert!(
+        planned.iter().all(|it| it["would_change"] == true && it.get("changed").is_none()),
+        "{planned:?}"
+    );
     let held = library.ok(&hold);
     assert!(held.contains("2 recordings: held"), "{held}");
     let said = library.run(&["delete", two, "--reason", "x"]);
@@ -217,7 +222,7 @@ fn what_only_a_bucket_does_is_refused_of_a_folder() {
     }
     let said = library.run(&["archive", "--everything", "--class", "glacier"]);
     assert_eq!(said.code, Some(1), "{}", said.out);
-    assert!(said.out.contains("left out: 4") && said.out.contains("is a folder"), "{}", said.out);
+    assert!(said.out.contains("left out: 4") && said.out.contains("need a store in S3"), "{}", said.out);
     assert_eq!(library.json(&["batch", "ls"]).len(), 0);
     for (wrong, says) in [
         (&["--class", "GLACIER", "--by", "magic"][..], "magic"),

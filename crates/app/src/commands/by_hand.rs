@@ -4,20 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Result;
 use catalog::Trashed;
-use domain::{Clock as _, Recording, RecordingId, Timestamp, Way};
+use domain::{Clock as _, RecordingId, Timestamp};
 use policy::Policy;
-use storage::Key;
 use worker::{
-    Stores,
     by_hand::{self, LeftOut, Verb},
     plan::{Costs, Frozen, Money, Prices},
 };
 
-use super::{
-    lifecycle::{self, Rules},
-    plan::money,
-    which,
-};
+use super::{lifecycle::Archivable, plan::money, which};
 use crate::{
     cli::{Archive, Backup, Delete, Move, Restore, Which},
     clock,
@@ -114,15 +108,8 @@ async fn order(config: &Config, selection: &Which, verb: &Verb, only_plan: bool)
     if let Verb::Backup { store } | Verb::Move { store, .. } = verb {
         known_store(&policy, store)?;
     }
-    let mut rules = match verb {
-        Verb::Archive { class, by: Way::Lifecycle } => Some(Rules::of(config, &view, &policy, class).await?),
-        _ => None,
-    };
-    // Only on one machine: a fleet's stores are buckets.
-    let folders = match verb {
-        Verb::Archive { by: Way::Now, .. } if view.layout.is_some() => {
-            Some(lifecycle::stores(config, &view, &policy).await?.0)
-        }
+    let mut archivable = match verb {
+        Verb::Archive { class, by } => Archivable::of(config, &view, &policy, class, *by).await?,
         _ => None,
     };
     let ids = which::ids(&view, selection).await?;
@@ -136,13 +123,8 @@ async fn order(config: &Config, selection: &Which, verb: &Verb, only_plan: bool)
         for id in page {
             let Some(facts) = view.catalog.facts(*id).await? else { continue };
             let mut job = verb.job(&policy, &batch, &facts, now);
-            if let (Ok(_), Some(rules)) = (&job, &mut rules)
-                && let Some(why) = rules.refuse(&facts.recording).await
-            {
-                job = Err(LeftOut::Refused(why));
-            }
-            if let (Ok(_), Some(stores)) = (&job, &folders)
-                && let Some(why) = lies_in_a_folder(stores, &facts.recording)
+            if let (Ok(_), Some(archivable)) = (&job, &mut archivable)
+                && let Some(why) = archivable.refuse(&facts.recording).await
             {
                 job = Err(LeftOut::Refused(why));
             }
@@ -176,16 +158,6 @@ async fn order(config: &Config, selection: &Which, verb: &Verb, only_plan: bool)
         }
     }
     Ok(if sum.is_whole() { Code::Done } else { Code::Partly })
-}
-
-/// Why something has no storage class to be put into, and what to do, as a clause.
-fn lies_in_a_folder(stores: &Stores, it: &Recording) -> Option<String> {
-    let store = stores.get(&it.store).ok()?;
-    store.local_path(&Key::foreign(&it.key).ok()?)?;
-    Some(format!(
-        "store `{}` is a folder, which has no storage classes; `--to STORE` lets another store hold it",
-        it.store
-    ))
 }
 
 fn known_store(policy: &Policy, name: &str) -> Result<()> {

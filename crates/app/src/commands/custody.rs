@@ -84,7 +84,7 @@ async fn apply(
         };
         for (id, answer) in page.iter().zip(answers) {
             if config.json {
-                print_json(*id, &answer);
+                print_json(*id, &answer, only_plan);
             }
             match answer {
                 Changed::Yes => changed += 1,
@@ -121,11 +121,12 @@ async fn would(view: &View, ids: &[RecordingId], change: &Change, now: Timestamp
     Ok(answers)
 }
 
-fn print_json(id: RecordingId, answer: &Changed) {
+fn print_json(id: RecordingId, answer: &Changed, only_plan: bool) {
     let (changed, refused) = match answer {
         Changed::Yes => (true, None),
         Changed::Already => (false, None),
         Changed::Refused(why) => (false, Some(why)),
     };
-    ui::json(&serde_json::json!({ "recording": id, "changed": changed, "refused": refused }));
+    let what = if only_plan { "would_change" } else { "changed" };
+    ui::json(&serde_json::json!({ "recording": id, what: changed, "refused": refused }));
 }

@@ -1,9 +1,9 @@
-//! What is left to buckets' own lifecycle rules: whether they would do it.
+//! What is archived by hand: whether its store has classes, and whether its bucket's own lifecycle rules would do it.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use anyhow::Result;
-use domain::Recording;
+use domain::{Recording, Way};
 use policy::Policy;
 use storage::{Key, LifecycleRule};
 use worker::{LIBRARY_STORE, Stores, lifecycle};
@@ -13,25 +13,43 @@ use crate::{
     wire::{self, View},
 };
 
-/// The rules of buckets, each asked for once, as `archive` with `by: lifecycle` needs them for one class.
-pub struct Rules<'c> {
+/// Where something can be put into one class in one way. The rules of each bucket are asked for once.
+pub struct Archivable<'c> {
     class: &'c str,
+    by: Way,
     stores: Stores,
     known: BTreeMap<String, Result<Vec<LifecycleRule>, String>>,
 }
 
-impl<'c> Rules<'c> {
-    pub async fn of(config: &Config, view: &View, policy: &Policy, class: &'c str) -> Result<Self> {
+impl<'c> Archivable<'c> {
+    /// Nothing where that goes without asking: a fleet's stores are buckets.
+    pub async fn of(
+        config: &Config,
+        view: &View,
+        policy: &Policy,
+        class: &'c str,
+        by: Way,
+    ) -> Result<Option<Self>> {
+        if by.is_now() && view.layout.is_none() {
+            return Ok(None);
+        }
         let (stores, _) = stores(config, view, policy).await?;
-        Ok(Self { class, stores, known: BTreeMap::new() })
+        Ok(Some(Self { class, by, stores, known: BTreeMap::new() }))
     }
 
-    /// Why the bucket that holds a recording would not archive it, and what to do, as a clause; nothing where it would.
+    /// Why the store that holds a recording would not archive it, and what to do, as a clause; nothing where it would.
     pub async fn refuse(&mut self, it: &Recording) -> Option<String> {
         let store = match self.stores.get(&it.store) {
             Ok(store) => store,
             Err(e) => return Some(e.message),
         };
+        let key = match Key::foreign(&it.key) {
+            Ok(key) => key,
+            Err(e) => return Some(e.to_string()),
+        };
+        if self.by.is_now() && store.local_path(&key).is_none() {
+            return None;
+        }
         let known = match self.known.entry(it.store.clone()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
@@ -39,10 +57,9 @@ impl<'c> Rules<'c> {
                 unknown.insert(rules.map_err(|e| lifecycle::unasked(&e)))
             }
         };
-        match (known, Key::foreign(&it.key)) {
-            (Err(why), _) => Some(why.clone()),
-            (_, Err(e)) => Some(e.to_string()),
-            (Ok(rules), Ok(key)) => {
+        match known {
+            Err(why) => Some(why.clone()),
+            Ok(rules) => {
                 let moves = lifecycle::moves(rules, store, &key, it.digest.size, self.class);
                 (!moves).then(|| lifecycle::missing(store, self.class))
             }
