@@ -13,9 +13,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use exports::{files, jobs, keep_secret, key, library, noise, policy, store, until_jobs};
+use exports::{files, jobs, keep_secret, key, library, policy, store, until_jobs};
 use serde_json::Value;
-use support::{Library, eventually};
+use support::{Library, eventually, noise};
 use testbed::{Certificates, Nginx, Sshd, SshdSettings};
 
 /// What is said of the files that were exported of the only recording, by their names there.
@@ -50,7 +50,7 @@ fn over_rsync() {
     let server = Sshd::shared_with_shell();
     let folder = server.new_folder();
     let there = server.files().join(&folder);
-    let bytes = noise(3 << 20);
+    let bytes = noise(0, 3 << 20);
     let library =
         library(&policy(&store("partner", "rsync", server, &folder, ""), "[]"), &[("a.bin", &bytes)]);
     keep_secret(&library, "partner", &key(server));
@@ -78,7 +78,7 @@ fn rsync_goes_on_where_a_killed_worker_was() {
     let server = Sshd::shared_with_shell();
     let folder = server.new_folder();
     let there = server.files().join(&folder);
-    let bytes = noise(24 << 20);
+    let bytes = noise(0, 24 << 20);
     let library =
         library(&policy(&store("partner", "rsync", server, &folder, ""), "[]"), &[("a.bin", &bytes)]);
     keep_secret(&library, "partner", &key(server));
@@ -117,7 +117,7 @@ fn a_server_without_rsync_is_told_of() {
     let folder = server.new_folder();
     let library = library(
         &policy(&store("partner", "rsync", &server, &folder, ""), "[]"),
-        &[("a.bin", &noise(2 << 20))],
+        &[("a.bin", &noise(0, 2 << 20))],
     );
     keep_secret(&library, "partner", &key(&server));
     let doctor = library.run(&["doctor"]);
@@ -139,7 +139,7 @@ fn a_server_without_rsync_is_told_of() {
 fn over_https_put_with_every_way_to_verify() {
     let certificates = Certificates::of(&["localhost", "127.0.0.1"]);
     let nginx = Nginx::start(Some(&certificates));
-    let bytes = noise(3 << 20);
+    let bytes = noise(0, 3 << 20);
     let ca = tempfile::NamedTempFile::new().expect("a file");
     fs::write(ca.path(), certificates.authority()).expect("a certificate");
     let (user, port) = (Nginx::USER, nginx.address().port());
@@ -175,7 +175,7 @@ fn over_https_put_with_every_way_to_verify() {
 fn a_put_that_is_answered_well_and_stored_otherwise_is_no_export() {
     let nginx = Nginx::start(None);
     let stores = format!("liar: {{ url: \"http://127.0.0.1:{}/lies\" }}", nginx.address().port());
-    let library = library(&policy(&stores, "[]"), &[("a.bin", &noise(10_000))]);
+    let library = library(&policy(&stores, "[]"), &[("a.bin", &noise(0, 10_000))]);
     fs::write(nginx.files().join("lies/a.bin"), b"shorter").expect("a file");
     let up = library.up(&[], &[]);
     let how = ["liar", "--as", "{name}.{ext}", "--on-conflict", "replace", "--verify", "size"];

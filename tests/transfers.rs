@@ -7,9 +7,9 @@ mod support;
 
 use std::{collections::BTreeMap, fs, os::unix::process::ExitStatusExt as _, path::Path, time::Duration};
 
-use exports::{files, jobs, keep_secret, key, library, noise, policy, store, until_jobs, write_policy};
+use exports::{files, jobs, keep_secret, key, library, policy, store, until_jobs, write_policy};
 use serde_json::Value;
-use support::{Library, Said, camera, eventually, said};
+use support::{Library, Said, camera, eventually, noise, said};
 use testbed::{Certificates, Ftp, FtpTls, Sshd, WebDav};
 
 /// A store that is a folder on that server, as a line of `stores:`.
@@ -218,7 +218,7 @@ fn what_was_exported_comes_back_whole() {
 #[test]
 fn a_worker_that_is_killed_goes_on_where_it_was() {
     let server = Sshd::shared();
-    let bytes = noise(24 << 20);
+    let bytes = noise(0, 24 << 20);
     for point in ["export-midway", "export-sent"] {
         let folder = server.new_folder();
         let there = server.files().join(&folder);
@@ -449,7 +449,7 @@ fn a_slow_batch_is_paused_resumed_and_cancelled_and_holds_up_nobody() {
     let (slow, quick) = (server.new_folder(), server.new_folder());
     let second = sftp(server, &quick, "").replacen("partner:", "quick:", 1);
     let stores = format!("{}\n  {second}", sftp(server, &slow, ", connections: 1, bandwidth: 300kB"));
-    let bytes: Vec<Vec<u8>> = (0..24).map(|n| [noise(200_000), vec![n]].concat()).collect();
+    let bytes: Vec<Vec<u8>> = (0..24).map(|n| [noise(0, 200_000), vec![n]].concat()).collect();
     let in_files: Vec<(String, &[u8])> = (0..24).map(|n| (format!("{n:02}.bin"), &bytes[n][..])).collect();
     let in_files: Vec<(&str, &[u8])> = in_files.iter().map(|(n, b)| (n.as_str(), *b)).collect();
     let library = library(&policy(&stores, "[]"), &in_files);
@@ -498,101 +498,31 @@ fn a_slow_batch_is_paused_resumed_and_cancelled_and_holds_up_nobody() {
     assert_eq!(cancelled.count() as u64, 24 - done);
 }
 
-/// Another service than the library's own that speaks S3, with an empty bucket.
-#[cfg(feature = "cloud")]
-struct Elsewhere {
-    runtime: tokio::runtime::Runtime,
-    sdk: aws_types::SdkConfig,
-    s3: aws_sdk_s3::Client,
-    endpoint: String,
-    bucket: String,
-}
-
-#[cfg(feature = "cloud")]
-impl Elsewhere {
-    fn new() -> Self {
-        use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-        use aws_smithy_http_client::tls;
-
-        let endpoint = testbed::Ministack::shared().endpoint();
-        let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
-        let sdk = aws_types::SdkConfig::builder()
-            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-            .http_client(aws_smithy_http_client::Builder::new().tls_provider(provider).build_https())
-            .region(aws_types::region::Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys(
-                "test", "test", None,
-            )))
-            .endpoint_url(&endpoint)
-            .build();
-        let s3 = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(true).build();
-        let s3 = aws_sdk_s3::Client::from_conf(s3);
-        let bucket = format!("partner-{:x}", support::fastrand());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(s3.create_bucket().bucket(&bucket).send()).expect("a bucket");
-        Self { runtime, sdk, s3, endpoint, bucket }
-    }
-
-    fn keys(&self) -> Vec<String> {
-        let listed = self.runtime.block_on(self.s3.list_objects_v2().bucket(&self.bucket).send());
-        listed.expect("a list").contents().iter().filter_map(|o| o.key().map(str::to_owned)).collect()
-    }
-}
-
-/// A bucket at another service is a second site where it is said to be ours: for copies, and for the recordings themselves, there and
-/// back. Nothing but its secret opens it.
-#[cfg(feature = "cloud")]
-#[test]
-fn a_bucket_of_ours_elsewhere_holds_copies_and_recordings() {
-    let there = Elsewhere::new();
-    let (bucket, endpoint) = (&there.bucket, &there.endpoint);
-    let stores = format!(
-        "offsite: {{ url: \"s3://{bucket}/videorec\", endpoint: \"{endpoint}\", secret: offsite, copies: true, region: us-east-1 }}"
-    );
-    let library = library("version: 1\nrules: []\n", &[("a.txt", b"first")]);
-    write_policy(&library, &policy(&stores, "[{ name: far, match: all, backup: offsite }]"));
-    let said = library.run(&["doctor"]);
-    assert_eq!(said.code, Some(1), "{}", said.out);
-    assert!(
-        said.out.contains("store `offsite`") && said.out.contains("VIDEOREC_SECRET_OFFSITE"),
-        "{}",
-        said.out
-    );
-    keep_secret(&library, "offsite", r#"{ "access_key_id": "test", "secret_access_key": "canary-of-keys" }"#);
-
-    let up = library.up(&[], &[]);
-    let lies = |home: &str, copies: &[&str]| {
-        eventually(|| {
-            let all = library.json(&["copies", "--everything"]);
-            let of = |it: &Value| it["store"].as_str().unwrap_or_default().to_owned();
-            let found: Vec<_> = all[0]["copies"].as_array().into_iter().flatten().map(of).collect();
-            if of(&all[0]) == home && found == copies {
-                Ok(())
-            } else {
-                Err(format!("{all:?}\n{}", up.log()))
-            }
-        });
-    };
-    lies("recordings", &["offsite"]);
-    assert_eq!(there.keys().len(), 1);
-    library.ok(&["move", "--everything", "--to", "offsite"]);
-    lies("offsite", &["recordings"]);
-    library.ok(&["move", "--everything", "--to", "recordings"]);
-    lies("recordings", &["offsite"]);
-    assert!(!up.log().contains("canary-of-keys"));
-    up.stop();
-}
-
 /// Into a bucket of another service, opened by keys that AWS Secrets Manager keeps.
 #[cfg(feature = "cloud")]
 #[test]
 fn into_a_bucket_by_a_secret_of_secrets_manager() {
-    let there = Elsewhere::new();
-    let Elsewhere { runtime, sdk, endpoint, bucket, .. } = &there;
+    use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+    use aws_smithy_http_client::tls;
+
+    let endpoint = testbed::Ministack::shared().endpoint();
+    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+    let sdk = aws_types::SdkConfig::builder()
+        .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+        .http_client(aws_smithy_http_client::Builder::new().tls_provider(provider).build_https())
+        .region(aws_types::region::Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("test", "test", None)))
+        .endpoint_url(&endpoint)
+        .build();
+    let s3 = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(true).build();
+    let s3 = aws_sdk_s3::Client::from_conf(s3);
+    let bucket = format!("partner-{:x}", support::fastrand());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let arn = runtime.block_on(async {
+        s3.create_bucket().bucket(&bucket).send().await.expect("a bucket");
         let keys = "{ \"access_key_id\": \"test\", \"secret_access_key\": \"canary-of-keys\" }";
-        let secrets = aws_sdk_secretsmanager::Client::new(sdk);
-        let made = secrets.create_secret().name(bucket).secret_string(keys).send().await.expect("a secret");
+        let secrets = aws_sdk_secretsmanager::Client::new(&sdk);
+        let made = secrets.create_secret().name(&bucket).secret_string(keys).send().await.expect("a secret");
         made.arn.expect("its name")
     });
     let stores =
@@ -607,7 +537,9 @@ fn into_a_bucket_by_a_secret_of_secrets_manager() {
     ];
     let up = library.up(&[], &env);
     let keys = eventually(|| {
-        let keys = there.keys();
+        let listed =
+            runtime.block_on(s3.list_objects_v2().bucket(&bucket).send()).map_err(|e| format!("{e:?}"))?;
+        let keys: Vec<_> = listed.contents().iter().filter_map(|o| o.key().map(str::to_owned)).collect();
         if keys.iter().any(|k| k.ends_with(".sha256")) {
             Ok(keys)
         } else {

@@ -94,15 +94,3 @@ pub fn until_jobs(library: &Library, up: &Up, state: &str, n: usize) -> Vec<Valu
         if found.len() == n { Ok(found) } else { Err(format!("{all:#?}\n{}", up.log())) }
     })
 }
-
-/// Bytes that do not shrink, the same each time.
-pub fn noise(bytes: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let next = |_| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..bytes).map(next).collect()
-}
