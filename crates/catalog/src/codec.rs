@@ -75,6 +75,15 @@ pub(crate) fn custody(text: &str) -> Result<domain::Custody> {
     if text == "{}" { Ok(domain::Custody::default()) } else { json(text) }
 }
 
+/// Most have none.
+pub(crate) fn fields(text: &str) -> Result<domain::Fields> {
+    if text == "{}" { Ok(domain::Fields::default()) } else { json(text) }
+}
+
+pub(crate) fn fields_text(fields: &domain::Fields) -> String {
+    if fields.is_empty() { "{}".into() } else { to_json(fields) }
+}
+
 pub(crate) fn custody_text(custody: &domain::Custody) -> String {
     if *custody == domain::Custody::default() { "{}".into() } else { to_json(custody) }
 }

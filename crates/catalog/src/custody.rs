@@ -7,7 +7,7 @@ use domain::{
     Rendition, Severity, State, Timestamp, Trash,
 };
 
-use crate::{Change, Changed, Error, Over, Result, Trashing, codec, usage::Held};
+use crate::{Change, Changed, Description, Error, Over, Result, Trashing, codec, usage::Held};
 
 pub(crate) const UNKNOWN: &str = "the catalog does not know it: see `videorec ls`";
 pub(crate) const TWICE: &str = "it was named twice";
@@ -142,7 +142,31 @@ pub(crate) fn changed(it: &mut Recording, change: &Change, actor: &str, now: Tim
             revive(it);
             it.custody.kept_until = Some(*kept_until);
         }
+        Change::Describe(description) => return described(it, description),
     }
+    Changed::Yes
+}
+
+/// A recording is described whole or not at all.
+fn described(it: &mut Recording, as_: &Description) -> Changed {
+    let mut after = it.clone();
+    if let Some(title) = &as_.title {
+        after.title.clone_from(title);
+    }
+    after.tags.retain(|tag| !as_.untag.contains(tag));
+    after.tags.extend(as_.tags.iter().cloned());
+    for name in &as_.unset {
+        after.fields.remove(name);
+    }
+    for (name, value) in as_.fields.iter() {
+        if let Err(why) = after.fields.set(name, value) {
+            return Changed::Refused(why);
+        }
+    }
+    if after == *it {
+        return Changed::Already;
+    }
+    *it = after;
     Changed::Yes
 }
 

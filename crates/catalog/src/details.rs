@@ -66,6 +66,10 @@ pub(crate) fn changed(change: &Change) -> (&'static str, Value) {
         Change::Hold { name, reason } => ("hold", json!({ "name": name, "reason": reason })),
         Change::Release { name } => ("release", json!({ "name": name })),
         Change::Undelete { kept_until } => ("undelete", json!({ "kept_until": kept_until })),
+        Change::Describe(it) => (
+            "describe",
+            json!({ "title": it.title, "tags": it.tags, "untag": it.untag, "fields": it.fields, "unset": it.unset }),
+        ),
     }
 }
 

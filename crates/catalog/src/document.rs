@@ -10,7 +10,7 @@ pub struct Document {
     /// Participants.
     pub people: String,
     pub tags: String,
-    /// The session's title and the title written inside the file.
+    /// The session's title, the title written inside the file, and the values of fields.
     pub other: String,
     /// One word per filterable fact: never matched by free text.
     pub marks: String,
@@ -23,6 +23,9 @@ impl Document {
         let claimed = media.and_then(|m| m.claimed_title.as_deref());
         let mut marks = vec![EVERYTHING.to_owned(), kind_mark(recording.kind)];
         marks.extend(recording.tags.iter().map(|t| tag_mark(t)));
+        for (name, value) in recording.fields.iter() {
+            marks.extend([field_mark(name, None), field_mark(name, Some(value))]);
+        }
         if let Some(media) = media {
             marks.push(type_mark(&media.media_type));
             marks.extend(media.media_type.split_once('/').map(|(family, _)| type_mark(family)));
@@ -32,7 +35,12 @@ impl Document {
             name: spelled_out(&recording.name),
             people: people.join(" "),
             tags: recording.tags.iter().map(String::as_str).collect::<Vec<_>>().join(" "),
-            other: [session, claimed].into_iter().flatten().collect::<Vec<_>>().join(" "),
+            other: [session, claimed]
+                .into_iter()
+                .flatten()
+                .chain(recording.fields.iter().map(|(_, value)| value))
+                .collect::<Vec<_>>()
+                .join(" "),
             marks: marks.join(" "),
         }
     }
@@ -48,6 +56,22 @@ pub fn kind_mark(kind: Kind) -> String {
 /// Tags are equal regardless of case, and otherwise letter by letter, whatever letters those are.
 pub fn tag_mark(tag: &str) -> String {
     mark('t', &tag.trim().to_lowercase())
+}
+
+/// A field and its value, regardless of case as tags are; without one: that there is such a field.
+pub fn field_mark(name: &str, value: Option<&str>) -> String {
+    match value {
+        Some(value) => mark('f', &format!("{name}={}", value.trim().to_lowercase())),
+        None => mark('h', name),
+    }
+}
+
+/// Any of them is what was asked for.
+pub(crate) fn field_marks(name: &str, values: &[String]) -> Vec<String> {
+    if values.is_empty() {
+        return vec![field_mark(name, None)];
+    }
+    values.iter().map(|value| field_mark(name, Some(value))).collect()
 }
 
 /// `video/mp4`, `video/*` or `video`.

@@ -5,7 +5,9 @@ use std::{
     ops::RangeInclusive,
 };
 
-use domain::{Custody, Hold, Kind, NewRecording, Place, Recording, RecordingId, Sha256, State, Timestamp};
+use domain::{
+    Custody, Fields, Hold, Kind, NewRecording, Place, Recording, RecordingId, Sha256, State, Timestamp,
+};
 
 use crate::custody;
 
@@ -99,6 +101,7 @@ pub(crate) fn recording(it: &NewRecording) -> Recording {
         accepted_at: it.accepted_at,
         recorded_at: it.recorded_at,
         tags: it.tags.clone(),
+        fields: it.fields.clone(),
         session: it.session,
         tracks: it.tracks.clone(),
         probe: None,
@@ -119,6 +122,7 @@ pub(crate) fn recording_back(it: &NewRecording, former: &Former) -> Recording {
 pub(crate) struct Session {
     pub id: RecordingId,
     pub tags: BTreeSet<String>,
+    pub fields: Fields,
     pub recorded_at: Option<Timestamp>,
     pub holds: BTreeMap<String, Hold>,
 }
@@ -126,7 +130,13 @@ pub(crate) struct Session {
 impl Session {
     /// `holds`: those on the session.
     pub(crate) fn of(it: &NewRecording, holds: BTreeMap<String, Hold>) -> Self {
-        Self { id: it.id, tags: it.tags.clone(), recorded_at: it.recorded_at, holds }
+        Self {
+            id: it.id,
+            tags: it.tags.clone(),
+            fields: it.fields.clone(),
+            recorded_at: it.recorded_at,
+            holds,
+        }
     }
 
     pub(crate) fn takes(&self, track: &mut Recording) {
@@ -135,6 +145,7 @@ impl Session {
         if track.tags.is_empty() {
             track.tags.clone_from(&self.tags);
         }
+        track.fields.fill_up(&self.fields);
         track.recorded_at = track.recorded_at.or(self.recorded_at);
         if custody::can_be_held(track) {
             for (name, hold) in &self.holds {

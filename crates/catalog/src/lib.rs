@@ -52,8 +52,8 @@ pub use postgres::Postgres;
 pub use query::{Query, SyntaxError};
 pub use sqlite::Sqlite;
 pub use values::{
-    Accepted, AuditEntry, Change, Changed, Claim, Claimed, Counts, Cursor, Ended, Evicting, JobFilter, Known,
-    Next, Over, Page, Purging, Retry, Settle, Settled, Trashed, Trashing,
+    Accepted, AuditEntry, Change, Changed, Claim, Claimed, Counts, Cursor, Description, Ended, Evicting,
+    JobFilter, Known, Next, Over, Page, Purging, Retry, Settle, Settled, Trashed, Trashing,
 };
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-use domain::{Kind, State};
+use domain::{Fields, Kind, State};
 
 use crate::fields::{self, Fact};
 
@@ -13,6 +13,7 @@ use crate::fields::{self, Fact};
 /// tag:call,standup       any of these tags    -tag:secret        not this tag
 /// kind:session           recording, track, session
 /// state:failed           accepted, processing, ready, damaged, unsupported, failed, trashed, deleted
+/// field.case:A-17,B-2    any of these values  field.case:*       whatever its value is
 /// type:video,audio/mp4   media types          name:cam1 title:"weekly call"
 /// recorded:2026-03       a year, a month or a day, or from one to another (2026-01..2026-03); UTC
 /// accepted:2026          the same of when it came in
@@ -43,6 +44,8 @@ pub(crate) struct Term {
 pub(crate) enum Want {
     Text(Scope, Vec<Text>),
     Tag(Vec<String>),
+    /// A field, and any of these values; none: whatever it is.
+    Field(String, Vec<String>),
     Kind(Vec<Kind>),
     State(Vec<State>),
     Type(Vec<String>),
@@ -76,6 +79,8 @@ pub struct SyntaxError {
 
 const FIELDS: [&str; 11] =
     ["tag", "kind", "state", "type", "name", "title", "recorded", "accepted", "size", "store", "hold"];
+/// How a field begins that is people's own.
+const OWN: &str = "field.";
 /// A person's query is short; a bound keeps a pasted file from becoming ten thousand index look-ups.
 const LONGEST: usize = 2_000;
 const MOST_VALUES: usize = 64;
@@ -155,12 +160,12 @@ impl Parser {
         if negated {
             self.at += 1;
         }
-        let want = match self.field()? {
-            Some(field) => Some(self.field_values(field)?),
-            None => {
-                let value = self.value(&[])?;
-                text(value).map(|t| Want::Text(Scope::Anywhere, vec![t]))
-            }
+        let want = if let Some(name) = self.own_field()? {
+            Some(self.own_values(name)?)
+        } else if let Some(field) = self.field()? {
+            Some(self.field_values(field)?)
+        } else {
+            text(self.value(&[])?).map(|t| Want::Text(Scope::Anywhere, vec![t]))
         };
         if want.is_some() {
             self.count(1)?;
@@ -189,14 +194,47 @@ impl Parser {
         Ok(Some(field))
     }
 
-    fn field_values(&mut self, field: &'static str) -> Result<Want, SyntaxError> {
+    /// `field.case:`, one of those that people give their recordings themselves.
+    fn own_field(&mut self) -> Result<Option<String>, SyntaxError> {
+        let start: String =
+            self.chars[self.at..].iter().take(OWN.len()).map(char::to_ascii_lowercase).collect();
+        let rest = self.chars.get(self.at + OWN.len()..).unwrap_or_default();
+        let name: String = rest.iter().take_while(|c| !c.is_whitespace() && **c != ':').collect();
+        if start != OWN || rest.get(name.chars().count()) != Some(&':') {
+            return Ok(None);
+        }
+        let at = self.at + OWN.len();
+        let lower = name.to_ascii_lowercase();
+        if !Fields::is_name(&lower) {
+            let message = format!(
+                "`{name}` is no field's name: it has letters, digits and `_`, as in `field.case:A-17`"
+            );
+            return Err(SyntaxError { at, message });
+        }
+        self.at = at + name.len() + 1;
+        Ok(Some(lower))
+    }
+
+    fn own_values(&mut self, name: String) -> Result<Want, SyntaxError> {
+        let example = format!("field.{name}:A-17");
+        let values = self.values(&format!("field.{name}"), &example)?;
+        if let [Value { text, quoted: false, .. }] = values.as_slice()
+            && text == "*"
+        {
+            return Ok(Want::Field(name, Vec::new()));
+        }
+        Ok(Want::Field(name, values.into_iter().map(|v| v.text).collect()))
+    }
+
+    /// What stands behind a colon, parted by commas.
+    fn values(&mut self, field: &str, example: &str) -> Result<Vec<Value>, SyntaxError> {
         let mut values = Vec::new();
         loop {
             let value = self.value(&[','])?;
             if value.text.trim().is_empty() {
                 return Err(SyntaxError {
                     at: value.at,
-                    message: format!("`{field}:` needs a value here, as in `{}`", example(field)),
+                    message: format!("`{field}:` needs a value here, as in `{example}`"),
                 });
             }
             values.push(value);
@@ -206,6 +244,11 @@ impl Parser {
             self.at += 1;
         }
         self.count(values.len() - 1)?;
+        Ok(values)
+    }
+
+    fn field_values(&mut self, field: &'static str) -> Result<Want, SyntaxError> {
+        let values = self.values(field, example(field))?;
         Ok(match field {
             "tag" => Want::Tag(values.into_iter().map(|v| v.text).collect()),
             "type" => Want::Type(values.into_iter().map(|v| v.text).collect()),
@@ -392,6 +435,9 @@ mod tests {
             ("OR a", 0, "between two things"),
             ("a OR", 2, "between two things"),
             ("a OR OR b", 5, "between two things"),
+            ("a field.ca-se:x", 8, "no field's name"),
+            ("field.case:", 11, "as in `field.case:A-17`"),
+            ("field:x", 0, "there is no field `field:`"),
         ];
         for (text, at, says) in cases {
             let (found, message) = error(text);

@@ -65,6 +65,7 @@ pub(crate) fn recording(row: &impl Columns) -> Result<Recording> {
         accepted_at: Timestamp(row.number("accepted_at")?),
         recorded_at: row.number_or_none("recorded_at")?.map(Timestamp),
         tags: codec::json(row.text("tags")?)?,
+        fields: codec::fields(row.text("fields")?)?,
         session: row.text_or_none("session")?.map(codec::parsed).transpose()?,
         tracks: row.text_or_none("tracks")?.map(codec::json).transpose()?.unwrap_or_default(),
         probe: row.text_or_none("probe")?.map(codec::json).transpose()?,

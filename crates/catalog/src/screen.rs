@@ -11,6 +11,8 @@ pub(crate) trait Dialect {
     fn starts_with(column: &str, text: &str) -> String;
     /// Whether the JSON array of texts holds one. `quoted` is the text as JSON writes it, and in nearly every row enough to say no.
     fn contains(column: &str, quoted: &str, text: &str) -> String;
+    /// Whether the text holds another.
+    fn has(column: &str, text: &str) -> String;
     /// The ids of recordings that have a copy which is bad or left over from a move, by their index.
     const SPECIAL: &str;
     /// As custody is written, and as no text within it can be: quotes are escaped there.
@@ -80,6 +82,11 @@ fn condition<D: Dialect>(test: &RowTest, texts: &mut Vec<String>) -> String {
             let begins: Vec<_> =
                 with.iter().map(|w| D::starts_with("coalesce(media_type, '')", &bind(w))).collect();
             format!("(media_type IS NOT NULL AND {})", any(&begins))
+        }
+        // As fields are written, and as nothing else within them can be: quotes are escaped there.
+        RowTest::Field { name, any: values } => {
+            let written = |value: &String| format!("{}:{}", codec::to_json(name), codec::to_json(value));
+            any(&values.iter().map(|v| D::has("fields", &bind(&written(v)))).collect::<Vec<_>>())
         }
         RowTest::Tags { has, any: one_of, none } => {
             let mut holds = |tag: &String| {

@@ -1,7 +1,11 @@
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 use domain::{
-    Alert, Copy, Decision, Facts, Job, JobId, JobState, Lane, Outcome, Recording, RecordingId, State,
+    Alert, Copy, Decision, Facts, Fields, Job, JobId, JobState, Lane, Outcome, Recording, RecordingId, State,
     Timestamp, Trash,
 };
 use serde::{Deserialize, Serialize};
@@ -69,11 +73,33 @@ pub struct Over {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Under another reason than before it is placed anew.
-    Hold { name: String, reason: String },
+    Hold {
+        name: String,
+        reason: String,
+    },
     /// `None`: all that were placed by hand.
-    Release { name: Option<String> },
+    Release {
+        name: Option<String>,
+    },
     /// Out of the trash, and not to return there before then.
-    Undelete { kept_until: Timestamp },
+    Undelete {
+        kept_until: Timestamp,
+    },
+    Describe(Description),
+}
+
+/// What a person says of recordings. What is not named stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Description {
+    pub title: Option<String>,
+    /// To be added.
+    pub tags: BTreeSet<String>,
+    /// To be taken away.
+    pub untag: BTreeSet<String>,
+    /// To be set, whatever they are now.
+    pub fields: Fields,
+    /// To be taken away.
+    pub unset: BTreeSet<String>,
 }
 
 impl Change {

@@ -10,9 +10,9 @@ use std::{
 };
 
 use catalog::{
-    Accepted, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed, Claim, Claimed, Eldest,
-    Evicting, Hour, Known, Next, Places, Postgres, Purging, Retry, Sample, Settle, Settled, Sqlite, Trashed,
-    Trashing,
+    Accepted, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed, Claim, Claimed, Description,
+    Eldest, Evicting, Hour, Known, Next, Places, Postgres, Purging, Retry, Sample, Settle, Settled, Sqlite,
+    Trashed, Trashing,
     contract::{self, T0, recording},
     postgres::Options,
 };
@@ -131,6 +131,9 @@ fn new(n: u8, how: u8, now: Timestamp) -> NewRecording {
     // Events may be late.
     it.accepted_at = if how & 8 == 0 { now } else { T0 };
     it.recorded_at = (how & 16 != 0).then_some(Timestamp(T0.0 - i64::from(how) * 1_000));
+    if how & 64 == 0 {
+        it.fields.set("case", &format!("A-{}", how % 3)).unwrap();
+    }
     it.tags = if how & 32 == 0 { BTreeSet::new() } else { [format!("tag{}", how % 2)].into() };
     it.store = ["library", "second"][usize::from(how & 64 != 0)].into();
     it.title = ["Weekly call", "Ana's talk"][usize::from(how & 1)].into();
@@ -443,10 +446,18 @@ impl<'a> Side<'a> {
             19..=21 => {
                 let ids: Vec<_> = (0..=b % 3).map(|n| id_of(a.wrapping_add(n * 3))).collect();
                 let name = ["case", "other"][usize::from(c) % 2].to_owned();
-                let change = match c / 2 % 4 {
+                let change = match c / 2 % 5 {
                     0 => Change::Hold { name, reason: format!("reason {}", c % 3) },
                     1 => Change::Release { name: Some(name) },
                     2 => Change::Release { name: None },
+                    3 => {
+                        let mut fields = domain::Fields::default();
+                        fields.set(&name, ["A-17", "b"][usize::from(b) % 2]).unwrap();
+                        let unset = [if c & 64 == 0 { "case" } else { "other" }.to_owned()].into();
+                        let title = (c & 32 == 0).then(|| format!("title {}", b % 3));
+                        let tags = (c & 16 == 0).then(|| name.clone()).into_iter().collect();
+                        Change::Describe(Description { title, tags, untag: [name].into(), fields, unset })
+                    }
                     _ => Change::Undelete { kept_until: now },
                 };
                 catalog.custody(&ids, &change, "user", now).await.map(Said::Changed)

@@ -9,6 +9,7 @@ mod alert;
 mod custody;
 mod export;
 mod facts;
+mod fields;
 mod hash;
 mod ids;
 mod job;
@@ -28,6 +29,7 @@ pub use custody::{
 };
 pub use export::{Arrival, Companion, Conflict, ExportSpec, ExportedFile, Leaving, Verify};
 pub use facts::{Decision, Facts, Offer, SessionTrack, Usage, Wait, What};
+pub use fields::Fields;
 pub use hash::{Crc64, Digest, Hasher, Sha256};
 pub use ids::{Id, JobId, RecordingId};
 pub use job::{Cost, Failure, FailureKind, Job, JobSpec, JobState, Lane, Outcome, Progress};

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Custody, Digest, JobId, MediaFacts, Probe, RecordingId, Timestamp};
+use crate::{Custody, Digest, Fields, JobId, MediaFacts, Probe, RecordingId, Timestamp};
 
 /// One recording as the catalog knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct Recording {
     /// From a trusted source only (the session's manifest, `--recorded-at`), never from inside the file.
     pub recorded_at: Option<Timestamp>,
     pub tags: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    pub fields: Fields,
     /// The session this is a track of.
     pub session: Option<RecordingId>,
     /// For a session: its tracks in the manifest's order.
@@ -86,6 +88,7 @@ pub struct Track {
 ///
 /// ```json
 /// { "title": "Weekly call", "recorded_at": "2026-03-01T09:00:00Z", "tags": ["call"],
+///   "fields": { "case": "A-17", "priority": 3 },
 ///   "tracks": [ { "file": "ana.webm", "participant": "Ana" },
 ///               { "file": "bo.webm", "participant": "Bo", "offset_ms": 1500, "leave_ms": 9000 } ] }
 /// ```
@@ -98,6 +101,8 @@ pub struct Manifest {
     pub recorded_at: Option<Timestamp>,
     #[serde(default)]
     pub tags: BTreeSet<String>,
+    #[serde(default)]
+    pub fields: Fields,
     pub tracks: Vec<ManifestTrack>,
 }
 
@@ -128,6 +133,8 @@ pub struct NewRecording {
     pub accepted_at: Timestamp,
     pub recorded_at: Option<Timestamp>,
     pub tags: BTreeSet<String>,
+    #[serde(default)]
+    pub fields: Fields,
     pub session: Option<RecordingId>,
     pub tracks: Vec<Track>,
 }

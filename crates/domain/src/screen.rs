@@ -39,6 +39,11 @@ pub enum RowTest {
     Name(BTreeSet<String>),
     /// The media type begins with one of these.
     Type(BTreeSet<String>),
+    /// This field is one of these texts, letter by letter.
+    Field {
+        name: String,
+        any: BTreeSet<String>,
+    },
     /// All of `has`, one of `any` unless that is empty, none of `none`.
     Tags {
         has: BTreeSet<String>,
@@ -83,6 +88,7 @@ impl RowTest {
             Self::Accepted { from, before } => (*from..*before).contains(&it.accepted_at),
             Self::Name(with) => begins(&it.name, with),
             Self::Type(with) => it.media().is_some_and(|m| begins(&m.media_type, with)),
+            Self::Field { name, any } => it.fields.get(name).is_some_and(|value| any.contains(value)),
             Self::Tags { has, any, none } => {
                 has.is_subset(&it.tags)
                     && (any.is_empty() || !any.is_disjoint(&it.tags))

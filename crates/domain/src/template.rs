@@ -2,11 +2,12 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize, de};
 
-use crate::{Recording, Timestamp};
+use crate::{Fields, Recording, Timestamp};
 
 /// The name that something gets elsewhere, with places for what is known of it:
 /// `{recorded:%Y/%m/%d}/{title}-{id}.{ext}`.
 ///
+/// `{field.case}` is the value of a field of its own; `no-case` where a recording has none.
 /// A slash in the text, in a date's format or in `{folder}` parts folders; one inside of any other value becomes `_`, so that
 /// a title makes none. What the destination's file system does not take is somebody else's to replace. `{{` is a brace.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +22,8 @@ enum Part {
     Text(String),
     Value(Value),
     Date(Date, String),
+    /// By name.
+    Field(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,7 +66,15 @@ const DAY: &str = "%Y-%m-%d";
 impl NameTemplate {
     /// What every place may be called, for hints.
     pub fn fields() -> impl Iterator<Item = &'static str> {
-        VALUES.iter().map(|(name, _)| *name).chain(DATES.iter().map(|(name, _)| *name))
+        VALUES.iter().map(|(name, _)| *name).chain(DATES.iter().map(|(name, _)| *name)).chain(["field.NAME"])
+    }
+
+    /// The fields of recordings that it looks at, by name.
+    pub fn own_fields(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Field(name) => Some(name.as_str()),
+            _ => None,
+        })
     }
 
     /// Whether no two recordings get one name by it.
@@ -99,6 +110,9 @@ impl NameTemplate {
                 Part::Value(Value::Folder) => {
                     name.push_str(folder);
                     continue;
+                }
+                Part::Field(field) => {
+                    of.fields.get(field).map_or_else(|| format!("no-{field}"), str::to_owned)
                 }
                 Part::Value(Value::Id) => of.id.to_string(),
                 Part::Value(Value::Title) if of.title.trim().is_empty() => stem.to_owned(),
@@ -187,6 +201,15 @@ fn place(text: &str) -> Result<Part, String> {
         }
         return Ok(Part::Date(*date, format.to_owned()));
     }
+    if let Some(field) = name.strip_prefix("field.") {
+        return match format {
+            None if Fields::is_name(field) => Ok(Part::Field(field.to_owned())),
+            None => Err(format!("`{{{name}}}` names no field; it is written as in {{field.case}}")),
+            Some(_) => {
+                Err(format!("`{{{name}}}` takes no format; only dates do, as in {{recorded:%Y/%m/%d}}"))
+            }
+        };
+    }
     match VALUES.iter().find(|(known, _)| *known == name) {
         Some((_, value)) if format.is_none() => Ok(Part::Value(*value)),
         Some(_) => Err(format!("`{{{name}}}` takes no format; only dates do, as in {{recorded:%Y/%m/%d}}")),
@@ -242,6 +265,7 @@ mod tests {
             accepted_at: "2026-03-02T10:00:00Z".parse().unwrap(),
             recorded_at: Some("2026-03-01T09:30:00Z".parse().unwrap()),
             tags: Default::default(),
+            fields: Default::default(),
             session: None,
             tracks: Vec::new(),
             probe: None,
@@ -268,6 +292,9 @@ mod tests {
         assert_eq!(rendered("{accepted}/{recorded:%H%M}{{x}}", &it), "2026-03-02/0930{x}");
         assert_eq!(rendered("{title}", &recording("a/.hidden", " ")), ".hidden");
         assert_eq!(rendered("{session}{kind}", &it), "recording");
+        let mut it = it;
+        it.fields.set("case", "A/17").unwrap();
+        assert_eq!(rendered("{field.case}/{field.court}/{name}", &it), "A_17/no-court/a.b");
     }
 
     #[test]
@@ -282,6 +309,8 @@ mod tests {
             ("a}{id}", "closes nothing"),
             ("{titel}", "there are id, title"),
             ("{id:%Y}", "takes no format"),
+            ("{field.case:%Y}", "takes no format"),
+            ("{field.}", "names no field"),
             ("{recorded:%!}", "no format of a date"),
             ("{recorded:../%Y}", "no format of a date"),
         ] {

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use catalog::Known;
-use domain::{Digest, Hasher, Kind, Manifest, NewRecording, RecordingId, Sha256, Timestamp};
+use domain::{Digest, Fields, Hasher, Kind, Manifest, NewRecording, RecordingId, Sha256, Timestamp};
 use futures::{Stream, StreamExt as _};
 use storage::{ErrorKind, Put};
 
@@ -36,6 +36,7 @@ pub struct Options {
     /// When they were recorded; trusted, because it does not come from inside the file.
     pub recorded_at: Option<Timestamp>,
     pub tags: BTreeSet<String>,
+    pub fields: Fields,
     /// What it is called; absent: the file's name without its extension, or as a session's manifest says.
     pub title: Option<String>,
     /// Remove each file once its stored bytes were read back equal and the catalog knows it: the inbox's way.
@@ -184,6 +185,7 @@ impl Intake {
             accepted_at: self.library.now(),
             recorded_at: self.options.recorded_at,
             tags: self.options.tags.clone(),
+            fields: self.options.fields.clone(),
             session: None,
             tracks: Vec::new(),
         };

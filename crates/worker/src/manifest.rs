@@ -45,6 +45,8 @@ pub(crate) fn apply(manifest: Manifest, new: &mut NewRecording) {
     }
     new.recorded_at = manifest.recorded_at.or(new.recorded_at);
     new.tags.extend(manifest.tags);
+    // Whoever brings it in knows better.
+    new.fields.fill_up(&manifest.fields);
     new.tracks = (manifest.tracks.iter())
         .filter_map(|t| {
             Some(Track {

@@ -174,6 +174,7 @@ impl Library {
             accepted_at: meta.modified,
             recorded_at: None,
             tags: BTreeSet::new(),
+            fields: Default::default(),
             session: None,
             tracks: Vec::new(),
         };

@@ -44,6 +44,7 @@ pub fn recording(name: &str) -> NewRecording {
         accepted_at: T0,
         recorded_at: None,
         tags: BTreeSet::new(),
+        fields: Default::default(),
         session: None,
         tracks: Vec::new(),
     }

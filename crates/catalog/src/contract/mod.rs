@@ -10,6 +10,7 @@ mod kit;
 pub mod accept;
 pub mod batches;
 pub mod custody;
+pub mod describe;
 pub mod destinations;
 pub mod handles;
 pub mod history;
@@ -112,6 +113,9 @@ macro_rules! contract_suite {
                 a_hold_on_a_session_is_one_on_its_tracks,
                 offers_are_those_of_the_last_decision,
                 work_in_hand_is_recorded_also_of_what_is_in_the_trash;
+            describe:
+                what_is_described_is_found_so,
+                a_tracks_fields_are_its_sessions;
             purge:
                 what_is_held_is_not_purged,
                 a_purge_is_written_down_before_it_begins,

@@ -78,6 +78,8 @@ pub async fn a_screen_finds_all_that_rules_may_be_for(f: &Fixture) {
     new[2].recorded_at = Some(later(5));
     new[3].name = "cam%/ä'\"_?$1.mp4".into();
     new[4].name = "CAM0/x.mp4".into();
+    new[4].fields = super::describe::fields(&[("case", "A \"1\"\\"), ("note", "\"case\":\"B\"")]);
+    new[5].fields = super::describe::fields(&[("case", "B"), ("lowcase", "C")]);
     new.push(session("s.json", &[("1.mp4", "Ana")]));
     c.accept(&new, T0).await.unwrap();
     // All but one are probed: of that nobody knows what it is.
@@ -142,6 +144,10 @@ fn screens() -> Vec<Screen> {
         RowTest::Name(set([])),
         RowTest::Type(set(["video/"])),
         RowTest::Type(set(["audio/", "video/mp4"])),
+        RowTest::Field { name: "case".into(), any: set(["B"]) },
+        RowTest::Field { name: "case".into(), any: set(["A \"1\"\\", "C", "b"]) },
+        RowTest::Field { name: "note".into(), any: set(["\"case\":\"B\""]) },
+        RowTest::Field { name: "case".into(), any: set([]) },
         tags(set(["court"]), set([]), set([])),
         tags(set(["quoted"]), set([]), set([])),
         tags(set(["50%_'\\"]), set([]), set([])),

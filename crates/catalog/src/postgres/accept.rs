@@ -242,11 +242,11 @@ async fn write(
     let ids = each!(|r| r.id.to_string());
     sqlx::query(
         "INSERT INTO recording (rid, id, kind, name, title, store, key, version, size, sha256, crc64, accepted_at,
-                                recorded_at, tags, session, custody, revision, verified_at, state, reason)
+                                recorded_at, tags, fields, session, custody, revision, verified_at, state, reason)
          SELECT n.*, 'accepted', ''
          FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                      $9::bigint[], $10::bytea[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[],
-                     $15::text[], $16::text[], $17::bigint[], $18::bigint[]) AS n",
+                     $15::text[], $16::text[], $17::text[], $18::bigint[], $19::bigint[]) AS n",
     )
     .bind(&rids)
     .bind(&ids)
@@ -262,6 +262,7 @@ async fn write(
     .bind(each!(|r| r.accepted_at.0))
     .bind(each!(|r| r.recorded_at.map(|t| t.0)))
     .bind(each!(|r| codec::to_json(&r.tags)))
+    .bind(each!(|r| codec::fields_text(&r.fields)))
     .bind(each!(|r| r.session.map(|s| s.to_string())))
     .bind(each!(|r| codec::custody_text(&r.custody)))
     .bind(each!(|r| r.revision))
@@ -352,9 +353,10 @@ async fn replace(
     audit::write(conn, now, "intake", "replace", Some(&id), details::replaced(it)).await?;
     if it.kind == Kind::Session {
         touch(conn, &[&id]).await?;
-        sqlx::query("UPDATE recording SET title = $1, tags = $2 WHERE id = $3")
+        sqlx::query("UPDATE recording SET title = $1, tags = $2, fields = $3 WHERE id = $4")
             .bind(&it.title)
             .bind(codec::to_json(&it.tags))
+            .bind(codec::fields_text(&it.fields))
             .bind(&id)
             .execute(&mut *conn)
             .await?;

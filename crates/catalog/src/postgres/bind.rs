@@ -84,11 +84,13 @@ async fn bind(
     if recording != before {
         let id = recording.id.to_string();
         sqlx::query(
-            "UPDATE recording SET kind = $1, session = $2, tags = $3, recorded_at = $4, custody = $5 WHERE id = $6",
+            "UPDATE recording SET kind = $1, session = $2, tags = $3, fields = $4, recorded_at = $5, custody = $6
+             WHERE id = $7",
         )
         .bind(recording.kind.as_str())
         .bind(recording.session.map(|s| s.to_string()))
         .bind(codec::to_json(&recording.tags))
+        .bind(codec::fields_text(&recording.fields))
         .bind(recording.recorded_at.map(|t| t.0))
         .bind(codec::custody_text(&recording.custody))
         .bind(&id)
@@ -127,7 +129,7 @@ pub(super) async fn place(conn: &mut PgConnection, recording: &Recording) -> Res
 /// The latest session that names such a track and has none yet.
 pub(super) async fn session_wanting(conn: &mut PgConnection, name: &str) -> Result<Option<Session>> {
     let row = sqlx::query(
-        "SELECT s.id, s.tags, s.recorded_at, s.custody FROM session_track t JOIN recording s ON s.id = t.session
+        "SELECT s.id, s.tags, s.fields, s.recorded_at, s.custody FROM session_track t JOIN recording s ON s.id = t.session
          WHERE t.name = $1
            AND NOT EXISTS (SELECT 1 FROM recording r WHERE r.name = $1 AND r.session = t.session)
          ORDER BY s.accepted_at DESC, s.id DESC LIMIT 1",
@@ -139,6 +141,7 @@ pub(super) async fn session_wanting(conn: &mut PgConnection, name: &str) -> Resu
     Ok(Some(Session {
         id: codec::parsed(row.text("id")?)?,
         tags: codec::json(row.text("tags")?)?,
+        fields: codec::fields(row.text("fields")?)?,
         recorded_at: row.number_or_none("recorded_at")?.map(Timestamp),
         holds: codec::custody(row.text("custody")?)?.holds,
     }))

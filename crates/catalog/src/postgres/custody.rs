@@ -6,7 +6,7 @@ use domain::{Copy, DeletionLimit, Recording, RecordingId, Rendition, Timestamp};
 use sqlx::PgConnection;
 
 use super::{
-    audit,
+    audit, describe,
     failure::Result,
     history, lock,
     rows::{self, Columns as _},
@@ -175,6 +175,11 @@ pub(super) async fn change(
     let once: BTreeSet<RecordingId> = story.into_iter().collect();
     let changed: Vec<Recording> = once.iter().filter_map(|id| there.remove(id)).collect();
     write(conn, &changed).await?;
+    if matches!(change, Change::Describe(_)) {
+        for it in &changed {
+            describe::write(conn, it).await?;
+        }
+    }
     let changed: Vec<String> = changed.iter().map(|r| r.id.to_string()).collect();
     if matches!(change, Change::Undelete { .. }) {
         sqlx::query("DELETE FROM trashing WHERE recording = ANY($1)")

@@ -7,6 +7,7 @@ mod batches;
 mod bind;
 mod connection;
 mod custody;
+mod describe;
 mod failure;
 mod history;
 mod leaving;

@@ -112,6 +112,10 @@ impl Dialect for Sql {
         format!("(strpos({column}, {quoted}) > 0 AND {column}::jsonb ? {text})")
     }
 
+    fn has(column: &str, text: &str) -> String {
+        format!("strpos({column}, {text}) > 0")
+    }
+
     fn custody_has(field: &str) -> String {
         format!("strpos(custody, '\"{field}\":') > 0")
     }

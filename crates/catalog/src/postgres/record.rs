@@ -4,7 +4,8 @@ use domain::{JobId, JobSpec, Outcome, Probe, Recording, Rendition, Timestamp};
 use sqlx::PgConnection;
 
 use super::{
-    add_usage, alerts, audit, custody::write, failure::Result, lock, look, remove, search, text, touch,
+    add_usage, alerts, audit, custody::write, describe, failure::Result, lock, look, remove, search, text,
+    touch,
 };
 use crate::{
     Claim, Error, codec,
@@ -48,7 +49,11 @@ pub(super) async fn record(
             missed(conn, &recording, rendition, *job, &mut usage).await?;
         }
         Outcome::Present => {}
-        Outcome::Tagged { tags } => tagged(conn, recording, tags).await?,
+        Outcome::Tagged { tags } => {
+            let mut tagged = recording;
+            tagged.tags.extend(tags.iter().cloned());
+            describe::write(conn, &tagged).await?;
+        }
         Outcome::Purged { certificate } => {
             remove::purged(conn, &recording, claim, certificate, &mut usage, now).await?;
         }
@@ -237,14 +242,4 @@ async fn held(
         .await?;
     }
     alerts::raise(conn, &alert.iter().collect::<Vec<_>>()).await
-}
-
-async fn tagged(conn: &mut PgConnection, mut recording: Recording, tags: &BTreeSet<String>) -> Result<()> {
-    recording.tags.extend(tags.iter().cloned());
-    sqlx::query("UPDATE recording SET tags = $1 WHERE id = $2")
-        .bind(codec::to_json(&recording.tags))
-        .bind(recording.id.to_string())
-        .execute(&mut *conn)
-        .await?;
-    search::index_again(conn, &recording).await
 }

@@ -2,7 +2,7 @@
 macro_rules! recording_columns {
     () => {
         "r.rid, r.id, r.kind, r.name, r.title, r.store, r.key, r.version, r.size, r.sha256, r.crc64,
-         r.accepted_at, r.recorded_at, r.tags, r.session, r.probe, r.state, r.reason, r.custody,
+         r.accepted_at, r.recorded_at, r.tags, r.fields, r.session, r.probe, r.state, r.reason, r.custody,
          r.revision,
          CASE r.kind WHEN 'session' THEN coalesce((
              SELECT json_agg(json_build_object('name', t.name, 'participant', t.participant,

@@ -4,7 +4,7 @@ use super::failure::Result;
 use crate::{Error, Kind};
 
 /// Forward only: a step that has been released is never edited.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     include_str!("../../migrations/postgres/0001_start.sql"),
     include_str!("../../migrations/postgres/0002_custody.sql"),
     include_str!("../../migrations/postgres/0003_batches.sql"),
@@ -13,6 +13,7 @@ const STEPS: [&str; 8] = [
     include_str!("../../migrations/postgres/0006_history.sql"),
     include_str!("../../migrations/postgres/0007_special.sql"),
     include_str!("../../migrations/postgres/0008_destinations.sql"),
+    include_str!("../../migrations/postgres/0009_fields.sql"),
 ];
 
 /// Tells our database from any other program's, and how many steps it has taken.

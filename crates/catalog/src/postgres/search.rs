@@ -169,6 +169,9 @@ fn expression(want: &Want) -> String {
     let parts: Vec<String> = match want {
         Want::Text(scope, texts) => texts.iter().map(|text| phrase(*scope, text)).collect(),
         Want::Tag(tags) => tags.iter().map(|t| mark(&document::tag_mark(t))).collect(),
+        Want::Field(name, values) => {
+            document::field_marks(name, values).iter().map(|of_field| mark(of_field)).collect()
+        }
         Want::Type(types) => types.iter().map(|t| mark(&document::type_mark(t))).collect(),
         Want::Kind(kinds) => kinds.iter().map(|k| mark(&document::kind_mark(*k))).collect(),
         // Kept apart by `Plan::of`.

@@ -98,8 +98,8 @@ async fn insert(
     let id = it.id.to_string();
     sqlx::query(
         "INSERT INTO recording (rid, id, kind, name, title, store, key, version, size, sha256, crc64,
-                                accepted_at, recorded_at, tags, session, state, reason, custody, revision, verified_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?)",
+                                accepted_at, recorded_at, tags, fields, session, state, reason, custody, revision, verified_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?)",
     )
     .bind(rid)
     .bind(&id)
@@ -115,6 +115,7 @@ async fn insert(
     .bind(it.accepted_at.0)
     .bind(recording.recorded_at.map(|t| t.0))
     .bind(codec::to_json(&recording.tags))
+    .bind(codec::fields_text(&recording.fields))
     .bind(recording.session.map(|s| s.to_string()))
     .bind(recording.state.as_str())
     .bind(codec::custody_text(&recording.custody))
@@ -174,9 +175,10 @@ async fn replace(
     touch(conn, &id).await?;
     audit::write(conn, now, "intake", "replace", Some(&id), details::replaced(it)).await?;
     if it.kind == Kind::Session {
-        sqlx::query("UPDATE recording SET title = ?, tags = ? WHERE id = ?")
+        sqlx::query("UPDATE recording SET title = ?, tags = ?, fields = ? WHERE id = ?")
             .bind(&it.title)
             .bind(codec::to_json(&it.tags))
+            .bind(codec::fields_text(&it.fields))
             .bind(&id)
             .execute(&mut *conn)
             .await?;

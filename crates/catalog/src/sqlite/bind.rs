@@ -83,11 +83,12 @@ async fn bind(
     if recording != before {
         let id = recording.id.to_string();
         sqlx::query(
-            "UPDATE recording SET kind = ?, session = ?, tags = ?, recorded_at = ?, custody = ? WHERE id = ?",
+            "UPDATE recording SET kind = ?, session = ?, tags = ?, fields = ?, recorded_at = ?, custody = ? WHERE id = ?",
         )
         .bind(recording.kind.as_str())
         .bind(recording.session.map(|s| s.to_string()))
         .bind(codec::to_json(&recording.tags))
+        .bind(codec::fields_text(&recording.fields))
         .bind(recording.recorded_at.map(|t| t.0))
         .bind(codec::custody_text(&recording.custody))
         .bind(&id)
@@ -125,7 +126,7 @@ pub(super) async fn place(conn: &mut SqliteConnection, recording: &Recording, ri
 /// The latest session that names such a track and has none yet.
 pub(super) async fn session_wanting(conn: &mut SqliteConnection, name: &str) -> Result<Option<Session>> {
     let row = sqlx::query(
-        "SELECT s.id, s.tags, s.recorded_at, s.custody FROM session_track t JOIN recording s ON s.id = t.session
+        "SELECT s.id, s.tags, s.fields, s.recorded_at, s.custody FROM session_track t JOIN recording s ON s.id = t.session
          WHERE t.name = ?1
            AND NOT EXISTS (SELECT 1 FROM recording r WHERE r.name = ?1 AND r.session = t.session)
          ORDER BY s.accepted_at DESC, s.id DESC LIMIT 1",
@@ -137,6 +138,7 @@ pub(super) async fn session_wanting(conn: &mut SqliteConnection, name: &str) -> 
         Ok(Session {
             id: codec::parsed(row.try_get("id")?)?,
             tags: codec::json(row.try_get("tags")?)?,
+            fields: codec::fields(row.try_get("fields")?)?,
             recorded_at: row.try_get::<Option<i64>, _>("recorded_at")?.map(Timestamp),
             holds: codec::custody(row.try_get("custody")?)?.holds,
         })

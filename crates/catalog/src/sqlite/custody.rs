@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use domain::{DeletionLimit, Recording, RecordingId, Timestamp};
 use sqlx::SqliteConnection;
 
-use super::{audit, history, ledger, look};
+use super::{audit, describe, history, ledger, look};
 use crate::{Change, Changed, Happening, Result, Trashed, Trashing, codec, custody, details};
 
 pub(super) async fn trash(
@@ -117,6 +117,9 @@ async fn changed(
     let (what, details) = details::changed(change);
     audit::write(conn, now, actor, what, Some(&id), details).await?;
     write(conn, it).await?;
+    if matches!(change, Change::Describe(_)) {
+        describe::write(conn, it).await?;
+    }
     if matches!(change, Change::Undelete { .. }) {
         sqlx::query("DELETE FROM trashing WHERE recording = ?").bind(&id).execute(&mut *conn).await?;
     }

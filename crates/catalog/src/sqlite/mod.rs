@@ -6,6 +6,7 @@ mod audit;
 mod batches;
 mod bind;
 mod custody;
+mod describe;
 mod failure;
 mod history;
 mod leaving;

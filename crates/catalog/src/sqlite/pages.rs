@@ -107,7 +107,7 @@ async fn of(conn: &mut SqliteConnection, sql: &'static str, after: &str, last: &
 }
 
 /// As the statements below name them.
-const COLUMNS: [&str; 20] = [
+const COLUMNS: [&str; 21] = [
     "id",
     "kind",
     "name",
@@ -121,6 +121,7 @@ const COLUMNS: [&str; 20] = [
     "accepted_at",
     "recorded_at",
     "tags",
+    "fields",
     "session",
     "probe",
     "state",
@@ -135,7 +136,7 @@ macro_rules! recordings {
     ($($which:literal),+) => {
         concat!(
             "SELECT json_group_array(json_array(id, kind, name, title, store, key, version, size, hex(sha256), crc64,
-                        accepted_at, recorded_at, tags, session, probe, state, reason, custody, revision, tracks || '')), max(id)
+                        accepted_at, recorded_at, tags, fields, session, probe, state, reason, custody, revision, tracks || '')), max(id)
              FROM (SELECT ",
             rows::recording_columns!(),
             " FROM recording r WHERE ",
@@ -238,6 +239,10 @@ impl Dialect for Sql {
         format!(
             "(instr({column}, {quoted}) AND EXISTS (SELECT 1 FROM json_each({column}) WHERE value = {text}))"
         )
+    }
+
+    fn has(column: &str, text: &str) -> String {
+        format!("instr({column}, {text})")
     }
 
     fn custody_has(field: &str) -> String {

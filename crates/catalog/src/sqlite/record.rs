@@ -1,7 +1,7 @@
 use domain::{JobId, JobSpec, Outcome, Probe, Recording, Rendition, Timestamp};
 use sqlx::SqliteConnection;
 
-use super::{add_usage, alerts, audit, custody::write, ledger, look, remove, search};
+use super::{add_usage, alerts, audit, custody::write, describe, ledger, look, remove, search};
 use crate::{
     Claim, Error, Result, codec,
     custody::{self, Effect},
@@ -35,7 +35,11 @@ pub(super) async fn record(
         Outcome::Rendered { rendition } => rendered(conn, &recording, rendition, current).await?,
         Outcome::Missed { rendition, job, .. } => missed(conn, &recording, rendition, *job).await?,
         Outcome::Present => {}
-        Outcome::Tagged { tags } => tagged(conn, recording.clone(), tags).await?,
+        Outcome::Tagged { tags } => {
+            let mut tagged = recording.clone();
+            tagged.tags.extend(tags.iter().cloned());
+            describe::write(conn, &tagged).await?;
+        }
         Outcome::Purged { certificate } => remove::purged(conn, &recording, claim, certificate, now).await?,
         // Its own record is the job's outcome: what lies elsewhere is no fact of ours.
         Outcome::Exported { .. } => {}
@@ -216,18 +220,4 @@ async fn held(
         Some(alert) => alerts::raise(conn, &alert).await,
         None => Ok(()),
     }
-}
-
-async fn tagged(
-    conn: &mut SqliteConnection,
-    mut recording: Recording,
-    tags: &std::collections::BTreeSet<String>,
-) -> Result<()> {
-    recording.tags.extend(tags.iter().cloned());
-    sqlx::query("UPDATE recording SET tags = ? WHERE id = ?")
-        .bind(codec::to_json(&recording.tags))
-        .bind(recording.id.to_string())
-        .execute(&mut *conn)
-        .await?;
-    search::index_again(conn, &recording).await
 }

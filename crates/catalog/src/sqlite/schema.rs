@@ -5,7 +5,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::Sqlit
 use crate::{Error, Kind, Result};
 
 /// Forward only: a step that has been released is never edited. Its number is `PRAGMA user_version`.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     include_str!("../../migrations/sqlite/0001_start.sql"),
     include_str!("../../migrations/sqlite/0002_fleet.sql"),
     include_str!("../../migrations/sqlite/0003_custody.sql"),
@@ -15,6 +15,7 @@ const STEPS: [&str; 9] = [
     include_str!("../../migrations/sqlite/0007_history.sql"),
     include_str!("../../migrations/sqlite/0008_special.sql"),
     include_str!("../../migrations/sqlite/0009_destinations.sql"),
+    include_str!("../../migrations/sqlite/0010_fields.sql"),
 ];
 
 /// "VREC": tells our file from any other program's.

@@ -161,6 +161,7 @@ fn expression(want: &Want) -> String {
             })
             .collect(),
         Want::Tag(tags) => marked(tags.iter().map(|t| document::tag_mark(t))),
+        Want::Field(name, values) => marked(document::field_marks(name, values).into_iter()),
         Want::Type(types) => marked(types.iter().map(|t| document::type_mark(t))),
         Want::Kind(kinds) => marked(kinds.iter().map(|k| document::kind_mark(*k))),
         // Kept apart by `Plan::of`.

@@ -51,6 +51,7 @@ pub fn recording(kind: Kind, name: &str) -> Recording {
         accepted_at: ACCEPTED,
         recorded_at: None,
         tags: BTreeSet::new(),
+        fields: Default::default(),
         session: None,
         tracks: Vec::new(),
         probe: None,

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use bytes::Bytes;
-use domain::{Facts, Kind, MediaFacts, Sha256, StreamKind, Timestamp};
+use domain::{Facts, Fields, Kind, MediaFacts, Sha256, StreamKind, Timestamp};
 use quick_xml::{
     Writer,
     events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event},
@@ -23,6 +23,7 @@ struct About<'a> {
     recorded_at: Option<Timestamp>,
     accepted_at: Timestamp,
     tags: Vec<&'a str>,
+    fields: &'a Fields,
     session: Option<String>,
     /// Of a track: whose it is.
     participant: Option<&'a str>,
@@ -93,6 +94,7 @@ pub(crate) fn json(of: &Subject<'_>) -> Bytes {
         recorded_at: it.recorded_at,
         accepted_at: it.accepted_at,
         tags: it.tags.iter().map(String::as_str).collect(),
+        fields: &it.fields,
         session: it.session.map(|s| s.to_string()),
         participant: of.participant,
         source: Bits { bytes: it.digest.size, sha256: it.digest.sha256 },
@@ -143,6 +145,8 @@ pub(crate) fn dublin_core(of: &Subject<'_>) -> Bytes {
     elements.extend([("date", date.as_str()), ("type", kind), ("source", it.name.as_str())]);
     elements.extend(of.media.map(|m| ("format", m.media_type.as_str())));
     elements.extend(it.tags.iter().map(|tag| ("subject", tag.as_str())));
+    let fields: Vec<String> = it.fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    elements.extend(fields.iter().map(|field| ("description", field.as_str())));
     elements.extend(of.participant.map(|p| ("contributor", p)));
     elements.extend(session.as_deref().map(|s| ("relation", s)));
     written(&elements).expect("memory takes it")
@@ -202,6 +206,7 @@ mod tests {
             "recorded_at",
             "accepted_at",
             "tags",
+            "fields",
             "session",
             "participant",
             "source",
@@ -214,6 +219,7 @@ mod tests {
         assert_eq!(value["recorded_at"], "2026-03-01T09:30:00Z");
         assert_eq!((&value["file"]["bytes"], &value["source"]["bytes"]), (&7.into(), &3.into()));
         assert_eq!(value["tags"], serde_json::json!(["call", "legal"]));
+        assert_eq!(value["fields"], serde_json::json!({ "case": "A-17" }));
     }
 
     #[test]
@@ -239,7 +245,7 @@ mod tests {
                 _ => {}
             }
         }
-        // Title, two identifiers, date, type, source, three subjects, contributor; and the root.
-        assert_eq!(starts, 11, "{text}");
+        // Title, two identifiers, date, type, source, three subjects, a description, contributor; and the root.
+        assert_eq!(starts, 12, "{text}");
     }
 }

@@ -237,6 +237,7 @@ impl Import {
         let options = Options {
             recorded_at: item.line.recorded_at,
             tags: item.line.tags.iter().cloned().collect(),
+            fields: item.line.fields.clone(),
             title: Some(inert(&item.line.title).into_owned()).filter(|title| !title.is_empty()),
             remove: true,
         };

@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use catalog::{Batch, BatchId, Ended};
 use domain::{
-    Action, Arrival, Digest, ExportSpec, ExportedFile, Hasher, JobState, Kind, Outcome, Recording,
+    Action, Arrival, Digest, ExportSpec, ExportedFile, Fields, Hasher, JobState, Kind, Outcome, Recording,
     RecordingId, Role, Sha256, Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,8 @@ pub(crate) struct Line {
     pub recorded_at: Option<Timestamp>,
     pub accepted_at: Option<Timestamp>,
     pub tags: Vec<String>,
+    #[serde(default)]
+    pub fields: Fields,
     /// The destination, as the policy calls it.
     pub to: String,
     /// `source`, or the rendition's name.
@@ -217,6 +219,7 @@ fn line(ended: &Ended, export: &ExportSpec, it: Option<&Recording>) -> Line {
         recorded_at: it.and_then(|r| r.recorded_at),
         accepted_at: it.map(|r| r.accepted_at),
         tags: it.map(|r| r.tags.iter().cloned().collect()).unwrap_or_default(),
+        fields: it.map(|r| r.fields.clone()).unwrap_or_default(),
         to: export.to.clone(),
         rendition: export.what.name().to_owned(),
         state: job.state,
@@ -244,7 +247,8 @@ fn with(line: Line, file: &ExportedFile) -> Line {
     }
 }
 
-const COLUMNS: [&str; 18] = [
+/// Columns are added at the end and none is ever taken away.
+const COLUMNS: [&str; 19] = [
     "recording",
     "title",
     "name",
@@ -263,10 +267,11 @@ const COLUMNS: [&str; 18] = [
     "arrival",
     "checked",
     "why",
+    "fields",
 ];
 
 /// In the order of [`COLUMNS`].
-fn cells(line: &Line) -> [String; 18] {
+fn cells(line: &Line) -> [String; 19] {
     fn shown<T: ToString>(value: Option<&T>) -> String {
         value.map(ToString::to_string).unwrap_or_default()
     }
@@ -294,6 +299,7 @@ fn cells(line: &Line) -> [String; 18] {
         word(line.arrival.as_ref()),
         line.checked.clone().unwrap_or_default(),
         line.why.clone().unwrap_or_default(),
+        line.fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(";"),
     ]
 }
 

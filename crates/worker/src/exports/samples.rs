@@ -19,6 +19,7 @@ pub(crate) fn facts(name: &str) -> Facts {
         accepted_at: "2026-03-02T10:00:00Z".parse().unwrap(),
         recorded_at: Some("2026-03-01T09:30:00Z".parse().unwrap()),
         tags: ["call", "legal"].map(str::to_owned).into(),
+        fields: serde_json::from_str(r#"{"case":"A-17"}"#).expect("fields"),
         session: None,
         tracks: Vec::new(),
         probe: None,

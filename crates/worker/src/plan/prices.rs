@@ -223,6 +223,7 @@ mod tests {
             accepted_at: since,
             recorded_at: None,
             tags: Default::default(),
+            fields: Default::default(),
             session: None,
             tracks: Vec::new(),
             probe: None,

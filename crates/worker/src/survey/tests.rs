@@ -27,6 +27,7 @@ fn recording() -> Recording {
         accepted_at: Timestamp(0),
         recorded_at: None,
         tags: BTreeSet::new(),
+        fields: Default::default(),
         session: None,
         tracks: Vec::new(),
         probe: None,

@@ -125,6 +125,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(many, cam, tag, aged_d, padding)| Event::Take { many, cam, tag, aged_d, padding }),
         2 => (of(), hold()).prop_map(|(of, name)| Event::Hold { of, name }),
         2 => (of(), option::of(hold())).prop_map(|(of, name)| Event::Release { of, name }),
+        2 => (of(), select(TAGS), any::<bool>()).prop_map(|(of, tag, is)| Event::Mark { of, tag, is }),
         2 => (of(), 0..12i64).prop_map(|(of, grace_d)| Event::Undelete { of, grace_d }),
         2 => (of(), 1..4usize, option::of(1..60i64))
             .prop_map(|(of, many, trash_h)| Event::Delete { of, many, trash_h }),

@@ -40,6 +40,12 @@ pub enum Event {
         of: usize,
         name: Option<&'static str>,
     },
+    /// Somebody says that it is so, or that it is not.
+    Mark {
+        of: usize,
+        tag: &'static str,
+        is: bool,
+    },
     Undelete {
         of: usize,
         grace_d: i64,
@@ -117,6 +123,8 @@ impl fmt::Display for Event {
             }
             Self::Hold { of, name } => write!(f, "hold {of} by `{name}`"),
             Self::Release { of, name } => write!(f, "release {of} of {}", name.unwrap_or("all holds")),
+            Self::Mark { of, tag, is: true } => write!(f, "{of} is tagged {tag}"),
+            Self::Mark { of, tag, is: false } => write!(f, "{of} is {tag} no more"),
             Self::Undelete { of, grace_d } => write!(f, "undelete {of}, kept for {grace_d} days"),
             Self::Delete { of, many, trash_h: None } => write!(f, "delete {many} from {of} on by hand"),
             Self::Delete { of, many, trash_h: Some(hours) } => {

@@ -77,6 +77,14 @@ impl Judge {
                 }
                 None => it.holds.clear(),
             },
+            ("describe", _) => {
+                it.can_be_changed()?;
+                it.tagged_amid |= in_hand;
+                for tag in texts(&entry.details, "untag") {
+                    it.traits.tags.remove(&tag);
+                }
+                it.traits.tags.extend(texts(&entry.details, "tags"));
+            }
             ("undelete", _) => {
                 it.can_be_changed()?;
                 it.fate = Fate::Live;
@@ -112,9 +120,8 @@ impl Judge {
                 never(held && !it.held_amid && !it.tagged_amid, "promise 2: moved while it is held")?;
             }
             ("record", action) if action.starts_with("tag") => {
-                let tags = entry.details["fact"]["tags"].as_array().cloned().unwrap_or_default();
                 it.tagged_amid = true;
-                it.traits.tags.extend(tags.iter().filter_map(|t| t.as_str()).map(str::to_owned));
+                it.traits.tags.extend(texts(&entry.details["fact"], "tags"));
             }
             ("record", action) if action.starts_with("verify") => it.verified = true,
             _ => {}
@@ -179,6 +186,11 @@ pub fn never(is: bool, what: &str) -> Verdict {
 
 fn text(details: &Value, name: &str) -> String {
     details[name].as_str().unwrap_or_default().to_owned()
+}
+
+fn texts(details: &Value, name: &str) -> Vec<String> {
+    let all = details[name].as_array().into_iter().flatten();
+    all.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn time(details: &Value, name: &str) -> i64 {

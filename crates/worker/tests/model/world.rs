@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use catalog::{Change, Retry, Trashing};
+use catalog::{Change, Description, Retry, Trashing};
 use domain::{Clock as _, Facts, JobSpec, RecordingId, Timestamp};
 use storage::{Fault, Key, Memory, Op, Put, Store};
 use tempfile::TempDir;
@@ -147,6 +147,14 @@ impl World {
             Event::Release { of, name } => {
                 self.change(*of, &Change::Release { name: name.map(str::to_owned) });
             }
+            Event::Mark { of, tag, is } => {
+                let tags = [(*tag).to_owned()].into();
+                let description = match is {
+                    true => Description { tags, ..Description::default() },
+                    false => Description { untag: tags, ..Description::default() },
+                };
+                self.change(*of, &Change::Describe(description));
+            }
             Event::Undelete { of, grace_d } => {
                 let kept_until = Timestamp(self.now() + grace_d * DAY);
                 self.change(*of, &Change::Undelete { kept_until });
@@ -222,10 +230,13 @@ impl World {
         let concerned = |it: &&Known| match change {
             Change::Undelete { .. } => matches!(it.fate, Fate::Trashed { .. }),
             Change::Release { .. } => !it.holds.is_empty(),
+            Change::Describe(d) => it.fate != Fate::Gone && it.traits.tags.is_disjoint(&d.tags),
             Change::Hold { .. } => it.fate != Fate::Gone,
         };
         let mut known: Vec<&Known> = self.judge.known.iter().filter(concerned).collect();
-        if matches!(change, Change::Hold { .. }) && known.iter().any(|it| self.is_busy(it.id)) {
+        if matches!(change, Change::Hold { .. } | Change::Describe(_))
+            && known.iter().any(|it| self.is_busy(it.id))
+        {
             // It is to come when something is about to be done.
             known.retain(|it| self.is_busy(it.id));
         }
