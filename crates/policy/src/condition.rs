@@ -4,12 +4,14 @@ use domain::{Kind, Timestamp};
 use serde::Serialize;
 
 use crate::{
+    FieldKind, OwnField,
     check::Check,
     glob::Glob,
+    own,
     problem::{clip, nearest},
     units::{self, Range},
     verbs::CLASSES,
-    yaml::{Node, Value},
+    yaml::{self, Node, Value},
 };
 
 /// One line of a `match`.
@@ -35,6 +37,11 @@ pub(crate) enum Test {
         any: BTreeSet<String>,
         none: BTreeSet<String>,
     },
+    /// One of people's own fields.
+    Own {
+        name: String,
+        want: Want,
+    },
     Name(BTreeSet<Glob>),
     Found(BTreeSet<Found>),
     /// Verified places, the source's own store among them.
@@ -52,6 +59,20 @@ pub(crate) enum Test {
     AcceptedAgo(Range),
     /// Milliseconds.
     LastAccess(Range),
+}
+
+/// What is asked of one of people's own fields.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Want {
+    /// That it has the field, or has it not.
+    Set(bool),
+    /// One of these texts.
+    Is(BTreeSet<String>),
+    /// None of these texts; also where there is no such field.
+    Not(BTreeSet<String>),
+    Number(Range),
+    Date(Between),
 }
 
 /// From an instant, included, to another, excluded.
@@ -99,7 +120,7 @@ impl Condition {
 }
 
 /// Reads a `match`; nothing when it is wrong.
-pub(crate) fn read(check: &mut Check<'_>, node: &Node) -> Option<Vec<Condition>> {
+pub(crate) fn read(check: &mut Check<'_>, node: &Node, own: &[OwnField]) -> Option<Vec<Condition>> {
     match &node.value {
         Value::Scalar(text) if text == "all" => return Some(Vec::new()),
         Value::Map(entries) if !entries.is_empty() => {}
@@ -112,17 +133,22 @@ pub(crate) fn read(check: &mut Check<'_>, node: &Node) -> Option<Vec<Condition>>
             return None;
         }
     }
-    let fields = check.fields(node, "`match`", FIELDS, LATER)?;
-    let known = fields.len();
-    let mut conditions: Vec<Condition> = fields
-        .into_iter()
-        .filter_map(|field| {
-            let test = test(check, field.name, field.value)?;
-            Some(Condition { test, written: written(field.name, field.value) })
-        })
-        .collect();
+    let (mut conditions, mut right) = (Vec::new(), true);
+    for field in check.fields(node, "`match`", FIELDS, &[])? {
+        if field.name == "fields" {
+            match own_fields(check, field.value, own) {
+                Some(of_fields) => conditions.extend(of_fields),
+                None => right = false,
+            }
+            continue;
+        }
+        match test(check, field.name, field.value) {
+            Some(test) => conditions.push(Condition { test, written: written(field.name, field.value) }),
+            None => right = false,
+        }
+    }
     conditions.sort();
-    (known > 0 && conditions.len() == known).then_some(conditions)
+    (right && !conditions.is_empty()).then_some(conditions)
 }
 
 pub(crate) const FIELDS: &[&str] = &[
@@ -131,6 +157,7 @@ pub(crate) const FIELDS: &[&str] = &[
     "codec",
     "copies",
     "duration",
+    "fields",
     "height",
     "kind",
     "last_access",
@@ -143,7 +170,6 @@ pub(crate) const FIELDS: &[&str] = &[
     "tier",
     "type",
 ];
-const LATER: &[&str] = &["fields"];
 
 pub(crate) const KINDS: [(&str, Kind); 3] =
     [("recording", Kind::Recording), ("track", Kind::Track), ("session", Kind::Session)];
@@ -219,6 +245,66 @@ fn test(check: &mut Check<'_>, name: &str, node: &Node) -> Option<Test> {
     })
 }
 
+fn own_fields(check: &mut Check<'_>, node: &Node, own: &[OwnField]) -> Option<Vec<Condition>> {
+    let fields = check.entries(node, "`fields`")?;
+    if fields.is_empty() {
+        check.problem(
+            node.at,
+            "`fields` is empty; it names fields and what they are: `fields: { case: A-17 }`",
+        );
+        return None;
+    }
+    let count = fields.len();
+    let conditions = fields.into_iter().filter_map(|field| {
+        let Some(known) = own::find(own, field.name) else {
+            check.problem(field.at, own::unknown(own, field.name));
+            return None;
+        };
+        let want = want(check, known, field.value)?;
+        let name = field.name.to_owned();
+        let written = written(&format!("field {name}"), field.value);
+        Some(Condition { test: Test::Own { name, want }, written })
+    });
+    let conditions: Vec<Condition> = conditions.collect();
+    (conditions.len() == count).then_some(conditions)
+}
+
+/// A value, a list of them, a comparison of numbers, a span of dates; or `{ not: ... }` or `{ set: ... }`.
+fn want(check: &mut Check<'_>, field: &OwnField, node: &Node) -> Option<Want> {
+    let what = format!("`{}`", field.name);
+    let texts = |check: &mut Check<'_>, node: &Node| {
+        all(check, node, &what, |_, text| field.kind.read(text).map(|_| text.to_owned()))
+    };
+    let names = yaml::names(Some(node));
+    if names.contains("set") || names.contains("not") {
+        let fields = check.fields(node, &what, &["not", "set"], &[])?;
+        let [only] = fields.as_slice() else {
+            check.problem(node.at, format!("{what} takes either `not` or `set`"));
+            return None;
+        };
+        return Some(match (only.name, &field.kind) {
+            ("set", _) => {
+                let words = [("true", true), ("false", false)];
+                let text = check.text(only.value, "`set`")?;
+                Want::Set(check.choice(only.value.at, text, "answer", &words)?)
+            }
+            (_, FieldKind::Text | FieldKind::OneOf(_)) => Want::Not(texts(check, only.value)?),
+            _ => {
+                let message = format!("{what} is compared as a number or a date is, and takes no `not`");
+                check.problem(only.at, message);
+                return None;
+            }
+        });
+    }
+    Some(match &field.kind {
+        FieldKind::Text | FieldKind::OneOf(_) => Want::Is(texts(check, node)?),
+        FieldKind::Number => {
+            Want::Number(check.value(node, &what, |text| units::range(text, units::number, true))?)
+        }
+        FieldKind::Date => Want::Date(between(check, node, &what)?),
+    })
+}
+
 fn between(check: &mut Check<'_>, node: &Node, what: &str) -> Option<Between> {
     let mut between = Between { from: None, before: None };
     let fields = check.fields(node, what, &["from", "before"], &[])?;
@@ -243,9 +329,20 @@ fn tags(check: &mut Check<'_>, node: &Node) -> Option<Test> {
     let one_set = |check: &mut Check<'_>, node: &Node| all(check, node, "`tags`", |_, text| tag(text));
     let (mut has, mut any, mut none) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     if let Value::Map(_) = node.value {
-        let fields = check.fields(node, "`tags`", &["any", "has", "none"], &[])?;
+        let known = ["any", "has", "none"];
+        if let Some(other) = yaml::names(Some(node)).into_iter().find(|name| !known.contains(name))
+            && nearest(other, &known).starts_with("; known")
+        {
+            let message = format!(
+                "tags are words and have no values, as in `tags: [{0}]`; what has a value is a field: `fields: {{ {0}: ... }}`",
+                clip(other)
+            );
+            check.problem(node.at, message);
+            return None;
+        }
+        let fields = check.fields(node, "`tags`", &known, &[])?;
         if fields.is_empty() {
-            let hint = "`tags` needs `has`, `any` or `none`, or a plain list: tags are words, without values";
+            let hint = "`tags` needs `has`, `any` or `none`, or a plain list";
             check.problem(node.at, hint);
             return None;
         }
@@ -325,6 +422,12 @@ fn written(name: &str, node: &Node) -> String {
                 entries.collect::<Vec<_>>().join(" ")
             }
         }
+    }
+    if let Value::Map(entries) = &node.value
+        && let [(key, value)] = entries.as_slice()
+        && key.what() == "`not`"
+    {
+        return format!("{name} not {}", values(value, " or "));
     }
     // A plain list of tags means all of them.
     format!("{name} {}", values(node, if name == "tags" { " and " } else { " or " }))

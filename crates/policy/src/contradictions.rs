@@ -5,7 +5,7 @@ use domain::{Action, Way};
 use crate::{
     Wanted, Wish,
     check::{Check, Field},
-    condition::{Condition, Test},
+    condition::{Condition, Test, Want},
     model::{Ask, LIFECYCLE_LEAST, Rule},
     units::Range,
     yaml::At,
@@ -298,7 +298,7 @@ fn exclude(one: &Rule, other: &Rule) -> bool {
 }
 
 fn disjoint(one: &Test, other: &Test) -> bool {
-    use Test::{AcceptedAgo, Age, Copies, Duration, Found, Height, Kind, LastAccess, Size, Tags};
+    use Test::{AcceptedAgo, Age, Copies, Duration, Found, Height, Kind, LastAccess, Own, Size, Tags};
     // `30d..180d` and `>=180d` meet in one millisecond, which nobody means by it.
     let apart = |a: &Range, b: &Range| a.max <= b.min || b.max <= a.min;
     match (one, other) {
@@ -310,9 +310,22 @@ fn disjoint(one: &Test, other: &Test) -> bool {
         (Height(a), Height(b)) | (Copies(a), Copies(b)) => a.max < b.min || b.max < a.min,
         (Kind(a), Kind(b)) => a.is_disjoint(b),
         (Found(a), Found(b)) => a.is_disjoint(b),
+        (Own { name: a, want }, Own { name: b, want: other }) if a == b => {
+            opposed(want, other) || opposed(other, want)
+        }
         (Tags { has: a, none: x, .. }, Tags { has: b, none: y, .. }) => {
             !a.is_disjoint(y) || !b.is_disjoint(x)
         }
+        _ => false,
+    }
+}
+
+fn opposed(one: &Want, other: &Want) -> bool {
+    match (one, other) {
+        (Want::Is(a), Want::Is(b)) => a.is_disjoint(b),
+        (Want::Is(a), Want::Not(b)) => a.is_subset(b),
+        (Want::Set(true) | Want::Is(_) | Want::Number(_) | Want::Date(_), Want::Set(false)) => true,
+        (Want::Number(a), Want::Number(b)) => a.max < b.min || b.max < a.min,
         _ => false,
     }
 }

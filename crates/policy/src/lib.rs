@@ -18,6 +18,7 @@ mod hours;
 mod matching;
 mod mix;
 mod model;
+mod own;
 mod parse;
 mod place;
 mod placing;
@@ -55,6 +56,7 @@ pub use mix::SESSION_PATIENCE;
 pub use model::{
     Cloud, LIBRARY, LIFECYCLE_LEAST, Place, Policy, Protocol, Remote, Rule, Service, Store, Terms,
 };
+pub use own::{FieldKind, OwnField};
 pub use parse::parse;
 pub use problem::{Problem, Problems};
 pub use protect::Protect;

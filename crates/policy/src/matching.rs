@@ -2,9 +2,10 @@ use domain::{Facts, Kind, MediaFacts, StreamKind, Timestamp, Verdict};
 
 use crate::{
     Policy,
-    condition::{Between, Found, Test, Tier},
+    condition::{Between, Found, Test, Tier, Want},
     copies::Copies,
     model::Rule,
+    own::{self, OwnValue},
     units::{Range, show_duration, show_size},
 };
 
@@ -95,6 +96,7 @@ impl Test {
                 && (any.is_empty() || !any.is_disjoint(&r.tags))
                 && none.is_disjoint(&r.tags))
             .into(),
+            Self::Own { name, want } => want.holds(policy, name, r.fields.get(name)).into(),
             Self::Name(globs) => globs.iter().any(|g| g.matches(&r.name)).into(),
             Self::Found(wanted) => match (&r.probe, r.kind) {
                 (_, Kind::Session) => Truth::No,
@@ -149,6 +151,14 @@ impl Test {
             Self::Tags { .. } => {
                 format!("the tags are {}", r.tags.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
             }
+            Self::Own { name, want } => match (r.fields.get(name), own::find(&policy.own, name)) {
+                (None, _) => format!("it has no field {name}"),
+                (Some(text), Some(field)) if !matches!(want, Want::Set(_)) => match field.kind.read(text) {
+                    Ok(_) => format!("{name} is {text}"),
+                    Err(_) => format!("{name} is {text}, and {}", field.kind.is_none()),
+                },
+                (Some(text), _) => format!("{name} is {text}"),
+            },
             Self::Found(_) => match (&r.probe, r.kind) {
                 (_, Kind::Session) => "a session is not probed".into(),
                 (None, _) => "not probed yet".into(),
@@ -196,6 +206,20 @@ impl Truth {
             (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
             (Self::Broken, _) | (_, Self::Broken) => Self::Broken,
             _ => Self::Yes,
+        }
+    }
+}
+
+impl Want {
+    /// `text`: the recording's, where it has such a field. One that is not of the field's kind is as good as none.
+    fn holds(&self, policy: &Policy, name: &str, text: Option<&str>) -> bool {
+        let value = || own::find(&policy.own, name)?.kind.read(text?).ok();
+        match self {
+            Self::Set(wanted) => text.is_some() == *wanted,
+            Self::Is(texts) => text.is_some_and(|text| texts.contains(text)),
+            Self::Not(texts) => text.is_none_or(|text| !texts.contains(text)),
+            Self::Number(range) => matches!(value(), Some(OwnValue::Number(n)) if range.contains(n)),
+            Self::Date(between) => matches!(value(), Some(OwnValue::Date(at)) if between.contains(at)),
         }
     }
 }

@@ -7,8 +7,8 @@ use domain::{Action, Layout, Preset, Speed, Tenths, Way};
 use serde::Serialize;
 
 use crate::{
-    Hours, Problem, Protect, Watermark, Wish, condition::Condition, said::Said, schedule::Schedule,
-    units::show_duration, when::When,
+    Hours, OwnField, Problem, Protect, Watermark, Wish, condition::Condition, own, said::Said,
+    schedule::Schedule, units::show_duration, when::When,
 };
 
 /// A policy that was read and found right: what should be true of every recording.
@@ -18,6 +18,8 @@ pub struct Policy {
     pub(crate) warnings: Vec<Problem>,
     pub(crate) stores: BTreeMap<String, Store>,
     pub(crate) presets: BTreeMap<String, Preset>,
+    /// Sorted by name.
+    pub(crate) own: Vec<OwnField>,
     pub(crate) protect: Protect,
     /// Sorted by name, so that the file's order cannot matter.
     pub(crate) rules: Vec<Rule>,
@@ -314,6 +316,15 @@ impl Policy {
     /// The shipped ones and the policy's own, by name.
     pub fn presets(&self) -> &BTreeMap<String, Preset> {
         &self.presets
+    }
+    /// What people may say of recordings, and rules look at; by name.
+    pub fn own_fields(&self) -> &[OwnField] {
+        &self.own
+    }
+    /// Whether a field is one of those, and has such values. Errors: what to do or to write instead.
+    pub fn takes_field(&self, name: &str, value: &str) -> Result<(), String> {
+        let field = own::find(&self.own, name).ok_or_else(|| own::unknown(&self.own, name))?;
+        field.kind.read(value).map(|_| ()).map_err(|message| format!("`{name}`: {message}"))
     }
     /// What no rule can break.
     pub fn protect(&self) -> &Protect {

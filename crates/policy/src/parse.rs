@@ -4,10 +4,10 @@ use domain::{Hasher, Preset};
 use serde::Serialize;
 
 use crate::{
-    Policy, Problems, Protect, Store,
+    OwnField, Policy, Problems, Protect, Store,
     check::Check,
     model::{LIBRARY, Rule},
-    presets,
+    own, presets,
     problem::clip,
     protect, rules, stores,
     yaml::{self, Node, Value},
@@ -21,15 +21,24 @@ pub fn parse(text: &str) -> Result<Policy, Problems> {
     let mut check = Check::new(text);
     let policy = policy(&mut check, &root);
     let warnings = check.finish()?;
-    let (stores, presets, protect, rules) = policy;
-    let hash = hash(&stores, &presets, &protect, &rules);
-    Ok(Policy { hash, warnings, stores, presets, protect, rules })
+    let Parts { stores, presets, own, protect, rules } = policy;
+    let hash = hash(&stores, &presets, &own, &protect, &rules);
+    Ok(Policy { hash, warnings, stores, presets, own, protect, rules })
 }
 
 type Stores = BTreeMap<String, Store>;
 type Presets = BTreeMap<String, Preset>;
 
-fn policy(check: &mut Check<'_>, root: &Node) -> (Stores, Presets, Protect, Vec<Rule>) {
+#[derive(Default)]
+struct Parts {
+    stores: Stores,
+    presets: Presets,
+    own: Vec<OwnField>,
+    protect: Protect,
+    rules: Vec<Rule>,
+}
+
+fn policy(check: &mut Check<'_>, root: &Node) -> Parts {
     let mut presets = presets::shipped().clone();
     let mut stores = Stores::new();
     let mut protect = Protect::default();
@@ -38,9 +47,9 @@ fn policy(check: &mut Check<'_>, root: &Node) -> (Stores, Presets, Protect, Vec<
             yaml::At { line: 1, column: 1 },
             "the file is empty; a policy begins with `version: 1`, then `rules:`",
         );
-        return (stores, presets, protect, Vec::new());
+        return Parts { stores, presets, protect, ..Parts::default() };
     }
-    let known = ["presets", "protect", "rules", "stores", "version"];
+    let known = ["fields", "presets", "protect", "rules", "stores", "version"];
     let fields = check.fields(root, "the policy", &known, &[]).unwrap_or_default();
     let part = |name: &str| fields.iter().find(|f| f.name == name).map(|f| f.value);
     match (part("version"), matches!(root.value, Value::Map(_))) {
@@ -59,6 +68,7 @@ fn policy(check: &mut Check<'_>, root: &Node) -> (Stores, Presets, Protect, Vec<
     if let Some(node) = part("presets") {
         presets.extend(presets::read(check, node));
     }
+    let own = part("fields").map(|node| own::read(check, node)).unwrap_or_default();
     if let Some(field) = fields.iter().find(|f| f.name == "protect") {
         protect = protect::read(check, field.value);
         protect::warn_of_the_unreachable(check, field.at, &protect, stores.values());
@@ -76,6 +86,7 @@ fn policy(check: &mut Check<'_>, root: &Node) -> (Stores, Presets, Protect, Vec<
         stores: &stores,
         store_names: all_stores,
         protect: &protect,
+        own: &own,
     };
     let rules = match part("rules") {
         Some(node) => rules::read(check, node, &known),
@@ -86,20 +97,22 @@ fn policy(check: &mut Check<'_>, root: &Node) -> (Stores, Presets, Protect, Vec<
             Vec::new()
         }
     };
-    (stores, presets, protect, rules)
+    Parts { stores, presets, own, protect, rules }
 }
 
 /// Of the meaning: what was read, in canonical order, and not how it was written.
-fn hash(stores: &Stores, presets: &Presets, protect: &Protect, rules: &[Rule]) -> String {
+fn hash(stores: &Stores, presets: &Presets, own: &[OwnField], protect: &Protect, rules: &[Rule]) -> String {
     #[derive(Serialize)]
     struct Meaning<'a> {
         version: u32,
         stores: &'a Stores,
         presets: &'a Presets,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        fields: &'a [OwnField],
         protect: &'a Protect,
         rules: &'a [Rule],
     }
-    let meaning = serde_json::to_vec(&Meaning { version: 1, stores, presets, protect, rules });
+    let meaning = serde_json::to_vec(&Meaning { version: 1, stores, presets, fields: own, protect, rules });
     let mut hasher = Hasher::new();
     hasher.update(&meaning.expect("a policy is plain data"));
     hasher.finish().sha256.to_string()

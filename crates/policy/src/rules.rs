@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{Preset, Speed};
 
 use crate::{
-    Place, Protect, Store,
+    OwnField, Place, Protect, Store,
     check::{Check, Field},
     condition, contradictions,
     model::{Ask, CUSTODY, INTAKE, Rule, Thaw, WhenCold},
@@ -53,6 +53,7 @@ pub(crate) struct Known<'a> {
     pub(crate) stores: &'a BTreeMap<String, Store>,
     pub(crate) store_names: BTreeSet<&'a str>,
     pub(crate) protect: &'a Protect,
+    pub(crate) own: &'a [OwnField],
 }
 
 impl Known<'_> {
@@ -113,7 +114,7 @@ fn read_rule<'n>(
         }
     };
     let conditions = match part("match") {
-        Some(field) => condition::read(check, field.value),
+        Some(field) => condition::read(check, field.value, known.own),
         None => {
             check.problem(node.at, "the rule has no `match`; `match: all` is how one says everything");
             None
@@ -133,7 +134,7 @@ fn read_rule<'n>(
     let watermark = part("watermark").map(|field| watermark::read(check, field, rule_name, known));
     let cold = part("cold").and_then(|field| cold(check, field)).unwrap_or_default();
     let schedule = part("schedule").map(|field| check.value(field.value, "`schedule`", Schedule::new));
-    let when = part("when").map(|field| When::read(check, field.value));
+    let when = part("when").map(|field| When::read(check, field.value, known.own));
     let conditions = conditions?;
     let mut rule = Rule {
         name: rule_name.to_owned(),

@@ -23,6 +23,7 @@ pub fn schema() -> Value {
         "properties": {
             "version": { "description": "1", "enum": [1, "1"] },
             "stores": stores(),
+            "fields": own_fields(),
             "protect": protect(),
             "presets": own_presets(),
             "rules": { "type": "array", "items": { "$ref": "#/$defs/rule" } },
@@ -163,6 +164,26 @@ fn stores() -> Value {
 }
 
 const HOST_KEY: &str = "^ *SHA256:[A-Za-z0-9+/]{43}=? *$";
+
+const FIELD: &str = "^[a-z][a-z0-9_]{0,39}$";
+
+fn own_fields() -> Value {
+    let kinds = [
+        json!({ "enum": ["text", "number", "date"] }),
+        json!({
+            "description": "The words that it may be",
+            "type": "array",
+            "minItems": 1,
+            "items": { "$ref": "#/$defs/text" },
+        }),
+    ];
+    json!({
+        "description": "Fields of your own: what people say of recordings",
+        "type": "object",
+        "propertyNames": { "pattern": FIELD },
+        "additionalProperties": any(&kinds),
+    })
+}
 
 fn protect() -> Value {
     let deletion = fields([
@@ -311,6 +332,25 @@ fn matching() -> Value {
         "tier" => one_or_more(
             &["hot", "cold", "STANDARD"].into_iter().chain(CLASSES.iter().copied()).collect::<Vec<_>>(),
         ),
+        "fields" => {
+            let ways = [
+                reference("texts"),
+                reference("between"),
+                with(fields([("not", reference("texts"))]), "required", json!(["not"])),
+                with(
+                    fields([("set", json!({ "enum": [true, false, "true", "false"] }))]),
+                    "required",
+                    json!(["set"]),
+                ),
+            ];
+            json!({
+                "description": "Fields of your own, and what they are",
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": { "pattern": FIELD },
+                "additionalProperties": any(&ways),
+            })
+        }
         "tags" => {
             let set = || reference("texts");
             any(&[

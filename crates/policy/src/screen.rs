@@ -4,7 +4,7 @@ use domain::{RowTest, Screen, Timestamp};
 
 use crate::{
     Policy,
-    condition::{Between, Test},
+    condition::{Between, Test, Want},
     glob::Glob,
     matching::{ALWAYS, NEVER},
     model::{Ask, Rule},
@@ -17,7 +17,7 @@ impl Policy {
     pub fn screen(&self, now: Timestamp) -> Screen {
         let tests = |rule: &Rule| {
             let conditions = rule.conditions.iter().filter_map(|c| c.test.on_row(now));
-            conditions.chain(rule.when.iter().flat_map(|when| when.on_row(now))).collect()
+            conditions.chain(rule.when.iter().flat_map(|when| when.on_row(&self.own, now))).collect()
         };
         Screen { any: self.acting().map(tests).collect() }
     }
@@ -60,8 +60,12 @@ impl Test {
             Self::Tags { has, any, none } if has.len() + any.len() + none.len() > 0 => {
                 RowTest::Tags { has: has.clone(), any: any.clone(), none: none.clone() }
             }
+            Self::Own { name, want: Want::Is(any) } => {
+                RowTest::Field { name: name.clone(), any: any.clone() }
+            }
             // Everything has some kind of them, or a row does not tell.
-            Self::Tags { .. }
+            Self::Own { .. }
+            | Self::Tags { .. }
             | Self::Found(_)
             | Self::Copies(_)
             | Self::Tier(_)

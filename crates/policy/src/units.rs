@@ -50,6 +50,37 @@ pub(crate) fn count(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("`{}` is not a whole number", clip(text)))
 }
 
+/// A number: millionths above the least that there can be, so that they are in order.
+pub(crate) type Number = u64;
+
+/// What is nothing among them.
+const ZERO: u64 = 1 << 63;
+const MILLION: u64 = 1_000_000;
+
+/// `3`, `-2.5`: up to 12 digits before the point and 6 behind it.
+pub(crate) fn number(text: &str) -> Result<Number, String> {
+    let bad = || {
+        format!(
+            "`{}` is not a number; it has up to 12 digits, and up to 6 behind its point: 3, -2.5",
+            clip(text)
+        )
+    };
+    let (is_negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (whole, part) = rest.split_once('.').map_or((rest, "0"), |(whole, part)| (whole, part));
+    if !digits(whole) || !digits(part) || whole.len() > 12 || part.len() > 6 {
+        return Err(bad());
+    }
+    let part = format!("{part:0<6}").parse::<u64>().map_err(|_| bad())?;
+    let size = whole.parse::<u64>().map_err(|_| bad())? * MILLION + part;
+    Ok(if is_negative { ZERO - size } else { ZERO + size })
+}
+
+/// As expressions reckon.
+pub(crate) fn as_float(number: Number) -> f64 {
+    let (size, sign) = (number.abs_diff(ZERO), if number < ZERO { -1.0 } else { 1.0 });
+    sign * (size / MILLION) as f64 + sign * (size % MILLION) as f64 / MILLION as f64
+}
+
 /// `-16LUFS`, `-16.5 LUFS`: what loudness normalisation can aim for (ffmpeg's loudnorm: -70 to -5).
 pub(crate) fn loudness(text: &str) -> Result<Tenths, String> {
     let lower = text.trim().to_ascii_lowercase();

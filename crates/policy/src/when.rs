@@ -15,7 +15,7 @@ mod rows;
 use domain::{Facts, RowTest, Timestamp};
 use serde::{Serialize, Serializer};
 
-use crate::{Policy, check::Check, matching::Truth, yaml::Node};
+use crate::{OwnField, Policy, check::Check, matching::Truth, yaml::Node};
 
 pub(crate) use eval::Answer;
 
@@ -31,9 +31,9 @@ const DAY: i64 = 86_400_000;
 
 impl When {
     /// Reads a rule's `when`; nothing when it is wrong.
-    pub(crate) fn read(check: &mut Check<'_>, node: &Node) -> Option<Self> {
+    pub(crate) fn read(check: &mut Check<'_>, node: &Node, own: &[OwnField]) -> Option<Self> {
         let text = check.text(node, "`when`")?;
-        match parse::parse(text) {
+        match parse::parse(text, own) {
             Ok(expression) => Some(Self { written: text.trim().to_owned(), expression }),
             Err(wrong) => {
                 check.problem_within(node, wrong.at, format!("`when`: {}", wrong.message));
@@ -63,8 +63,8 @@ impl When {
     }
 
     /// What a recording's row has to be like for it to hold.
-    pub(crate) fn on_row(&self, now: Timestamp) -> Vec<RowTest> {
-        rows::tests(&self.expression.root, today(now))
+    pub(crate) fn on_row(&self, own: &[OwnField], now: Timestamp) -> Vec<RowTest> {
+        rows::tests(&self.expression.root, own, today(now))
     }
 
     /// What it saw, for a person: `recording.size is 5000000`.

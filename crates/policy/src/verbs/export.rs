@@ -4,6 +4,7 @@ use crate::{
     check::{Check, Field},
     glob::Glob,
     model::{Ask, LIBRARY},
+    own,
     problem::{clip, nearest},
     rules::Known,
     wish::{Smallest, Wanted, Wish, pixels},
@@ -43,7 +44,12 @@ pub(super) fn export(check: &mut Check<'_>, verb: &Field<'_>, known: &Known<'_>)
             "rendition" => rendition(check, field.value, known).map(|it| wish.rendition = it).is_some(),
             "as" => {
                 name_at = Some(field.value.at);
-                let name = check.value(field.value, "`as`", str::parse::<NameTemplate>);
+                let name = check.value(field.value, "`as`", |text| {
+                    let name = text.parse::<NameTemplate>()?;
+                    let unknown = name.own_fields().find(|field| own::find(known.own, field).is_none());
+                    unknown.map_or(Ok(()), |field| Err(own::unknown(known.own, field)))?;
+                    Ok(name)
+                });
                 name.map(|name| wish.name = Some(name)).is_some()
             }
             "with" => {

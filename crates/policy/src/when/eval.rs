@@ -6,7 +6,8 @@ use crate::{
     Policy,
     copies::Copies,
     matching::{height, played},
-    units::{show_duration, show_size},
+    own::OwnValue,
+    units::{as_float, show_duration, show_size},
 };
 
 /// What an expression says of a recording.
@@ -36,7 +37,7 @@ pub(super) fn answer(expression: &Expression, policy: &Policy, facts: &Facts, to
 /// What a field is, for a person.
 pub(super) fn saw(field: Field, policy: &Policy, facts: &Facts, today: Timestamp) -> String {
     let eval = Eval { policy, facts, today, fuel: 0 };
-    let name = field.name();
+    let name = field.name(&policy.own);
     match eval.field(field) {
         Err(Without::Unprobed) => format!("{name} is not probed yet"),
         Err(Without::Missing(what)) => format!("{name}: {what}"),
@@ -281,6 +282,15 @@ impl<'a> Eval<'a> {
             Field::Tags => Value::Tags(&r.tags),
             Field::Title => Value::Text(&r.title),
             Field::Type => Value::Text(&media()?.media_type),
+            Field::Own(at) => {
+                let field = self.policy.own.get(at).ok_or(UNLIKE)?;
+                let text = r.fields.get(&field.name).ok_or(Without::Missing("there is no such field"))?;
+                match field.kind.read(text).map_err(|_| Without::Missing(field.kind.is_none()))? {
+                    OwnValue::Text(text) => Value::Text(text),
+                    OwnValue::Number(number) => Value::Double(as_float(number)),
+                    OwnValue::Date(at) => Value::Time(at.0),
+                }
+            }
         })
     }
 }

@@ -4,6 +4,7 @@ use regex_lite::{Regex, RegexBuilder};
 
 use super::lex::{Kind, Token, lex};
 use crate::{
+    FieldKind, OwnField, own,
     problem::{clip, nearest},
     units,
 };
@@ -111,6 +112,8 @@ pub(crate) enum Field {
     Tags,
     Title,
     Type,
+    /// `recording.fields.NAME`: the policy's own, by their place among them.
+    Own(usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +127,9 @@ enum Type {
     Texts,
     Ints,
 }
+
+/// How people's own are reached.
+const OWN: &str = "fields";
 
 const FIELDS: &[(&str, Field, Type)] = &[
     ("accepted", Field::Accepted, Type::Time),
@@ -148,8 +154,11 @@ const FIELDS: &[(&str, Field, Type)] = &[
 ];
 
 impl Field {
-    pub(super) fn name(self) -> &'static str {
-        FIELDS.iter().find(|(_, field, _)| *field == self).map_or("", |(name, ..)| name)
+    pub(super) fn name(self, own: &[OwnField]) -> String {
+        match self {
+            Self::Own(at) => own.get(at).map_or_else(String::new, |field| format!("{OWN}.{}", field.name)),
+            _ => FIELDS.iter().find(|(_, field, _)| *field == self).map_or("", |(name, ..)| name).to_owned(),
+        }
     }
 }
 
@@ -177,7 +186,7 @@ const MAX_DEPTH: usize = 32;
 const MAX_PATTERN: usize = 64 << 10;
 
 /// Reads an expression and checks its types.
-pub(crate) fn parse(text: &str) -> Result<Expression, Wrong> {
+pub(crate) fn parse(text: &str, own: &[OwnField]) -> Result<Expression, Wrong> {
     let mut parser = Parser {
         tokens: lex(text)?,
         next: 0,
@@ -185,6 +194,7 @@ pub(crate) fn parse(text: &str) -> Result<Expression, Wrong> {
         variables: Vec::new(),
         fields: BTreeSet::new(),
         looks_at_time: false,
+        own,
     };
     let (root, of, at) = parser.ternary()?;
     match parser.peek() {
@@ -201,7 +211,7 @@ pub(crate) fn parse(text: &str) -> Result<Expression, Wrong> {
     Ok(Expression { root, fields: parser.fields.into_iter().collect(), looks_at_time: parser.looks_at_time })
 }
 
-struct Parser {
+struct Parser<'o> {
     tokens: Vec<Token>,
     next: usize,
     depth: usize,
@@ -209,12 +219,14 @@ struct Parser {
     variables: Vec<(String, Type)>,
     fields: BTreeSet<Field>,
     looks_at_time: bool,
+    /// What people may say of recordings.
+    own: &'o [OwnField],
 }
 
 /// A node, what it is, and where it begins.
 type Typed = (Node, Type, usize);
 
-impl Parser {
+impl Parser<'_> {
     fn ternary(&mut self) -> Result<Typed, Wrong> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
@@ -563,16 +575,35 @@ impl Parser {
         self.must(".")?;
         let at = self.at();
         let name = self.name("a field such as size")?;
+        if name == OWN {
+            return self.own_field();
+        }
         match FIELDS.iter().find(|(known, ..)| *known == name) {
             Some((_, field, of)) => Ok((*field, *of)),
             None => {
                 let known: Vec<&str> = FIELDS.iter().map(|(name, ..)| *name).collect();
-                Err(Wrong::at(
-                    at,
-                    format!("unknown field `{}` of the recording{}", clip(&name), nearest(&name, &known)),
-                ))
+                let hint = match own::find(self.own, &name) {
+                    Some(_) => format!("; one of your own is written `recording.{OWN}.{}`", clip(&name)),
+                    None => nearest(&name, &known),
+                };
+                Err(Wrong::at(at, format!("unknown field `{}` of the recording{hint}", clip(&name))))
             }
         }
+    }
+
+    /// What follows `recording.fields`.
+    fn own_field(&mut self) -> Result<(Field, Type), Wrong> {
+        self.must(".")?;
+        let at = self.at();
+        let name = self.name("a field of your own such as case")?;
+        let found = self.own.iter().position(|field| field.name == name);
+        let found = found.ok_or_else(|| Wrong::at(at, own::unknown(self.own, &name)))?;
+        let of = match self.own[found].kind {
+            FieldKind::Text | FieldKind::OneOf(_) => Type::Text,
+            FieldKind::Number => Type::Double,
+            FieldKind::Date => Type::Time,
+        };
+        Ok((Field::Own(found), of))
     }
 
     /// A text in brackets that is read now: `("30d")`.

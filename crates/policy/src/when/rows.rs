@@ -3,22 +3,25 @@
 use domain::{Kind, RowTest, Timestamp};
 
 use super::parse::{Comparison, Field, Node};
-use crate::matching::{ALWAYS, NEVER};
+use crate::{
+    OwnField,
+    matching::{ALWAYS, NEVER},
+};
 
 /// Tests without which it does not hold. One side of `&&` that is false makes it false, whatever is the matter with the other.
-pub(super) fn tests(root: &Node, today: Timestamp) -> Vec<RowTest> {
+pub(super) fn tests(root: &Node, own: &[OwnField], today: Timestamp) -> Vec<RowTest> {
     let mut found = Vec::new();
     let mut rest = vec![root];
     while let Some(node) = rest.pop() {
         match node {
             Node::And(both) => rest.extend([&both.1, &both.0]),
-            _ => found.extend(test(node, today)),
+            _ => found.extend(test(node, own, today)),
         }
     }
     found
 }
 
-fn test(node: &Node, today: Timestamp) -> Option<RowTest> {
+fn test(node: &Node, own: &[OwnField], today: Timestamp) -> Option<RowTest> {
     match node {
         Node::StartsWith(both) => match &**both {
             (Node::Field(Field::Name), Node::Text(text)) => Some(RowTest::Name([text.clone()].into())),
@@ -29,9 +32,22 @@ fn test(node: &Node, today: Timestamp) -> Option<RowTest> {
             (Node::Text(tag), Node::Field(Field::Tags)) => {
                 Some(RowTest::Tags { has: [tag.clone()].into(), any: [].into(), none: [].into() })
             }
+            (Node::Field(Field::Own(at)), Node::List(items)) => {
+                let texts = items.iter().map(|item| match item {
+                    Node::Text(text) => Some(text.clone()),
+                    _ => None,
+                });
+                Some(RowTest::Field { name: own.get(*at)?.name.clone(), any: texts.collect::<Option<_>>()? })
+            }
             _ => None,
         },
         Node::Compare(comparison, both) => match &**both {
+            (Node::Field(Field::Own(at)), Node::Text(text))
+            | (Node::Text(text), Node::Field(Field::Own(at)))
+                if *comparison == Comparison::Equal =>
+            {
+                Some(RowTest::Field { name: own.get(*at)?.name.clone(), any: [text.clone()].into() })
+            }
             (Node::Field(field), value) => compared(*field, *comparison, value, today),
             (value, Node::Field(field)) => compared(*field, comparison.turned(), value, today),
             _ => None,

@@ -42,6 +42,8 @@ fn the_commented_examples_are_right_too() {
         "prefix",
         "name",
         "tags",
+        "field case",
+        "field priority",
         "state",
         "copies",
         "tier",

@@ -7,6 +7,7 @@ mod default;
 mod explain;
 mod export;
 mod matching;
+mod own;
 mod problems;
 mod properties;
 mod rate;

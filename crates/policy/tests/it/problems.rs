@@ -86,7 +86,7 @@ stores:
   cloud: { url: 'smb://acme/share' }
 rules:
   - name: court cases stay
-    match: { tags: { case: court }, fields: { camera: lobby } }
+    match: { tags: { case: court } }
     hold: { reason: litigation }
   - name: to the partner
     match: { age: '>=365d' }

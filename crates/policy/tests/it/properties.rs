@@ -5,7 +5,11 @@ use domain::{
     Restoring, Speed, State, Strayed, Timestamp, Transition, Trash, Way, What,
 };
 use policy::Deed;
-use proptest::{collection::vec, prelude::*, sample::subsequence};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::{select, subsequence},
+};
 
 use crate::support::{self, *};
 
@@ -60,11 +64,15 @@ const RULES: &[&str] = &[
     "{ name: sent sound, match: all, export: { to: [partner, nas], rendition: audio/* }, schedule: '0 1 * * * UTC' }",
     "{ name: sent somehow, match: { tags: { none: early } }, export: { to: [nas, partner], verify: size }, cold: skip }",
     "{ name: sent call, match: { kind: session }, export: { to: nas, rendition: audio-m4a } }",
+    "{ name: a case stays, match: { fields: { case: A-1 } }, hold: the court has it }",
+    "{ name: urgent, match: { fields: { priority: '>=2', case: { not: A-2 } } }, backup: attic, tag: urgent }",
+    "{ name: no case, match: { age: '>=50d' }, when: '!has(recording.fields.case) || recording.fields.priority < 2.0', delete: {} }",
     "{ name: everything at once, match: { name: '**', height: '>=720' }, convert: waveform, mix: {}, tag: tall }",
 ];
 
 const STORES: &str = "
 version: 1
+fields: { case: [A-1, A-2], priority: number }
 stores:
   recordings: { capacity: 1TB, region: house }
   replica: { url: /mnt/replica, capacity: 1TB, region: house }
@@ -115,47 +123,59 @@ pub(crate) fn any_facts() -> impl Strategy<Value = Facts> {
         prop::option::of(any_probe()),
         vec(track, 0..4),
         prop::option::of(-400 * DAY..400 * DAY),
-        prop::collection::btree_set(prop_oneof!["early", "middle", "other"], 0..2),
+        (
+            prop::collection::btree_set(prop_oneof!["early", "middle", "other"], 0..2),
+            prop::collection::btree_map(
+                select(vec!["case", "priority"]),
+                select(vec!["A-1", "A-2", "1.5", "3"]),
+                0..3,
+            ),
+        ),
         any_custody(),
         subsequence(vec!["attic", "far", "recordings", "replica"], 0..4),
         vec((0u8..8, prop::option::weighted(0.3, -10 * DAY..100 * DAY)), 4),
         prop::option::weighted(0.3, vec(any::<u8>(), 1..4)),
     )
-        .prop_map(|(kind, probe, tracks, recorded, tags, (custody, home), stores, copies, made)| {
-            let mut facts = facts(recording(kind, "cam/a.bin"));
-            facts.renditions = made.into_iter().flatten().map(|n| rendition(&facts, n)).collect();
-            facts.recording.tags = tags;
-            facts.recording.store = home.into();
-            if custody.trash.is_some() {
-                facts.recording.state = State::Trashed;
-            }
-            facts.recording.custody = custody;
-            for (store, (fate, until)) in stores.into_iter().filter(|s| *s != home).zip(copies) {
-                let mut copy = copy_in(&facts, store);
-                copy.bad = (fate == 0).then(|| "it does not read back".into());
-                copy.until = until.map(|ms| Timestamp(ACCEPTED.0 + ms));
-                if fate == 1 {
-                    copy.version = "v0".into();
+        .prop_map(
+            |(kind, probe, tracks, recorded, (tags, fields), (custody, home), stores, copies, made)| {
+                let mut facts = facts(recording(kind, "cam/a.bin"));
+                facts.renditions = made.into_iter().flatten().map(|n| rendition(&facts, n)).collect();
+                facts.recording.tags = tags;
+                for (name, value) in fields {
+                    facts.recording.fields.set(name, value).unwrap();
                 }
-                facts.copies.push(copy);
-            }
-            facts.recording.recorded_at = recorded.map(|ms| Timestamp(ACCEPTED.0 + ms));
-            if kind != Kind::Session {
-                facts.recording.probe = probe;
-                return facts;
-            }
-            for (i, track) in tracks.into_iter().enumerate() {
-                let name = format!("track{i}.webm");
-                missing(&mut facts, &name);
-                facts.tracks[i].recording = track.map(|(probe, failed)| {
-                    let mut recording = recording(Kind::Track, &name);
-                    recording.state = if failed { State::Failed } else { State::Processing };
-                    recording.probe = probe;
-                    recording
-                });
-            }
-            facts
-        })
+                facts.recording.store = home.into();
+                if custody.trash.is_some() {
+                    facts.recording.state = State::Trashed;
+                }
+                facts.recording.custody = custody;
+                for (store, (fate, until)) in stores.into_iter().filter(|s| *s != home).zip(copies) {
+                    let mut copy = copy_in(&facts, store);
+                    copy.bad = (fate == 0).then(|| "it does not read back".into());
+                    copy.until = until.map(|ms| Timestamp(ACCEPTED.0 + ms));
+                    if fate == 1 {
+                        copy.version = "v0".into();
+                    }
+                    facts.copies.push(copy);
+                }
+                facts.recording.recorded_at = recorded.map(|ms| Timestamp(ACCEPTED.0 + ms));
+                if kind != Kind::Session {
+                    facts.recording.probe = probe;
+                    return facts;
+                }
+                for (i, track) in tracks.into_iter().enumerate() {
+                    let name = format!("track{i}.webm");
+                    missing(&mut facts, &name);
+                    facts.tracks[i].recording = track.map(|(probe, failed)| {
+                        let mut recording = recording(Kind::Track, &name);
+                        recording.state = if failed { State::Failed } else { State::Processing };
+                        recording.probe = probe;
+                        recording
+                    });
+                }
+                facts
+            },
+        )
 }
 
 /// How its bytes lie, and the store that holds them.

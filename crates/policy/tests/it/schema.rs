@@ -55,6 +55,14 @@ stores:
 rules: []",
     )
     .unwrap();
+    accepts(
+        "version: 1
+fields: { case: text, court: [north, 7], n: number, d: date }
+rules:
+  - { name: a, match: { fields: { case: [A, 7], court: { not: north }, n: '>=-2.5', d: { from: 2026-01-01 } } }, tag: x }
+  - { name: b, match: { fields: { case: { set: false }, n: 3 } }, tag: x }",
+    )
+    .unwrap();
     accepts("version: '1'\nprotect: { copies: { min: 2 }, deletion: { max_percent: 0.5, floor: 7, max_bytes: 1TB }, verify: 1%, drills: 1%, trash: 1d }\nrules: []").unwrap();
 }
 
@@ -113,6 +121,8 @@ fn what_is_mistyped_is_refused() {
         "stores: { a: { url: 'sftp://h', host_key: [] } }",
         "stores: { a: { url: /mnt/a, connections: 65 } }",
         "stores: { a: { url: /mnt/a, bandwidth: 20Mbit } }",
+        "fields: { Case: text }",
+        "fields: { case: string }",
         "protect: { trash: 14 }",
         "protect: { copies: { max: 2 } }",
         "protect: { deletion: { max_percent: 101 } }",
@@ -149,6 +159,12 @@ fn validate(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
             "maximum" => value.as_f64().is_none_or(|n| n <= wanted.as_f64().unwrap()),
             "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= wanted.as_u64().unwrap()),
             "minProperties" => value.as_object().is_none_or(|of| of.len() as u64 >= wanted.as_u64().unwrap()),
+            "propertyNames" => {
+                for name in value.as_object().into_iter().flatten().map(|(name, _)| name) {
+                    validate(root, wanted, &json!(name)).map_err(|wrong| at(name, wrong))?;
+                }
+                true
+            }
             "items" => {
                 for item in value.as_array().into_iter().flatten() {
                     validate(root, wanted, item)?;
