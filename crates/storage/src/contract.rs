@@ -7,7 +7,8 @@ use domain::{Digest, Hasher};
 use futures::TryStreamExt as _;
 
 use crate::{
-    Error, ErrorKind, Key, LEAST_HEAD, MAX_TAGS, Put, Store, Tags, digest_of, put_bytes, put_stream,
+    Error, ErrorKind, Key, LEAST_HEAD, Landing, MAX_TAGS, Put, Store, Tags, WriteAt, digest_of, put_bytes,
+    put_stream,
 };
 
 /// A fresh, empty store.
@@ -29,6 +30,8 @@ macro_rules! contract {
             what_was_written_is_read
             an_empty_object_is_an_object
             a_large_object_streams_in_chunks
+            a_download_is_the_whole_object_in_a_file
+            a_download_that_fails_leaves_no_file
             ranges_are_clamped
             a_missing_object_is_not_found
             list_is_ordered_by_bytes
@@ -115,6 +118,48 @@ pub async fn a_large_object_streams_in_chunks(s: Subject) {
     assert_eq!(digest_of(&*s.store, &key("large"), Some(&meta.version)).await.unwrap(), digest);
     let body = s.store.get(&key("large"), None, Some(1_048_570..3_000_000)).await.unwrap();
     assert!(collect(body).await.unwrap() == whole[1_048_570..3_000_000]);
+}
+
+pub async fn a_download_is_the_whole_object_in_a_file(s: Subject) {
+    let sizes = [("large", (5 << 20) + 4321), ("middle", 700_001), ("small", 5), ("empty", 0)];
+    for (name, size) in sizes {
+        let bytes = pattern(size);
+        let (meta, digest) = put_bytes(&*s.store, &key(name), bytes.clone(), Put::default()).await.unwrap();
+        for version in [None, Some(meta.version.as_str())] {
+            let (file, landed) = s.land(&meta.key, version).await;
+            assert_eq!(landed.unwrap(), digest, "{name}");
+            assert!(std::fs::read(&file).unwrap() == bytes, "{name}");
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+}
+
+/// Nor are bytes of two versions ever in one file.
+pub async fn a_download_that_fails_leaves_no_file(s: Subject) {
+    let (file, landed) = s.land(&key("missing"), None).await;
+    assert_eq!(landed.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(!file.exists());
+    let (before, digest) = put_bytes(&*s.store, &key("k"), pattern(3 << 20), Put::default()).await.unwrap();
+    put_bytes(&*s.store, &before.key, vec![7; 3 << 20], Put::default()).await.unwrap();
+    let (file, landed) = s.land(&before.key, Some(&before.version)).await;
+    match landed {
+        Ok(landed) => assert_eq!(landed, digest),
+        Err(e) => {
+            assert_eq!(e.kind(), ErrorKind::Changed, "{e}");
+            assert!(!file.exists());
+        }
+    }
+    /// It is full.
+    struct Full;
+    #[async_trait::async_trait]
+    impl WriteAt for Full {
+        async fn write_at(&self, at: u64, bytes: Bytes) -> Result<(), Error> {
+            let full = || Error::new(ErrorKind::NoSpace, "full");
+            if at + bytes.len() as u64 > 1 << 20 { Err(full()) } else { Ok(()) }
+        }
+    }
+    let error = s.store.download(&before.key, None, &Full).await.unwrap_err();
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NoSpace, "full"));
 }
 
 pub async fn ranges_are_clamped(s: Subject) {
@@ -677,6 +722,14 @@ impl Subject {
     async fn read(&self, name: &str) -> String {
         let body = self.store.get(&key(name), None, None).await.unwrap();
         String::from_utf8(collect(body).await.unwrap().to_vec()).unwrap()
+    }
+    /// A file that is not there before, and what has become of it.
+    async fn land(&self, key: &Key, version: Option<&str>) -> (PathBuf, Result<Digest, Error>) {
+        let file = self.near.join("landed");
+        let _ = std::fs::remove_file(&file);
+        let landing = Landing::new(&file);
+        let came = self.store.download(key, version, &landing).await;
+        (file, landing.settle(came).await.unwrap())
     }
     async fn keys(&self, prefix: &str) -> Vec<String> {
         let listed = self.store.list(prefix, None, 10_000).await.unwrap();

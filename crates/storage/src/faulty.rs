@@ -2,7 +2,10 @@ use std::{
     collections::HashMap,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,7 +16,7 @@ use futures::StreamExt as _;
 
 use crate::{
     Body, Error, ErrorKind, HeadLast, Health, Key, LifecycleRule, Meta, Origin, Put, Speed, Store, Tags,
-    Tier, Upload,
+    Tier, Upload, WriteAt,
 };
 
 /// A store that fails on cue, to see what happens around it.
@@ -23,8 +26,8 @@ pub struct Faulty<S> {
     script: Arc<Script>,
 }
 
-/// What a store is asked to do. `Create` counts those whose head comes last, too; `Write` counts every `Upload::write` and
-/// `HeadLast::write`, and so on.
+/// What a store is asked to do. `Get` counts downloads, too; `Create` those whose head comes last; `Write` counts every
+/// `Upload::write` and `HeadLast::write`, and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
     Head,
@@ -198,6 +201,13 @@ impl<S: Store> Store for Faulty<S> {
         })
     }
 
+    async fn download(&self, key: &Key, version: Option<&str>, into: &dyn WriteAt) -> Result<u64, Error> {
+        let fault = self.script.enter(self.name(), Op::Get).await?;
+        let store = self.name().to_owned();
+        let into = FaultyInto { store, fault, passed: AtomicU64::new(0), inner: into };
+        self.inner.download(key, version, &into).await
+    }
+
     async fn create(&self, key: &Key, options: Put) -> Result<Box<dyn Upload>, Error> {
         let fault = self.script.enter(self.name(), Op::Create).await?;
         let flip = matches!(fault, Some(Fault::Flip { .. }));
@@ -300,6 +310,32 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn check(&self) -> Result<Health, Error> {
         self.script.play(self.name(), Op::Check, self.inner.check()).await
+    }
+}
+
+/// What a download meets on its way.
+struct FaultyInto<'i> {
+    store: String,
+    fault: Option<Fault>,
+    /// Bytes that came by, in whatever order.
+    passed: AtomicU64,
+    inner: &'i dyn WriteAt,
+}
+
+#[async_trait]
+impl WriteAt for FaultyInto<'_> {
+    async fn write_at(&self, at: u64, mut bytes: Bytes) -> Result<(), Error> {
+        let before = self.passed.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+        match self.fault {
+            Some(Fault::Flip { at: flipped }) => bytes = flip(bytes, &mut { at }, flipped),
+            Some(Fault::Cut { after }) if before + bytes.len() as u64 >= after => {
+                bytes.truncate(usize::try_from(after.saturating_sub(before)).unwrap_or(usize::MAX));
+                self.inner.write_at(at, bytes).await?;
+                return Err(cut_off(&self.store));
+            }
+            _ => {}
+        }
+        self.inner.write_at(at, bytes).await
     }
 }
 

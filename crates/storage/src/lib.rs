@@ -11,21 +11,26 @@ mod disk;
 mod error;
 mod faulty;
 mod key;
+mod landing;
 mod lifecycle;
 mod memory;
 mod off_thread;
 mod pace;
 #[cfg(feature = "s3")]
 pub mod s3;
+#[cfg(test)]
+mod small_disk;
 mod store;
 mod stream;
 mod tier;
 mod verified;
+mod write_at;
 
 pub use disk::Disk;
 pub use error::{Error, ErrorKind};
 pub use faulty::{Fault, Faulty, Op};
 pub use key::{BadKey, Key};
+pub use landing::Landing;
 pub use lifecycle::LifecycleRule;
 pub use memory::Memory;
 pub use pace::{Pace, Unbounded};
@@ -37,3 +42,4 @@ pub use store::{
 pub use stream::{put_bytes, put_stream, read_all};
 pub use tier::{Access, Speed, Tier};
 pub use verified::{Verified, digest_of, verified_copy, verified_copy_to_one_of};
+pub use write_at::WriteAt;

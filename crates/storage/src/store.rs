@@ -13,7 +13,7 @@ use domain::{Digest, Timestamp};
 use futures::Stream;
 
 use crate::{
-    Error, ErrorKind, Key, LifecycleRule, Speed, Tier,
+    Error, ErrorKind, Key, LifecycleRule, Speed, Tier, WriteAt,
     lifecycle::{no_lifecycle, with_tag},
     tier::no_classes,
 };
@@ -43,6 +43,13 @@ pub trait Store: Send + Sync + Debug {
     /// that begins at or behind it is an empty body. Errors: `NotFound`; `Changed` when the store no longer has
     /// that version.
     async fn get(&self, key: &Key, version: Option<&str>, range: Option<Range<u64>>) -> Result<Body, Error>;
+
+    /// As [`Store::get`] of all of it, for whoever can put bytes where they belong: several stretches may come at once, in any
+    /// order. How many bytes it has. After an error any of them may be there. Errors: as for [`Store::get`]; those of `into`;
+    /// `Corrupt` when they are not what the store keeps, where it knows.
+    async fn download(&self, key: &Key, version: Option<&str>, into: &dyn WriteAt) -> Result<u64, Error> {
+        crate::write_at::in_order(self.get(key, version, None).await?, into).await
+    }
 
     /// Begins a streaming write.
     async fn create(&self, key: &Key, options: Put) -> Result<Box<dyn Upload>, Error>;

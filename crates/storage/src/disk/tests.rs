@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::Disk;
-use crate::{ErrorKind, Key, Memory, Put, Store, contract::Subject, put_bytes, read_all};
+use crate::{
+    ErrorKind, Key, Memory, Put, Store, contract::Subject, put_bytes, read_all, small_disk::SmallDisk,
+};
 
 async fn subject() -> Subject {
     let (dir, disk) = disk();
@@ -176,26 +178,6 @@ async fn a_full_disk_is_named_and_leaves_nothing() {
     let health = disk.check().await.unwrap();
     assert_eq!(health.capacity, Some(4 << 20));
     put_bytes(&disk, &key("fits-too"), vec![1; 1 << 20], Put::default()).await.unwrap();
-}
-
-struct SmallDisk(std::path::PathBuf, #[expect(dead_code, reason = "kept until it is unmounted")] TempDir);
-
-impl SmallDisk {
-    /// 4 MiB; `None` where we may not mount.
-    fn mount() -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("mount");
-        std::fs::create_dir(&path).unwrap();
-        let flags = rustix::mount::MountFlags::empty();
-        rustix::mount::mount("tmpfs", &path, "tmpfs", flags, Some(c"size=4m")).ok()?;
-        Some(Self(path, dir))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
-    }
 }
 
 proptest! {
