@@ -1,4 +1,5 @@
 mod by_hand;
+mod describe;
 
 use std::path::PathBuf;
 
@@ -7,6 +8,7 @@ pub use by_hand::{
     Release, Restore, Undelete, Which,
 };
 use clap::{Args, Parser, Subcommand};
+pub use describe::Describe;
 use domain::{JobState, Timestamp};
 
 use crate::exit;
@@ -82,6 +84,8 @@ pub enum Command {
     Plan(Plan),
     /// Do what a plan says, as far as nothing has changed since
     Apply(Apply),
+    /// Say what recordings are: their title, tags and fields of your own, which rules and searches go by
+    Describe(Describe),
     /// Let nothing of them go: no deletion, no eviction, no move, until it is released
     Hold(Hold),
     /// Release a hold that was placed by hand
@@ -222,8 +226,11 @@ pub struct Ingest {
     #[arg(long)]
     pub no_wait: bool,
     /// Tags to give them
-    #[arg(long, value_name = "TAGS", value_delimiter = ',')]
+    #[arg(long, value_name = "TAGS", value_delimiter = ',', value_parser = policy::tag)]
     pub tag: Vec<String>,
+    /// A field of your own, as in case=A-17; once for each
+    #[arg(long, value_name = "NAME=VALUE", value_parser = describe::field)]
+    pub field: Vec<(String, String)>,
     /// When they were recorded, e.g. 2026-03-01T09:00:00Z; age counts from it
     #[arg(long, value_name = "TIME")]
     pub recorded_at: Option<Timestamp>,

@@ -361,7 +361,7 @@ fn tags(check: &mut Check<'_>, node: &Node) -> Option<Test> {
 }
 
 /// A tag as a person may write it: one line without commas, since commas part tags on the command line.
-pub(crate) fn tag(text: &str) -> Result<String, String> {
+pub fn tag(text: &str) -> Result<String, String> {
     let right = text.chars().count() <= 64
         && text.trim() == text
         && !text.is_empty()

@@ -44,6 +44,7 @@ mod when;
 mod wish;
 mod yaml;
 
+pub use condition::tag;
 pub use copies::short_of_copies;
 pub use decide::{Deed, decide, objection};
 pub use deletion::{Objection, ObjectionKind};

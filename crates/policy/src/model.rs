@@ -321,9 +321,15 @@ impl Policy {
     pub fn own_fields(&self) -> &[OwnField] {
         &self.own
     }
-    /// Whether a field is one of those, and has such values. Errors: what to do or to write instead.
+    /// Whether a field is one of those; a policy that says nothing of fields knows any. Errors: what to write instead.
+    pub fn knows_field(&self, name: &str) -> Result<(), String> {
+        let known = self.own.is_empty() || own::find(&self.own, name).is_some();
+        if known { Ok(()) } else { Err(own::unknown(&self.own, name)) }
+    }
+    /// Whether it has such values, too.
     pub fn takes_field(&self, name: &str, value: &str) -> Result<(), String> {
-        let field = own::find(&self.own, name).ok_or_else(|| own::unknown(&self.own, name))?;
+        self.knows_field(name)?;
+        let Some(field) = own::find(&self.own, name) else { return Ok(()) };
         field.kind.read(value).map(|_| ()).map_err(|message| format!("`{name}`: {message}"))
     }
     /// What no rule can break.

@@ -249,6 +249,11 @@ impl Intake {
         let new: Vec<NewRecording> = batch.iter().map(|s| s.new.clone()).collect();
         let accepted = library.catalog.accept(&new, library.now()).await.context("accepting recordings")?;
         library.steps.at(Point::IntakeAccepted);
+        let came = new.iter().zip(&accepted).filter(|(_, accepted)| accepted.new);
+        let odd: Vec<_> = came.filter_map(|(it, _)| manifest::odd_fields(&library.policy, it)).collect();
+        if !odd.is_empty() {
+            library.catalog.raise(&odd).await?;
+        }
         let ids: Vec<RecordingId> = accepted.iter().map(|a| a.recording.id).collect();
         library.decide(&ids).await?;
         library.steps.at(Point::IntakeSettled);

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use domain::{Kind, Manifest, NewRecording, Track};
+use domain::{Alert, Kind, Manifest, NewRecording, Severity, Track};
+use policy::Policy;
 
 use crate::{names, walk::SESSION};
 
@@ -57,4 +58,22 @@ pub(crate) fn apply(manifest: Manifest, new: &mut NewRecording) {
             })
         })
         .collect();
+}
+
+/// Whoever wrote the manifest is told of fields that no rule can be for: they are kept as they came.
+pub(crate) fn odd_fields(policy: &Policy, it: &NewRecording) -> Option<Alert> {
+    let odd = it.fields.iter().filter_map(|(name, value)| policy.takes_field(name, value).err());
+    let odd: Vec<String> = odd.collect();
+    (!odd.is_empty()).then(|| Alert {
+        key: format!("fields/{}/{}", it.id, it.version),
+        severity: Severity::Warning,
+        service: "intake".into(),
+        subject: format!("some fields of {} are not what the policy says", it.name),
+        cause: odd.join("; "),
+        next: "They are kept as they came. Mend them by `videorec describe` (a session's are its tracks', too), or say what they \
+               are in the policy's `fields`."
+            .into(),
+        recording: Some(it.id),
+        at: it.accepted_at,
+    })
 }

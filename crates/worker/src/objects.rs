@@ -106,8 +106,12 @@ impl Library {
                 Err(e) if matches!(e.kind(), ErrorKind::Changed | ErrorKind::NotFound) => continue,
                 Err(e) => return Err(e).with_context(|| format!("reading {label}")),
             };
+            let odd = manifest::odd_fields(&self.policy, &new);
             let accepted = self.catalog.accept(&[new], self.now()).await.context("accepting a recording")?;
             self.steps.at(Point::IntakeAccepted);
+            if let Some(odd) = odd.filter(|_| accepted[0].new) {
+                self.catalog.raise(&[odd]).await?;
+            }
             let mut ids: Vec<RecordingId> = vec![id];
             ids.extend(accepted.iter().filter_map(|a| a.recording.session));
             self.decide(&ids).await?;

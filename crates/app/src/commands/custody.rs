@@ -1,21 +1,50 @@
-//! `hold`, `release`, `undelete`: what is changed in the catalog alone, at once.
+//! `describe`, `hold`, `release`, `undelete`: what is changed in the catalog alone, at once.
 
 use anyhow::Result;
-use catalog::{Change, Changed};
-use domain::{Clock as _, RecordingId, Timestamp};
+use catalog::{Change, Changed, Description};
+use domain::{Clock as _, Fields, RecordingId, Timestamp};
 
 use super::which;
 use crate::{
-    cli::{Hold, Release, Undelete},
+    cli::{Describe, Hold, Release, Undelete},
     clock,
     config::Config,
-    exit::Code,
+    exit::{Code, Coded},
     ui::{self, text},
     wire::{self, View},
 };
 
 /// Recordings changed in one transaction.
 const BATCH: usize = 500;
+
+pub async fn describe(config: &Config, args: &Describe) -> Result<Code> {
+    let view = wire::look(config).await?;
+    let policy = wire::policy_of(config, &view).await?.policy;
+    let description = Description {
+        title: args.title.clone(),
+        tags: args.tag.iter().cloned().collect(),
+        untag: args.untag.iter().cloned().collect(),
+        fields: fields(&policy, &args.field)?,
+        unset: args.unset.iter().cloned().collect(),
+    };
+    if description == Description::default() {
+        let hint = "nothing is said of them: --title, --tag, --untag, --field NAME=VALUE, --unset";
+        return Err(Coded::error(Code::Usage, hint));
+    }
+    let ids = which::ids(&view, &args.which).await?;
+    let words = Words { done: "described", already: "described so already" };
+    Ok(apply(config, &view, &ids, &Change::Describe(description), words, args.plan).await?.code())
+}
+
+/// Fields as a person gives them, if the policy takes them.
+pub fn fields(policy: &policy::Policy, given: &[(String, String)]) -> Result<Fields> {
+    let mut fields = Fields::default();
+    for (name, value) in given {
+        let taken = policy.takes_field(name, value).and_then(|()| fields.set(name, value));
+        taken.map_err(|message| Coded::error(Code::Usage, message))?;
+    }
+    Ok(fields)
+}
 
 pub async fn hold(config: &Config, args: &Hold) -> Result<Code> {
     let view = wire::look(config).await?;

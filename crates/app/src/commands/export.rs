@@ -109,6 +109,9 @@ fn wish(policy: &Policy, args: &Export) -> Result<Wish> {
             )));
         }
     }
+    for field in args.r#as.iter().flat_map(|name| name.own_fields()) {
+        policy.knows_field(field).map_err(|e| usage(format!("--as: {e}")))?;
+    }
     Ok(Wish {
         to: args.to.clone(),
         rendition: Wish::rendition(&args.rendition).map_err(|e| usage(format!("--rendition: {e}")))?,

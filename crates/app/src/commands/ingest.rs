@@ -10,7 +10,7 @@ use domain::{RecordingId, State};
 use tokio_util::sync::CancellationToken;
 use worker::{Found, Intake, Options, Taken as TakenIn, Walk};
 
-use super::ls;
+use super::{custody::fields, ls};
 use crate::{
     cli::Ingest,
     config::Config,
@@ -118,6 +118,7 @@ async fn take_in(
     let options = Options {
         recorded_at: args.recorded_at,
         tags: args.tag.iter().cloned().collect(),
+        fields: fields(&workshop.library.policy, &args.field)?,
         ..Options::default()
     };
     let intake = Intake::new(workshop.library.clone(), options);

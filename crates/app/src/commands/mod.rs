@@ -74,6 +74,7 @@ async fn dispatch(command: Command, config: &Config) -> Result<Code> {
         Command::Retry { ids, all } => retry::run(config, &ids, all).await,
         Command::Plan(args) => plan::run(config, &args).await,
         Command::Apply(args) => apply::run(config, &args).await,
+        Command::Describe(args) => custody::describe(config, &args).await,
         Command::Hold(args) => custody::hold(config, &args).await,
         Command::Release(args) => custody::release(config, &args).await,
         Command::Undelete(args) => custody::undelete(config, &args).await,

@@ -63,6 +63,9 @@ fn describe(layout: Option<&Layout>, facts: &Facts) {
     field("accepted", r.accepted_at.to_string());
     field("recorded", r.recorded_at.map(|t| t.to_string()).unwrap_or_default());
     field("tags", r.tags.iter().cloned().collect::<Vec<_>>().join(", "));
+    for (name, value) in r.fields.iter() {
+        field(name, value.to_owned());
+    }
     field("session", r.session.map(|s| s.to_string()).unwrap_or_default());
     field("size", format!("{} ({} bytes)", text::bytes(r.digest.size), r.digest.size));
     field("sha-256", r.digest.sha256.to_string());
