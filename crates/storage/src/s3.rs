@@ -4,8 +4,9 @@
 //!   own probes, which are never listed.
 //! - A version is S3's version id where the bucket keeps versions, else `etag:` and the ETag. Either way it is pinned in
 //!   every request that reads: what is read is one version from its first to its last byte.
-//! - Bytes travel in parts, several at once, and memory holds that many parts and no more. Nothing is visible before the
-//!   one request that ends an upload.
+//! - Bytes travel in parts, several at once, and memory holds that many parts and no more; into a file, where none has to wait
+//!   for another, in longer stretches of which memory holds next to nothing. Nothing is visible before the one request that ends an
+//!   upload.
 //! - Every byte sent is bound to a checksum that S3 compares before it stores anything: CRC-64/NVME for each part and for
 //!   the whole object, or, for services that do not know it, the SHA-256 of the signature. Whole objects that are read
 //!   are compared with the checksum that S3 keeps. A range has none: who reads ranges and has to be sure, hashes, as
@@ -35,6 +36,7 @@ use domain::{Digest, Timestamp};
 use self::{bucket::Bucket, sweep::Whose, writing::Writing};
 use crate::{
     Body, Error, HeadLast, Health, Key, LifecycleRule, Meta, Origin, Put, Speed, Store, Tags, Tier, Upload,
+    WriteAt,
 };
 
 mod adopt;
@@ -44,8 +46,10 @@ mod checksum;
 mod content;
 mod copying;
 mod deleting;
+mod downloading;
 mod erasing;
 mod failure;
+mod fetching;
 mod head_last;
 mod lifecycle;
 mod listing;
@@ -80,7 +84,7 @@ pub struct Options {
     /// Bytes of a part that is read or written; S3 wants at least 5 MiB. Parts grow where an object would have more than
     /// 10,000 of them.
     pub part_size: usize,
-    /// Parts of one object on their way at once. Together with `part_size` it bounds the memory that reading or writing
+    /// Parts of one object, or stretches, on their way at once. Together with `part_size` it bounds the memory that reading or writing
     /// one object takes.
     pub in_flight: usize,
     /// Bytes that the service copies in one request; larger objects are copied in parts. S3's limit is 5 GiB.
@@ -147,6 +151,10 @@ impl Store for S3 {
 
     async fn get(&self, key: &Key, version: Option<&str>, range: Option<Range<u64>>) -> Result<Body, Error> {
         reading::get(&self.bucket, key, version, range).await
+    }
+
+    async fn download(&self, key: &Key, version: Option<&str>, into: &dyn WriteAt) -> Result<u64, Error> {
+        downloading::download(&self.bucket, key, version, into).await
     }
 
     async fn create(&self, key: &Key, options: Put) -> Result<Box<dyn Upload>, Error> {

@@ -55,6 +55,11 @@ impl Check {
         self.seen.update(bytes);
     }
 
+    /// What `next` has seen follows.
+    pub fn append(&mut self, next: &Self) {
+        self.seen.combine(&next.seen);
+    }
+
     pub fn holds(&self) -> bool {
         self.seen.finalize() == self.kept.value
     }
@@ -90,6 +95,16 @@ mod tests {
             assert!(!check.holds());
             check.update(b"6789");
             assert!(check.holds(), "{kept:?}");
+            let parts = ["123", "", "45678", "9"].map(|part| {
+                let mut check = kept.check();
+                check.update(part.as_bytes());
+                check
+            });
+            let mut whole = kept.check();
+            parts.iter().for_each(|part| whole.append(part));
+            assert!(whole.holds(), "{kept:?}, of parts");
+            whole.append(&parts[0]);
+            assert!(!whole.holds());
         }
     }
 

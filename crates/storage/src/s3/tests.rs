@@ -4,6 +4,7 @@
 mod contract;
 mod copying;
 mod deleting;
+mod downloading;
 mod failing;
 mod kit;
 mod listing;
