@@ -16,16 +16,20 @@ use std::{
     error::Error,
     fmt::Write as _,
     fs,
-    io::{Read as _, Write as _},
+    io::Read as _,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use async_trait::async_trait;
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_http_client::{Builder, tls};
 use aws_types::{SdkConfig, region::Region};
+use bytes::Bytes;
 use domain::{Digest, Hasher};
 use futures::{StreamExt as _, TryStreamExt as _};
+use storage::WriteAt;
 use transfer::{
     Destination, FileSource, Ftp, How, Http, Name, S3, Secret, Sftp, Source, Verify, WebDav, deliver, fetch,
     ftp, http, sftp, webdav,
@@ -126,7 +130,7 @@ async fn send(
 ) -> Result<()> {
     let path = folder.join(name.as_str());
     let source: Box<dyn Source> = if digest.size <= SMALL {
-        Box::new(bytes::Bytes::from(tokio::fs::read(&path).await?))
+        Box::new(Bytes::from(tokio::fs::read(&path).await?))
     } else {
         Box::new(FileSource::open(&path).await?)
     };
@@ -172,22 +176,27 @@ async fn fetch_unhashed(
     path: &Path,
 ) -> std::result::Result<(), transfer::Error> {
     let here = |e: &dyn Error| transfer::Error::new(transfer::ErrorKind::Other, e.to_string());
-    let mut body = from.get(name, None).await?;
-    let mut file = fs::File::create(path).map_err(|e| here(&e))?;
-    let (sender, mut chunks) = tokio::sync::mpsc::channel::<bytes::Bytes>(4);
+    let file = fs::File::create(path).map_err(|e| here(&e))?;
+    let (sender, mut chunks) = tokio::sync::mpsc::channel::<(u64, Bytes)>(4);
     let writing = tokio::task::spawn_blocking(move || {
-        while let Some(chunk) = chunks.blocking_recv() {
-            file.write_all(&chunk)?;
+        while let Some((at, chunk)) = chunks.blocking_recv() {
+            file.write_all_at(&chunk, at)?;
         }
         Ok::<_, std::io::Error>(())
     });
-    while let Some(chunk) = body.try_next().await? {
-        if sender.send(chunk).await.is_err() {
-            break;
-        }
+    let came = from.download(name, &Unhashed(sender)).await;
+    writing.await.map_err(|e| here(&e))?.map_err(|e| here(&e))?;
+    came.map(drop)
+}
+
+struct Unhashed(tokio::sync::mpsc::Sender<(u64, Bytes)>);
+
+#[async_trait]
+impl WriteAt for Unhashed {
+    async fn write_at(&self, at: u64, bytes: Bytes) -> std::result::Result<(), storage::Error> {
+        let ended = |_| storage::Error::new(storage::ErrorKind::Other, "the disk took no more");
+        self.0.send((at, bytes)).await.map_err(ended)
     }
-    drop(sender);
-    writing.await.map_err(|e| here(&e))?.map_err(|e| here(&e))
 }
 
 /// Each a task of its own, as jobs are.

@@ -1,8 +1,9 @@
 use bytes::{Bytes, BytesMut};
 use domain::Digest;
 use futures::TryStreamExt as _;
+use storage::WriteAt;
 
-use crate::{Body, Error, hashing::Hashing};
+use crate::{Body, Error, ErrorKind, hashing::Hashing};
 
 /// Bytes in one chunk of a body at most.
 pub const CHUNK: usize = 1 << 20;
@@ -23,6 +24,17 @@ pub async fn digest_of(mut body: Body) -> Result<Digest, Error> {
         hashing.update(&chunk).await;
     }
     hashing.finish().await
+}
+
+/// Puts a body's bytes where they belong, one after the other, and counts them.
+pub(crate) async fn in_order(mut body: Body, into: &dyn WriteAt) -> Result<u64, Error> {
+    let mut at = 0;
+    while let Some(chunk) = body.try_next().await? {
+        let bytes = chunk.len() as u64;
+        into.write_at(at, chunk).await.map_err(|e| Error::new(ErrorKind::Other, e.to_string()))?;
+        at += bytes;
+    }
+    Ok(at)
 }
 
 /// A range as the bytes it names of a file of that size.

@@ -1,15 +1,10 @@
-use std::{
-    fs::{self, File},
-    io::{self, BufWriter, Write as _},
-    path::Path,
-};
+use std::path::Path;
 
-use bytes::Bytes;
 use domain::{Conflict, Digest, Timestamp, Verify};
-use futures::TryStreamExt as _;
-use tokio::{sync::mpsc, time::Instant};
+use storage::Landing;
+use tokio::time::Instant;
 
-use crate::{Checked, Destination, Error, ErrorKind, Meta, Name, Put, Source, hashing::Hashing, names, put};
+use crate::{Checked, Destination, Error, ErrorKind, Meta, Name, Put, Source, names, put};
 
 /// How something is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -167,83 +162,32 @@ pub async fn fetch(
     into: &Path,
     expected: Option<&Digest>,
 ) -> Result<Digest, Error> {
-    let here = |what: &str, e: &std::io::Error| {
+    let landing = Landing::new(into);
+    let came = from.download(name, &landing).await;
+    let landed = landing.settle(came).await.map_err(|e| {
         let shown = into.display().to_string();
-        Error::io("this machine", what, crate::inert(&shown), e)
-    };
-    let mut body = from.get(name, None).await?;
-    // One thread writes and another one hashes, so that the next bytes are on their way meanwhile.
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    let path = into.to_owned();
-    let writing = tokio::task::spawn_blocking(move || keep(&path, receiver));
-    let mut hashing = Hashing::new();
-    let mut broken = Ok(());
-    loop {
-        match body.try_next().await {
-            Ok(Some(chunk)) => {
-                hashing.update(&chunk).await;
-                // Whoever takes no more has an error to tell.
-                if sender.send(chunk).await.is_err() {
-                    break;
-                }
-            }
-            Ok(None) => break,
-            Err(e) => {
-                broken = Err(e);
-                break;
-            }
+        Error::io("this machine", "write", crate::inert(&shown), &e)
+    })?;
+    let found = landed?;
+    match expected {
+        Some(expected) if (expected.size, expected.sha256) != (found.size, found.sha256) => {
+            let _ = tokio::fs::remove_file(into).await;
+            Err(Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "`{name}` from destination `{}` has {} bytes with SHA-256 {}, expected {} bytes with {}: fetch it again, \
+                     or have it sent again",
+                    from.name(),
+                    found.size,
+                    found.sha256,
+                    expected.size,
+                    expected.sha256
+                ),
+            ))
         }
-    }
-    drop(sender);
-    let kept =
-        writing.await.map_err(|e| Error::new(ErrorKind::Other, format!("`{name}` was not kept: {e}")))?;
-    kept.map_err(|(what, e)| here(what, &e))?;
-    let found = match broken {
-        Ok(()) => hashing.finish().await,
-        Err(e) => Err(e),
-    };
-    let outcome = found.and_then(|found| match expected {
-        Some(expected) if (expected.size, expected.sha256) != (found.size, found.sha256) => Err(Error::new(
-            ErrorKind::Corrupt,
-            format!(
-                "`{name}` from destination `{}` has {} bytes with SHA-256 {}, expected {} bytes with {}: fetch it again, or \
-                 have it sent again",
-                from.name(),
-                found.size,
-                found.sha256,
-                expected.size,
-                expected.sha256
-            ),
-        )),
         _ => Ok(found),
-    });
-    if outcome.is_err() {
-        let _ = tokio::fs::remove_file(into).await;
     }
-    outcome
 }
-
-/// Chunks of at most [`CHUNK`](crate::CHUNK) between the line and the disk.
-const AHEAD: usize = 4;
-
-/// Into a new file, which goes again when it cannot be written. Errors: what could not be done.
-fn keep(path: &Path, mut chunks: mpsc::Receiver<Bytes>) -> Result<(), (&'static str, io::Error)> {
-    let file = File::create_new(path).map_err(|e| ("make", e))?;
-    let mut file = BufWriter::with_capacity(PIECE, file);
-    let mut write = || {
-        while let Some(chunk) = chunks.blocking_recv() {
-            file.write_all(&chunk)?;
-        }
-        file.flush()
-    };
-    write().map_err(|e| {
-        let _ = fs::remove_file(path);
-        ("write", e)
-    })
-}
-
-/// Bytes that are worth a write of their own; smaller chunks are gathered.
-const PIECE: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Digest, Timestamp, Verify};
 use futures::stream::BoxStream;
+use storage::WriteAt;
 use tokio::time::Instant;
 
-use crate::{Algorithm, Checksum, Error, Name, Source, names::Rules};
+use crate::{Algorithm, Checksum, Error, Name, Source, body, names::Rules};
 
 /// A place that is not ours, where files are put, looked at, and fetched from.
 ///
@@ -30,6 +31,12 @@ pub trait Destination: Send + Sync + Debug {
     /// A file's bytes in chunks of at most [`CHUNK`](crate::CHUNK). A range's end is clamped to the file's size; a range that
     /// begins at or behind it is an empty body. Errors: `NotFound`.
     async fn get(&self, name: &Name, range: Option<Range<u64>>) -> Result<Body, Error>;
+
+    /// As [`Destination::get`] of all of it, for whoever can put bytes where they belong: they may come in any order, several
+    /// stretches at once. How many bytes it has. After an error any of them may be there. Errors: as for [`Destination::get`].
+    async fn download(&self, name: &Name, into: &dyn WriteAt) -> Result<u64, Error> {
+        body::in_order(self.get(name, None).await?, into).await
+    }
 
     /// All files in a folder and below it, in any order; `None` is the root. Partial files are not among them, nor are names
     /// that no [`Name`] can be. A folder that is not there has no files.
@@ -80,6 +87,10 @@ impl<D: Destination + ?Sized> Destination for Arc<D> {
 
     async fn get(&self, name: &Name, range: Option<Range<u64>>) -> Result<Body, Error> {
         (**self).get(name, range).await
+    }
+
+    async fn download(&self, name: &Name, into: &dyn WriteAt) -> Result<u64, Error> {
+        (**self).download(name, into).await
     }
 
     fn list<'a>(&'a self, folder: Option<&Name>) -> Listing<'a> {

@@ -8,9 +8,11 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use domain::Timestamp;
 use futures::{StreamExt as _, TryStreamExt as _};
+use storage::WriteAt;
 
 use crate::{
     Body, Checksum, Destination, Error, ErrorKind, Health, Limits, Listing, Meta, Name, Put, Sent, Source,
+    body,
 };
 
 /// A destination that fails on cue, to see what happens around it.
@@ -20,7 +22,7 @@ pub struct Faulty<D> {
     script: Mutex<State>,
 }
 
-/// What a destination is asked to do.
+/// What a destination is asked to do. `Get` counts downloads, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
     Stat,
@@ -168,6 +170,16 @@ impl<D: Destination> Destination for Faulty<D> {
             Some(fault) => spoil(body, 0, fault, self.inner.name().to_owned()),
             None => body,
         })
+    }
+
+    async fn download(&self, name: &Name, into: &dyn WriteAt) -> Result<u64, Error> {
+        match self.enter(Op::Get).await? {
+            Some(fault) => {
+                let body = self.inner.get(name, None).await?;
+                body::in_order(spoil(body, 0, fault, self.inner.name().to_owned()), into).await
+            }
+            None => self.inner.download(name, into).await,
+        }
     }
 
     fn list<'a>(&'a self, folder: Option<&Name>) -> Listing<'a> {

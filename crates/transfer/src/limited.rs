@@ -12,13 +12,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::Timestamp;
 use futures::{StreamExt as _, TryStreamExt as _};
+use storage::WriteAt;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
 use crate::{
-    Body, Checksum, Destination, Error, Health, Limits, Listing, Meta, Name, Put, Sent, Source, Stored,
+    Body, Checksum, Destination, Error, Health, Limits, Listing, Meta, Name, Put, Sent, Source, Stored, body,
 };
 
 /// A destination that is not asked for more than it was agreed: so many transfers at once, so many bytes a second together.
@@ -185,6 +186,15 @@ impl<D: Destination> Destination for Limited<D> {
         Ok(held.boxed())
     }
 
+    async fn download(&self, name: &Name, into: &dyn WriteAt) -> Result<u64, Error> {
+        // At an agreed pace several stretches at once would only stand still longer, each until its server cuts it.
+        if self.pace.is_some() {
+            return body::in_order(self.get(name, None).await?, into).await;
+        }
+        let _permit = self.permit().await;
+        self.inner.download(name, into).await
+    }
+
     fn list<'a>(&'a self, folder: Option<&Name>) -> Listing<'a> {
         self.inner.list(folder)
     }
@@ -291,5 +301,29 @@ mod tests {
         assert!(second.is_err(), "two at once, where one was agreed");
         drop(first);
         assert_eq!(digest_of(limited.get(&name, None).await.unwrap()).await.unwrap().size, 5);
+    }
+
+    /// As a get does, in whichever way the bytes come: 100 kB at 100 kB a second, by the one transfer that was agreed.
+    #[tokio::test]
+    async fn a_download_counts_and_keeps_to_the_pace() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = Bytes::from(vec![7; 100_000]);
+        let name = Name::parse("a").unwrap();
+        folder(&dir).put(&name, &bytes, &put(&bytes)).await.unwrap();
+        for pace in [None, Some(Arc::new(Pace::new(100_000)))] {
+            let limited = Limited::new(folder(&dir), 1, pace.clone());
+            let landing = storage::Landing::new(&dir.path().join("here"));
+            let start = Instant::now();
+            let came = limited.download(&name, &landing).await;
+            assert!(pace.is_none() || start.elapsed() > Duration::from_millis(700), "{:?}", start.elapsed());
+            assert_eq!(landing.settle(came).await.unwrap().unwrap(), put(&bytes).expected);
+            std::fs::remove_file(dir.path().join("here")).unwrap();
+            let held = limited.get(&name, None).await.unwrap();
+            let landing = storage::Landing::new(&dir.path().join("no"));
+            let second =
+                tokio::time::timeout(Duration::from_millis(100), limited.download(&name, &landing)).await;
+            assert!(second.is_err(), "two at once, where one was agreed");
+            drop(held);
+        }
     }
 }

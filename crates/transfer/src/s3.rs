@@ -11,7 +11,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 use domain::Timestamp;
 use futures::{StreamExt as _, TryStreamExt as _};
-use storage::{Key, Store};
+use storage::{Key, Store, WriteAt};
 
 use crate::{
     Body, Checked, Destination, Error, ErrorKind, Health, Limits, Listing, Meta, Name, Put, Sent, Source,
@@ -116,6 +116,10 @@ impl Destination for S3 {
     async fn get(&self, name: &Name, range: Option<Range<u64>>) -> Result<Body, Error> {
         let body = self.store.get(&self.key(name)?, None, range).await.map_err(|e| failed(&e))?;
         Ok(body.map_err(|e| failed(&e)).boxed())
+    }
+
+    async fn download(&self, name: &Name, into: &dyn WriteAt) -> Result<u64, Error> {
+        self.store.download(&self.key(name)?, None, into).await.map_err(|e| failed(&e))
     }
 
     fn list<'a>(&'a self, folder: Option<&Name>) -> Listing<'a> {
