@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    io::Write as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -11,9 +10,8 @@ use std::{
     },
 };
 
-use domain::{Digest, Hasher};
-use futures::StreamExt as _;
-use storage::{Body, Error, ErrorKind, Key, Store};
+use domain::Digest;
+use storage::{Error, ErrorKind, Key, Landing, Store};
 use tokio::sync::OnceCell;
 
 /// What was fetched, by where it lies and which version it is.
@@ -64,8 +62,10 @@ impl Held {
 }
 
 impl Fetched {
-    /// `folder`: this worker's own, on the scratch disk.
-    pub fn new(folder: PathBuf, spare: u64) -> Self {
+    /// `scratch`: a folder on the scratch disk, in which this process has one of its own. What it leaves there when it is killed, goes
+    /// with what its jobs leave.
+    pub fn new(scratch: PathBuf, spare: u64) -> Self {
+        let folder = scratch.join(format!("fetched-{}", std::process::id()));
         Self { folder, spare, entries: Mutex::default(), next: AtomicU64::new(0) }
     }
 
@@ -94,11 +94,8 @@ impl Fetched {
             let fresh = || Arc::new(Entry { file: OnceCell::new(), used: AtomicU64::new(number) });
             entries.entry(name).or_insert_with(fresh).clone()
         };
-        let path = self.folder.join(format!("fetched-{number}"));
-        let fetched = entry.file.get_or_try_init(|| async {
-            let body = store.get(key, version, None).await?;
-            write(body, path).await
-        });
+        let path = self.folder.join(number.to_string());
+        let fetched = entry.file.get_or_try_init(|| async { fetch(store, key, version, path).await });
         let fetched = fetched.await.map(|_| ());
         entry.used.store(number, Ordering::Relaxed);
         self.make_room();
@@ -130,37 +127,41 @@ impl Fetched {
     }
 }
 
+impl Drop for Fetched {
+    fn drop(&mut self) {
+        self.entries.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        // Not while somebody uses a file in it.
+        let _ = std::fs::remove_dir(&self.folder);
+    }
+}
+
 fn name_of(store: &dyn Store, key: &Key, version: Option<&str>) -> Name {
     (store.name().to_owned(), key.as_str().to_owned(), version.unwrap_or_default().to_owned())
 }
 
-/// Writes a body to a file, hashing it on the way. The file is gone again if that does not succeed.
-async fn write(mut body: Body, path: PathBuf) -> Result<(File, Digest), Error> {
-    let disk = |e: std::io::Error| {
-        let kind =
-            if e.kind() == std::io::ErrorKind::StorageFull { ErrorKind::NoSpace } else { ErrorKind::Other };
-        Error::new(
-            kind,
-            format!("cannot write to the scratch disk: {e}; free some space, or give it a larger one"),
-        )
-        .temporary(true)
-    };
-    let mut out = std::fs::File::create(&path).map_err(disk)?;
-    let file = File { path };
-    let mut hasher = Hasher::new();
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk?;
-        // A megabyte takes about two milliseconds: too long for a thread that others wait for.
-        let written = tokio::task::spawn_blocking(move || {
-            hasher.update(&chunk);
-            out.write_all(&chunk).map(|()| (out, hasher))
-        });
-        let written = written.await;
-        let written =
-            written.map_err(|e| Error::new(ErrorKind::Other, format!("fetching stopped: {e}; try again")))?;
-        (out, hasher) = written.map_err(disk)?;
+async fn fetch(
+    store: &dyn Store,
+    key: &Key,
+    version: Option<&str>,
+    path: PathBuf,
+) -> Result<(File, Digest), Error> {
+    // Who had our id before us may have been killed with it.
+    let _ = tokio::fs::remove_file(&path).await;
+    if let Some(folder) = path.parent() {
+        tokio::fs::create_dir_all(folder).await.map_err(|e| disk(&e))?;
     }
-    Ok((file, hasher.finish()))
+    let landing = Landing::new(&path);
+    let came = store.download(key, version, &landing).await;
+    let landed = landing.settle(came).await.map_err(|e| disk(&e))?;
+    Ok((File { path }, landed?))
+}
+
+fn disk(error: &std::io::Error) -> Error {
+    let full = error.kind() == std::io::ErrorKind::StorageFull;
+    let kind = if full { ErrorKind::NoSpace } else { ErrorKind::Other };
+    let message =
+        format!("cannot write to the scratch disk: {error}; free some space, or give it a larger one");
+    Error::new(kind, message).temporary(true)
 }
 
 #[cfg(test)]
@@ -175,6 +176,10 @@ mod tests {
             put_bytes(&store, &key(name), name.repeat(100), storage::Put::default()).await.unwrap();
         }
         store
+    }
+
+    fn files(fetched: &Fetched) -> usize {
+        std::fs::read_dir(&fetched.folder).unwrap().count()
     }
 
     fn key(name: &str) -> Key {
@@ -195,14 +200,26 @@ mod tests {
         assert_eq!((one.path(), store.calls(Op::Get)), (two.as_ref().unwrap().path(), before + 1));
         fetched.get(&store, &key("a"), None).await.unwrap();
         assert_eq!(store.calls(Op::Get), before + 1);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(files(&fetched), 2);
         // What is in use is not counted; of the others one fits, and what was used first goes.
         drop(fetched.get(&store, &key("c"), None).await.unwrap());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+        assert_eq!(files(&fetched), 3);
         let (kept, gone) = (a.path().to_owned(), two.unwrap().path().to_owned());
         drop((a, one));
         fetched.get(&store, &key("c"), None).await.unwrap();
         assert!(kept.exists() && !gone.exists());
+        drop(fetched);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_one_who_was_killed_has_left_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let fetched = Fetched::new(folder.path().into(), 1000);
+        std::fs::create_dir(&fetched.folder).unwrap();
+        std::fs::write(fetched.folder.join("0"), "half of").unwrap();
+        let held = fetched.get(&store().await, &key("a"), None).await.unwrap();
+        assert_eq!(std::fs::read_to_string(held.path()).unwrap(), "a".repeat(100));
     }
 
     /// What was cut off in the middle leaves nothing, and is fetched again.
@@ -212,7 +229,7 @@ mod tests {
         let (fetched, store) = (Fetched::new(folder.path().into(), 1000), store().await);
         store.on(Op::Get, 1, Fault::Cut { after: 10 });
         assert!(fetched.get(&store, &key("a"), None).await.is_err());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(files(&fetched), 0);
         let held = fetched.get(&store, &key("a"), None).await.unwrap();
         assert_eq!(held.digest().size, 100);
     }
