@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Action, Alert, Certificate, Copy, Custody, DeletionLimit, Hold, JobSpec, Kind, Outcome, Place, Recording,
-    Rendition, Severity, State, Timestamp, Trash,
+    Action, Alert, Arrival, Certificate, Copy, Custody, DeletionLimit, Hold, JobSpec, Kind, Outcome, Place,
+    Recording, Rendition, Severity, State, Timestamp, Trash,
 };
 
 use crate::{Change, Changed, Description, Error, Over, Result, Trashing, codec, usage::Held};
@@ -296,7 +296,15 @@ pub(crate) fn effect(spec: &JobSpec, outcome: &Outcome, held: &Held, current: bo
             }
             after.put(copy.clone());
         }
-        Outcome::Placed { place } if current => placed(&mut after.recording, place),
+        Outcome::Placed { place } if current => {
+            placed(&mut after.recording, place);
+            if let Some(restoring) = place.cold.as_ref().and_then(|cold| cold.restore.as_ref()) {
+                accessed(&mut after.recording, restoring.asked_at);
+            }
+        }
+        Outcome::Exported { files, at, .. } if files.iter().any(|f| f.arrival == Arrival::Sent) => {
+            accessed(&mut after.recording, *at);
+        }
         Outcome::Moved { to, place, keep_until } => {
             if to.recording != held.recording.id {
                 return Err(Error::someone_elses(&held.recording, "place"));
@@ -328,6 +336,10 @@ pub(crate) fn effect(spec: &JobSpec, outcome: &Outcome, held: &Held, current: bo
         _ => {}
     }
     Ok(Effect { held: after, alert })
+}
+
+fn accessed(it: &mut Recording, at: Timestamp) {
+    it.custody.last_access = it.custody.last_access.max(Some(at));
 }
 
 /// Whoever read the bytes back last knows best whether they are good.

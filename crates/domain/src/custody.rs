@@ -20,6 +20,7 @@ pub struct Custody {
     /// Times it came back from the trash: deleting it again is another job.
     pub lives: u32,
     pub place: Place,
+    /// When it was last sent to somebody, or asked to be restored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_access: Option<Timestamp>,
 }

@@ -67,6 +67,7 @@ pub(crate) fn within(check: &mut Check<'_>, fields: &[Field<'_>], rule: &Rule) {
     if let Some(archive) = field("archive") {
         too_small(check, archive, rule);
     }
+    unseen_access(check, fields, rule);
     if let Some(tag) = field("tag") {
         undoing(check, tag, rule);
     }
@@ -148,6 +149,17 @@ fn room(check: &mut Check<'_>, fields: &[Field<'_>], rule: &Rule) {
         }
         _ => {}
     }
+}
+
+/// Who looks at what is not seen by us, if it is not sent by us.
+fn unseen_access(check: &mut Check<'_>, fields: &[Field<'_>], rule: &Rule) {
+    let looks = rule.conditions.iter().any(|condition| matches!(condition.test, Test::LastAccess(_)));
+    let Some(delete) = fields.iter().find(|field| field.name == "delete").filter(|_| looks) else { return };
+    check.warning(
+        delete.at,
+        "`last_access` is when it was last exported or restored by videorec, else when it was accepted: who reads the store by \
+         other ways is not known, and does not keep it from being deleted",
+    );
 }
 
 /// A rule whose tag makes it no longer match: it acts once and looks as if it had not.

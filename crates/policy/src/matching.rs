@@ -1,4 +1,4 @@
-use domain::{Facts, Kind, MediaFacts, StreamKind, Timestamp, Verdict};
+use domain::{Facts, Kind, MediaFacts, Recording, StreamKind, Timestamp, Verdict};
 
 use crate::{
     Policy,
@@ -121,10 +121,7 @@ impl Test {
         match self {
             Self::Age(range) => Some(window(r.dated(), *range)),
             Self::AcceptedAgo(range) => Some(window(r.accepted_at, *range)),
-            // Unknown is not eligible: nobody said that it was not looked at.
-            Self::LastAccess(range) => {
-                Some(r.custody.last_access.map_or((NEVER, NEVER), |at| window(at, *range)))
-            }
+            Self::LastAccess(range) => Some(window(accessed(r), *range)),
             _ => None,
         }
     }
@@ -185,10 +182,13 @@ impl Test {
             Self::AcceptedAgo(_) => {
                 format!("accepted {} ago", show_duration(ms_between(r.accepted_at, now)))
             }
-            Self::LastAccess(_) => match r.custody.last_access {
-                Some(at) => format!("last accessed {} ago", show_duration(ms_between(at, now))),
-                None => "nobody knows when it was last accessed".into(),
-            },
+            Self::LastAccess(_) => {
+                let ago = show_duration(ms_between(accessed(r), now));
+                match r.custody.last_access {
+                    Some(_) => format!("last sent or restored {ago} ago"),
+                    None => format!("never sent nor restored, accepted {ago} ago"),
+                }
+            }
             Self::Copies(_) => Copies::of(policy, facts).to_string(),
             Self::Tier(_) => {
                 let place = &r.custody.place;
@@ -241,6 +241,11 @@ pub(crate) fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Time
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
+}
+
+/// When it was last sent to somebody or restored, else when it came: who reads its store beside us is not known.
+pub(crate) fn accessed(it: &Recording) -> Timestamp {
+    it.custody.last_access.unwrap_or(it.accepted_at)
 }
 
 fn found(verdict: &Verdict) -> Found {

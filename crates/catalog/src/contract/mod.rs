@@ -97,6 +97,7 @@ macro_rules! contract_suite {
                 the_audit_tells_the_story,
                 the_audit_log_is_a_chain;
             places:
+                an_access_is_remembered,
                 an_archived_recording_is_cold,
                 another_store_holds_the_source,
                 what_is_held_stays_where_it_is,

@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
-use domain::{Action, Alert, Cold, Copy, Lane, Outcome, Place, Recording, Severity, State, Timestamp, Way};
+use domain::{
+    Action, Alert, Arrival, Cold, Copy, ExportSpec, ExportedFile, Lane, Leaving, NameTemplate, Outcome,
+    Place, Recording, Restoring, Role, Severity, Speed, State, Timestamp, Way,
+};
 
 use super::{Fixture, kit::*};
 use crate::{Catalog, Change, Claim, Kind};
@@ -39,6 +42,48 @@ async fn bytes(c: &dyn Catalog) -> BTreeMap<String, u64> {
 
 fn holding(all: &[(&str, u64)]) -> BTreeMap<String, u64> {
     all.iter().map(|(store, n)| ((*store).to_owned(), *n)).collect()
+}
+
+/// What is sent or restored was looked at; what a partner had already, or would not have, was not.
+pub async fn an_access_is_remembered(f: &Fixture) {
+    let c = &*f.catalog;
+    let it = accept(c, &recording("a.mp4")).await;
+    let export = |to: &str| {
+        Action::Export(ExportSpec {
+            to: to.into(),
+            what: Leaving::Source,
+            name: NameTemplate::default(),
+            with: Default::default(),
+            on_conflict: Default::default(),
+            verify: Default::default(),
+        })
+    };
+    let file = |arrival| ExportedFile {
+        role: Role::Media,
+        name: "a.mp4".into(),
+        digest: it.digest,
+        arrival,
+        checked: "its size".into(),
+        sent: 10,
+    };
+    for (to, at, arrival, known) in [
+        ("a", 1, Arrival::Already, None),
+        ("b", 2, Arrival::Skipped, None),
+        ("c", 9, Arrival::Sent, Some(later(9))),
+        ("d", 3, Arrival::Sent, Some(later(9))),
+    ] {
+        let held = in_hand(c, it.id, export(to)).await;
+        let sent = Outcome::Exported { to: to.into(), files: vec![file(arrival)], at: later(at) };
+        c.record(&held, &sent, later(9)).await.unwrap();
+        assert_eq!(get(c, it.id).await.custody.last_access, known, "{arrival:?} at {at}");
+    }
+    let restore = Restoring { asked_at: later(20), speed: Speed::Bulk, days: 7, until: None, looks: 0 };
+    let cold = Cold { since: later(10), restore: Some(restore) };
+    let archive = Action::Archive { class: "GLACIER".into(), by: Way::Now, again: None };
+    let held = in_hand(c, it.id, archive).await;
+    let place = Place { cold: Some(cold), ..Place::default() };
+    c.record(&held, &Outcome::Placed { place }, later(21)).await.unwrap();
+    assert_eq!(get(c, it.id).await.custody.last_access, Some(later(20)));
 }
 
 pub async fn an_archived_recording_is_cold(f: &Fixture) {

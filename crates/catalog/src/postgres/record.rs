@@ -57,14 +57,14 @@ pub(super) async fn record(
         Outcome::Purged { certificate } => {
             remove::purged(conn, &recording, claim, certificate, &mut usage, now).await?;
         }
-        // Its own record is the job's outcome: what lies elsewhere is no fact of ours.
-        Outcome::Exported { .. } => {}
         Outcome::Drilled { .. } => {
             let alert = custody::drilled(&recording, outcome);
             alerts::raise(conn, &alert.iter().collect::<Vec<_>>()).await?;
         }
         Outcome::Notified { alert } => alerts::raise(conn, &[alert]).await?,
-        Outcome::Copied { .. }
+        // What lies elsewhere is no fact of ours: that it left is one.
+        Outcome::Exported { .. }
+        | Outcome::Copied { .. }
         | Outcome::Placed { .. }
         | Outcome::Moved { .. }
         | Outcome::Evicted { .. }

@@ -41,15 +41,15 @@ pub(super) async fn record(
             describe::write(conn, &tagged).await?;
         }
         Outcome::Purged { certificate } => remove::purged(conn, &recording, claim, certificate, now).await?,
-        // Its own record is the job's outcome: what lies elsewhere is no fact of ours.
-        Outcome::Exported { .. } => {}
         Outcome::Drilled { .. } => {
             if let Some(alert) = custody::drilled(&recording, outcome) {
                 alerts::raise(conn, &alert).await?;
             }
         }
         Outcome::Notified { alert } => alerts::raise(conn, alert).await?,
-        Outcome::Copied { .. }
+        // What lies elsewhere is no fact of ours: that it left is one.
+        Outcome::Exported { .. }
+        | Outcome::Copied { .. }
         | Outcome::Placed { .. }
         | Outcome::Moved { .. }
         | Outcome::Evicted { .. }

@@ -5,7 +5,7 @@ use super::parse::{Comparison, Expression, Field, Node, Part};
 use crate::{
     Policy,
     copies::Copies,
-    matching::{height, played},
+    matching::{accessed, height, played},
     own::OwnValue,
     units::{as_float, show_duration, show_size},
 };
@@ -258,13 +258,7 @@ impl<'a> Eval<'a> {
                 Value::Int(i64::from(height))
             }
             Field::Kind => Value::Text(r.kind.as_str()),
-            Field::LastAccess => {
-                let at = r
-                    .custody
-                    .last_access
-                    .ok_or(Without::Missing("nobody knows when it was last accessed"))?;
-                Value::Time(at.0)
-            }
+            Field::LastAccess => Value::Time(accessed(r).0),
             Field::Name => Value::Text(&r.name),
             Field::Recorded => Value::Time(r.dated().0),
             Field::Size => int(r.digest.size),

@@ -60,18 +60,25 @@ fn a_file_that_claims_to_be_old_is_as_young_as_we_know_it() {
     assert_eq!((decision.jobs.len(), decision.due_at), (0, Some(Timestamp(ACCEPTED.0 + 2 * DAY))));
 }
 
-/// What nobody knows is not old: only a last access that was seen is eligible.
+/// When it was sent or restored, else when it came; and whoever deletes by it is told what it is not.
 #[test]
-fn an_access_that_nobody_saw_is_none() {
-    let policy = policy(
+fn the_last_access_is_the_last_that_was_seen() {
+    let policy = self::policy(
         "\n  - { name: idle, match: { last_access: '>=1d' }, tag: x }\n  - { name: busy, match: { last_access: '<1d' }, tag: y }",
     );
     let mut facts = probed("a.mp3", good(sound()));
-    let decision = decide(&policy, &facts, Timestamp(ACCEPTED.0 + 400 * DAY));
-    assert_eq!((decision.jobs.len(), decision.due_at), (0, None));
-    facts.recording.custody.last_access = Some(ACCEPTED);
+    let later = Timestamp(ACCEPTED.0 + 400 * DAY);
     assert_eq!(labels(&decide(&policy, &facts, ACCEPTED)), ["tag y"]);
-    assert_eq!(labels(&decide(&policy, &facts, Timestamp(ACCEPTED.0 + DAY))), ["tag x"]);
+    assert_eq!(labels(&decide(&policy, &facts, later)), ["tag x"]);
+    facts.recording.custody.last_access = Some(later);
+    assert_eq!(labels(&decide(&policy, &facts, later)), ["tag y"]);
+    assert_eq!(labels(&decide(&policy, &facts, Timestamp(later.0 + DAY))), ["tag x"]);
+    let warned = |verb: &str| {
+        let text =
+            format!("version: 1\nrules:\n  - {{ name: r, match: {{ last_access: '>=1y' }}, {verb} }}\n");
+        policy::parse(&text).unwrap().warnings().iter().any(|w| w.message.contains("who reads the store"))
+    };
+    assert!(warned("delete: {}") && !warned("archive: GLACIER"));
 }
 
 #[test]

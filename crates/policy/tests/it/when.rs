@@ -10,7 +10,9 @@ use crate::support::*;
 
 fn with(when: &str) -> Result<policy::Policy, policy::Problems> {
     let quoted = when.replace('\'', "''");
-    policy::parse(&format!("version: 1\nrules:\n  - {{ name: r, match: all, when: '{quoted}', tag: x }}\n"))
+    policy::parse(&format!(
+        "version: 1\nfields: {{ seen: date }}\nrules:\n  - {{ name: r, match: all, when: '{quoted}', tag: x }}\n"
+    ))
 }
 
 fn holds(when: &str, facts: &Facts, now: Timestamp) -> bool {
@@ -67,12 +69,12 @@ fn what_holds_and_what_does_not() {
         ("recording.copies < 2 ? recording.size > 1 : false", true),
         ("recording.copies >= 2 ? true : recording.size < 1", false),
         // What is not there is neither early nor late.
-        ("recording.last_access < now", false),
-        ("!(recording.last_access < now)", false),
-        ("!has(recording.last_access) && has(recording.height)", true),
-        ("has(recording.last_access) && recording.last_access < now", false),
+        ("recording.fields.seen < now", false),
+        ("!(recording.fields.seen < now)", false),
+        ("!has(recording.fields.seen) && has(recording.height)", true),
+        ("has(recording.fields.seen) && recording.fields.seen < now", false),
         // One side that decides is enough, whichever it is.
-        ("recording.last_access < now || recording.size > 0", true),
+        ("recording.fields.seen < now || recording.size > 0", true),
         ("recording.size > 0 || 1 / 0 == 1", true),
         ("1 / 0 == 1 || recording.size > 0", true),
         ("1 / 0 == 1 && recording.size == 0", false),
@@ -250,7 +252,7 @@ fn any_expression() -> impl Strategy<Value = String> {
         "1 / 0 == 1",
         "recording.age > duration('1d')",
         "now > recording.accepted",
-        "recording.last_access < now",
+        "recording.fields.seen < now",
         "'call' in recording.tags",
         "recording.tags.exists(t, t.startsWith('c'))",
         "recording.copies - 1 in [0, 1]",
