@@ -4,8 +4,8 @@ mod describe;
 use std::path::PathBuf;
 
 pub use by_hand::{
-    Alerts, Apply, Archive, Audit, Backup, Batch, Certificates, Copies, Delete, Export, Hold, Import, Move,
-    Release, Restore, Undelete, Which,
+    Alerts, Apply, Archive, Audit, Backup, Batch, Certificates, Convert, Copies, Delete, Export, Hold,
+    Import, Mix, Move, Release, Restore, Undelete, Which,
 };
 use clap::{Args, Parser, Subcommand};
 pub use describe::Describe;
@@ -94,6 +94,10 @@ pub enum Command {
     Delete(Delete),
     /// Bring recordings back from the trash
     Undelete(Undelete),
+    /// Make renditions of recordings: another format, sound alone, thumbnails
+    Convert(Convert),
+    /// Compose the tracks of sessions
+    Mix(Mix),
     /// Make verified copies in another store
     Backup(Backup),
     /// Put recordings where keeping them is cheap: another storage class, or another store

@@ -98,6 +98,17 @@ pub enum Layout {
     AudioOnly,
 }
 
+impl Layout {
+    pub const ALL: [Layout; 2] = [Self::Grid, Self::AudioOnly];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Grid => "grid",
+            Self::AudioOnly => "audio-only",
+        }
+    }
+}
+
 /// A number with one decimal, exact and comparable: -16.5 is `Tenths(-165)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Tenths(pub i32);

@@ -15,6 +15,7 @@ mod explain;
 mod export;
 mod glob;
 mod hours;
+mod making;
 mod matching;
 mod mix;
 mod model;
@@ -53,6 +54,7 @@ pub use explain::{
 };
 pub use export::{NoExport, export};
 pub use hours::Hours;
+pub use making::{Making, usual_preset};
 pub use mix::SESSION_PATIENCE;
 pub use model::{
     Cloud, LIBRARY, LIFECYCLE_LEAST, Place, Policy, Protocol, Remote, Rule, Service, Store, Terms,
@@ -71,6 +73,11 @@ pub use wish::{Smallest, Wanted, Wish};
 /// A time as a policy writes it: `30d`, `1h 30m`.
 pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     units::duration(text).map(std::time::Duration::from_millis)
+}
+
+/// A loudness as a policy writes it: `-16LUFS`.
+pub fn loudness(text: &str) -> Result<domain::Tenths, String> {
+    units::loudness(text)
 }
 
 /// The policy a new library starts with; also the reference of the language, every verb and field shown.

@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 
-use domain::{Action, Layout, Output, Preset, Severity, Way};
+use domain::{Action, Layout, Preset, Severity, Way};
 
 use crate::{
     check::{Check, Field},
     condition,
+    making::{fits, usual_preset},
     model::Ask,
     problem::{clip, nearest},
     protect,
@@ -251,7 +252,7 @@ fn mix(check: &mut Check<'_>, verb: &Field<'_>, known: &Known<'_>) -> Option<Ask
     // Each part is read before any is missed, so that one run tells all that is wrong.
     let layout = part("layout").map_or(Some(Layout::Grid), |node| {
         let text = check.text(node, "`layout`")?;
-        check.choice(node.at, text, "layout", &[("grid", Layout::Grid), ("audio-only", Layout::AudioOnly)])
+        check.choice(node.at, text, "layout", &Layout::ALL.map(|layout| (layout.as_str(), layout)))
     });
     let loudness = part("loudness").map(|node| check.value(node, "`loudness`", units::loudness));
     let named = part("preset").map(|node| {
@@ -263,21 +264,12 @@ fn mix(check: &mut Check<'_>, verb: &Field<'_>, known: &Known<'_>) -> Option<Ask
         Some(loudness) => Some(loudness?),
         None => None,
     };
-    let (default, wanted) = match layout {
-        Layout::Grid => ("mp4-720p", "grid` needs a video preset with audio, such as mp4-720p"),
-        Layout::AudioOnly => ("audio-m4a", "audio-only` needs an audio preset, such as audio-m4a"),
-    };
     let preset = match named {
         Some(preset) => preset?,
-        None => known.presets[default].clone(),
+        None => known.presets[usual_preset(layout)].clone(),
     };
-    let fits = match layout {
-        Layout::Grid => matches!(preset.output, Output::Video { audio: Some(_), .. }),
-        Layout::AudioOnly => matches!(preset.output, Output::Audio { .. }),
-    };
-    if !fits {
-        let at = part("preset").map_or(verb.at, |n| n.at);
-        check.problem(at, format!("layout `{wanted}, and `{}` is none", preset.name));
+    if let Err(message) = fits(layout, &preset) {
+        check.problem(part("preset").map_or(verb.at, |n| n.at), message);
         return None;
     }
     Some(Ask::Mix { preset, layout, loudness })

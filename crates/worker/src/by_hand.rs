@@ -5,17 +5,33 @@ use std::time::Duration;
 
 use catalog::{Batch, BatchId};
 use domain::{Action, Facts, JobId, JobSpec, Lane, Recording, Speed, State, Timestamp, Trash, Way};
-use policy::{Deed, NoExport, Objection, ObjectionKind, Policy, Wish};
+use policy::{Deed, Making, NoExport, Objection, ObjectionKind, Policy, Wish};
 
 use crate::{Library, lifecycle::STANDARD, plan::Frozen};
 
 /// What is done to each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verb {
-    Backup { store: String },
-    Archive { class: String, by: Way },
-    Move { store: String, keep: Duration },
-    Restore { speed: Speed, days: u32 },
+    Backup {
+        store: String,
+    },
+    Archive {
+        class: String,
+        by: Way,
+    },
+    Move {
+        store: String,
+        keep: Duration,
+    },
+    Restore {
+        speed: Speed,
+        days: u32,
+    },
+    /// Also where there is such a rendition, if it is to be made anew.
+    Make {
+        what: Making,
+        anew: bool,
+    },
 }
 
 /// Why a recording is left out, as a clause.
@@ -35,6 +51,8 @@ impl Verb {
             Self::Archive { .. } => "archive",
             Self::Move { .. } => "move",
             Self::Restore { .. } => "restore",
+            Self::Make { what: Making::Convert(_), .. } => "convert",
+            Self::Make { what: Making::Mix { .. }, .. } => "mix",
         }
     }
 
@@ -105,6 +123,25 @@ impl Verb {
                 match policy::objection(policy, facts, Deed::Archive, now) {
                     Some(objection) => Err(refused(&objection)),
                     None => Ok(Action::Archive { class: class.clone(), by: *by, again: None }),
+                }
+            }
+            Self::Make { what, anew } => {
+                let action = what.action(facts, now).map_err(LeftOut::Refused)?;
+                let name = &what.preset().name;
+                match facts.renditions.iter().find(|rendition| rendition.name == *name) {
+                    Some(there) if !anew => {
+                        return already(format!("`{name}` was made at {}", there.made_at));
+                    }
+                    _ => {}
+                }
+                let tracks = facts.tracks.iter().filter_map(|track| track.recording.as_ref());
+                let sources: Vec<&Recording> = match action {
+                    Action::Mix(_) => tracks.collect(),
+                    _ => vec![it],
+                };
+                match sources.into_iter().find(|source| !source.custody.is_readable(now)) {
+                    Some(cold) => Err(LeftOut::Frozen(Frozen::only(cold, now))),
+                    None => Ok(action),
                 }
             }
             Self::Restore { speed, days } => match &it.custody.place.cold {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
-use domain::{Companion, Conflict, NameTemplate, Speed, Verify, Way};
+use domain::{Companion, Conflict, Layout, NameTemplate, Speed, Tenths, Verify, Way};
 use worker::lifecycle::STANDARD;
 
 /// Which recordings: an id or its first characters, or a query as `videorec search` takes it.
@@ -42,6 +42,42 @@ pub struct Release {
     /// All holds that were placed by hand
     #[arg(long)]
     pub all_holds: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub plan: bool,
+}
+
+#[derive(Args)]
+pub struct Convert {
+    #[command(flatten)]
+    pub which: Which,
+    /// What to make: a shipped preset, or one of the policy's
+    #[arg(long, value_name = "PRESET")]
+    pub to: String,
+    /// Make it anew where it is there already
+    #[arg(long)]
+    pub anew: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub plan: bool,
+}
+
+#[derive(Args)]
+pub struct Mix {
+    #[command(flatten)]
+    pub which: Which,
+    /// grid (everybody in tiles) or audio-only
+    #[arg(long, value_name = "LAYOUT", default_value = "grid", value_parser = layout)]
+    pub layout: Layout,
+    /// Make everybody equally loud, as in -16LUFS [default: levels stay as they are]
+    #[arg(long, value_name = "LUFS", allow_hyphen_values = true, value_parser = policy::loudness)]
+    pub loudness: Option<Tenths>,
+    /// What to make: a shipped preset, or one of the policy's [default: mp4-720p; audio-m4a where it is audio-only]
+    #[arg(long, value_name = "PRESET")]
+    pub to: Option<String>,
+    /// Make it anew where it is there already
+    #[arg(long)]
+    pub anew: bool,
     /// Only say what would be done
     #[arg(long)]
     pub plan: bool,
@@ -295,6 +331,10 @@ fn class(text: &str) -> Result<String, String> {
 
 fn way(text: &str) -> Result<Way, String> {
     word(text, "way", &Way::ALL, Way::as_str)
+}
+
+fn layout(text: &str) -> Result<Layout, String> {
+    word(text, "layout", &Layout::ALL, Layout::as_str)
 }
 
 fn companion(text: &str) -> Result<Companion, String> {

@@ -1,11 +1,11 @@
-//! `backup`, `archive`, `restore`, `move`, `delete` for recordings of a person's choice.
+//! `convert`, `mix`, `backup`, `archive`, `restore`, `move`, `delete` for recordings of a person's choice.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Result;
 use catalog::Trashed;
-use domain::{Clock as _, RecordingId, Timestamp};
-use policy::Policy;
+use domain::{Clock as _, Preset, RecordingId, Timestamp};
+use policy::{Making, Policy};
 use worker::{
     by_hand::{self, LeftOut, Verb},
     plan::{Costs, Frozen, Money, Prices},
@@ -13,7 +13,7 @@ use worker::{
 
 use super::{lifecycle::Archivable, plan::money, which};
 use crate::{
-    cli::{Archive, Backup, Delete, Move, Restore, Which},
+    cli::{Archive, Backup, Convert, Delete, Mix, Move, Restore, Which},
     clock,
     config::Config,
     exit::{Code, Coded},
@@ -22,6 +22,32 @@ use crate::{
 };
 
 const PAGE: usize = 256;
+
+pub async fn convert(config: &Config, args: &Convert) -> Result<Code> {
+    let view = wire::look(config).await?;
+    let policy = wire::policy_of(config, &view).await?.policy;
+    let what = Making::Convert(preset(&policy, &args.to)?);
+    order(config, &args.which, &Verb::Make { what, anew: args.anew }, args.plan).await
+}
+
+pub async fn mix(config: &Config, args: &Mix) -> Result<Code> {
+    let view = wire::look(config).await?;
+    let policy = wire::policy_of(config, &view).await?.policy;
+    let name = args.to.as_deref().unwrap_or(policy::usual_preset(args.layout));
+    let what = Making::mix(preset(&policy, name)?, args.layout, args.loudness);
+    let what = what.map_err(|e| Coded::error(Code::Usage, e))?;
+    order(config, &args.which, &Verb::Make { what, anew: args.anew }, args.plan).await
+}
+
+fn preset(policy: &Policy, name: &str) -> Result<Preset> {
+    policy.presets().get(name).cloned().ok_or_else(|| {
+        let known: Vec<_> = policy.presets().keys().map(String::as_str).collect();
+        Coded::error(
+            Code::Usage,
+            format!("there is no preset `{}`; there are {}", text::inert(name), known.join(", ")),
+        )
+    })
+}
 
 pub async fn backup(config: &Config, args: &Backup) -> Result<Code> {
     order(config, &args.which, &Verb::Backup { store: args.to.clone() }, args.plan).await

@@ -79,6 +79,8 @@ async fn dispatch(command: Command, config: &Config) -> Result<Code> {
         Command::Release(args) => custody::release(config, &args).await,
         Command::Undelete(args) => custody::undelete(config, &args).await,
         Command::Delete(args) => by_hand::delete(config, &args).await,
+        Command::Convert(args) => by_hand::convert(config, &args).await,
+        Command::Mix(args) => by_hand::mix(config, &args).await,
         Command::Backup(args) => by_hand::backup(config, &args).await,
         Command::Archive(args) => by_hand::archive(config, &args).await,
         Command::Restore(args) => by_hand::restore(config, &args).await,

@@ -1,0 +1,78 @@
+//! Renditions and mixes that a person orders, whatever the policy's rules say.
+
+mod support;
+
+use std::fs;
+
+use support::{Library, browser, call, camera, eventually};
+
+/// No rule makes anything: what there is in the end was ordered.
+const POLICY: &str = "version: 1
+presets:
+  voice: { kind: audio, container: ogg, audio: { codec: opus, kbps: 32, max_channels: 1 } }
+rules: []
+";
+
+fn made(library: &Library, name: &str) -> Vec<String> {
+    let all = library.recordings();
+    let renditions = all[name]["renditions"].as_array().into_iter().flatten();
+    renditions.map(|r| r["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+/// Lets the work be done until it is.
+fn until(library: &Library, done: impl Fn() -> bool) {
+    let up = library.up(&[], &[]);
+    eventually(|| if done() { Ok(()) } else { Err(up.log()) });
+    up.stop();
+}
+
+#[test]
+fn what_is_ordered_is_made_once_and_anew_when_that_is_said() {
+    let library = Library::new();
+    fs::create_dir_all(library.root()).expect("a folder");
+    fs::write(library.root().join("policy.yaml"), POLICY).expect("a policy");
+    let path = |name: &str| library.home.path().join(name);
+    camera(&path("film.mp4"));
+    browser(&path("talk.webm"), 2, 300);
+    fs::write(path("notes.txt"), "no recording").expect("a file");
+    call(&path("call"));
+    for name in ["film.mp4", "talk.webm", "notes.txt", "call"] {
+        library.run(&["ingest", path(name).to_str().expect("UTF-8")]);
+    }
+
+    for (args, says) in [
+        (&["convert", "name:film", "--to", "ogg"][..], "there is no preset `ogg`; there are audio-m4a"),
+        (&["mix", "kind:session", "--to", "voice"], "layout `grid` needs a video preset with audio"),
+        (&["mix", "kind:session", "--layout", "row"], "there are grid, audio-only"),
+        (&["mix", "kind:session", "--loudness", "-3"], "with its unit, as -16LUFS"),
+    ] {
+        let said = library.run(args);
+        assert!(said.code == Some(2) && said.err.contains(says), "{args:?}: {}", said.err);
+    }
+    // Of everything: what cannot be made is left out with its reason.
+    let planned = library.run(&["convert", "--everything", "--to", "voice", "--plan"]);
+    for says in [
+        "convert: 4 recordings",
+        "it is unsupported: text, not media",
+        "a session is not converted; `mix` composes its tracks",
+        "Nothing was done",
+    ] {
+        assert!(planned.out.contains(says), "{says}: {}", planned.out);
+    }
+    assert!(library.json(&["jobs", "--state", "pending"]).is_empty());
+
+    library.ok(&["convert", "name:film", "--to", "voice"]);
+    library.ok(&["mix", "kind:session", "--layout", "audio-only", "--loudness", "-16LUFS"]);
+    until(&library, || {
+        made(&library, "film.mp4") == ["voice"] && made(&library, "call/session.json") == ["audio-m4a"]
+    });
+    let again = library.ok(&["convert", "name:film", "--to", "voice"]);
+    assert!(again.contains("convert: 0 recordings") && again.contains("1 so already"), "{again}");
+    let said = library.run(&["mix", "name:film"]);
+    assert!(said.code == Some(1) && said.out.contains("only sessions are mixed"), "{}", said.out);
+    let jobs = || library.json(&["jobs", "--state", "done"]).len();
+    let before = jobs();
+    library.ok(&["convert", "name:film", "--to", "voice", "--anew"]);
+    until(&library, || jobs() == before + 1);
+    assert_eq!(made(&library, "film.mp4"), ["voice"]);
+}
