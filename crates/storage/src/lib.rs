@@ -42,4 +42,4 @@ pub use store::{
 pub use stream::{put_bytes, put_stream, read_all};
 pub use tier::{Access, Speed, Tier};
 pub use verified::{Verified, digest_of, verified_copy, verified_copy_to_one_of};
-pub use write_at::WriteAt;
+pub use write_at::{WriteAt, write_in_order};

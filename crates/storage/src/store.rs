@@ -48,7 +48,7 @@ pub trait Store: Send + Sync + Debug {
     /// order. How many bytes it has. After an error any of them may be there. Errors: as for [`Store::get`]; those of `into`;
     /// `Corrupt` when they are not what the store keeps, where it knows.
     async fn download(&self, key: &Key, version: Option<&str>, into: &dyn WriteAt) -> Result<u64, Error> {
-        crate::write_at::in_order(self.get(key, version, None).await?, into).await
+        crate::write_in_order(self.get(key, version, None).await?, into, |e| e).await
     }
 
     /// Begins a streaming write.

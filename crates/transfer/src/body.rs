@@ -27,14 +27,8 @@ pub async fn digest_of(mut body: Body) -> Result<Digest, Error> {
 }
 
 /// Puts a body's bytes where they belong, one after the other, and counts them.
-pub(crate) async fn in_order(mut body: Body, into: &dyn WriteAt) -> Result<u64, Error> {
-    let mut at = 0;
-    while let Some(chunk) = body.try_next().await? {
-        let bytes = chunk.len() as u64;
-        into.write_at(at, chunk).await.map_err(|e| Error::new(ErrorKind::Other, e.to_string()))?;
-        at += bytes;
-    }
-    Ok(at)
+pub(crate) async fn in_order(body: Body, into: &dyn WriteAt) -> Result<u64, Error> {
+    storage::write_in_order(body, into, |e| Error::new(ErrorKind::Other, e.to_string())).await
 }
 
 /// A range as the bytes it names of a file of that size.

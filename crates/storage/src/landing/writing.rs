@@ -62,19 +62,28 @@ impl Writing<'_> {
     fn put(&mut self, at: u64, chunk: Bytes) -> io::Result<()> {
         self.file.write_all_at(&chunk, at)?;
         let end = at + chunk.len() as u64;
-        // From memory while it is there. Whoever hashes more slowly than bytes come reads them later: the line does not wait.
-        if at == self.handed && self.hashing.try_send(Next::Bytes(chunk)).is_ok() {
+        if at == self.handed && self.hand(Next::Bytes(chunk)) {
             self.handed = end;
         } else {
             self.note(at, end);
         }
         if let Some(end) = self.ahead.get(&self.handed).copied()
-            && self.hashing.try_send(Next::Range(self.handed..end)).is_ok()
+            && self.hand(Next::Range(self.handed..end))
         {
             self.ahead.remove(&self.handed);
             self.handed = end;
         }
         Ok(())
+    }
+
+    /// Whether whoever hashes has taken it. He is waited for only while all comes in its order: what is in memory would have to be
+    /// read again. Else the line does not wait for him, and he finds it in the file.
+    fn hand(&self, next: Next) -> bool {
+        if self.ahead.is_empty() {
+            self.hashing.send(next).is_ok()
+        } else {
+            self.hashing.try_send(next).is_ok()
+        }
     }
 
     fn note(&mut self, mut start: u64, mut end: u64) {
