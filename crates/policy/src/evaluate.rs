@@ -37,6 +37,10 @@ pub(crate) fn evaluate<'p>(policy: &'p Policy, facts: &Facts, now: Timestamp) ->
     if let Some((id, standing)) = probing.step() {
         found.steps.insert(0, Step::own(INTAKE, id, Action::Probe, standing));
     }
+    if let (Probing::ToDo(_), Source::Readable { until }) = (&probing, &source) {
+        // For as long as it can be read.
+        found.due_at = earlier(found.due_at, *until);
+    }
     let (mut placings, mut sendings) = (Vec::new(), Vec::new());
     let mut deletion = Deletion::default();
     for rule in &policy.rules {

@@ -207,7 +207,8 @@ pub(crate) struct Routes<'a> {
     pub(crate) why: Vec<String>,
 }
 
-/// The first that has not given up and whose hours are open, else the one that opens first. `gave_up` says why one did.
+/// Of those that have not given up and whose hours are open the fastest, by the bandwidth that it has, and of equals the first;
+/// where none is open, the one that opens first. `gave_up` says why one did.
 pub(crate) fn routes<'a, 'f>(
     policy: &Policy,
     to: &'a [String],
@@ -216,33 +217,71 @@ pub(crate) fn routes<'a, 'f>(
 ) -> Routes<'a> {
     let mut found = Routes { taken: None, opens: None, due: None, why: Vec::new() };
     let several = to.len() > 1;
+    let mut ways: Vec<Way<'a>> = Vec::with_capacity(to.len());
     for (at, to) in to.iter().enumerate() {
-        if let Some(reason) = gave_up(at) {
-            if several {
-                found.why.push(format!("`{to}` gave up: {reason}"));
-            }
-            continue;
+        match gave_up(at) {
+            Some(reason) if several => found.why.push(format!("`{to}` gave up: {reason}")),
+            Some(_) => {}
+            None => ways.push(Way::of(policy, to, now)),
         }
-        let hours = policy.stores().get(to).and_then(|store| store.terms.hours.as_ref());
-        let Some(opens) = hours.and_then(|hours| hours.opens(now)) else {
-            // Each before it is better once it opens.
-            found.due = earlier(found.due, hours.and_then(|hours| hours.closes(now)));
-            (found.taken, found.opens) = (Some(to.as_str()), None);
-            break;
+    }
+    // Of equals the first: so the last of all in the other order.
+    let open = ways.iter().enumerate().rev().filter(|(_, way)| way.opens.is_none());
+    let best = open.max_by_key(|(_, way)| way.speed);
+    let Some((at, best)) = best else {
+        for Way { to, opens, .. } in &ways {
+            found
+                .why
+                .extend(opens.filter(|_| several).map(|opens| format!("`{to}` takes files from {opens} on")));
+        }
+        if let Some(first) = ways.iter().min_by_key(|way| way.opens) {
+            (found.taken, found.opens, found.due) = (Some(first.to), first.opens, first.opens);
+            found.why.extend(several.then(|| format!("`{}` opens first", first.to)));
+        }
+        return found;
+    };
+    found.taken = Some(best.to);
+    found.due = best.closes;
+    for (n, way) in ways.iter().enumerate() {
+        // Better once it opens.
+        let Some(opens) = way.opens.filter(|_| way.speed > best.speed || way.speed == best.speed && n < at)
+        else {
+            continue;
         };
         found.due = earlier(found.due, Some(opens));
-        if several {
-            found.why.push(format!("`{to}` takes files from {opens} on"));
-        }
-        if found.opens.is_none_or(|first| opens < first) {
-            (found.taken, found.opens) = (Some(to.as_str()), Some(opens));
-        }
+        found.why.push(format!("`{}` takes files from {opens} on", way.to));
     }
-    if let Some(taken) = found.taken.filter(|_| several) {
-        let how = if found.opens.is_some() { "opens first" } else { "is the first that is open" };
-        found.why.push(["`", taken, "` ", how].concat());
-    }
+    let slower = ways[..at].iter().find(|way| way.opens.is_none());
+    found.why.extend(several.then(|| match slower {
+        Some(Way { to, speed, .. }) => {
+            format!("`{}` is faster than `{to}` with its {}/s", best.to, show_size(*speed))
+        }
+        None => format!("`{}` is the first that is open", best.to),
+    }));
     found
+}
+
+/// A route that has not given up.
+struct Way<'a> {
+    to: &'a str,
+    /// When its hours begin; nothing while they last.
+    opens: Option<Timestamp>,
+    closes: Option<Timestamp>,
+    /// Bytes a second that it takes, as far as that is said.
+    speed: u64,
+}
+
+impl<'a> Way<'a> {
+    fn of(policy: &Policy, to: &'a str, now: Timestamp) -> Self {
+        let terms = policy.stores().get(to).map(|store| &store.terms);
+        let hours = terms.and_then(|terms| terms.hours.as_ref());
+        Self {
+            to,
+            opens: hours.and_then(|hours| hours.opens(now)),
+            closes: hours.and_then(|hours| hours.closes(now)),
+            speed: terms.and_then(|terms| terms.bandwidth).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 fn no_such(facts: &Facts, wish: &Wish) -> NoExport {

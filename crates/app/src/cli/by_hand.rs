@@ -174,7 +174,8 @@ pub struct Move {
 pub struct Export {
     #[command(flatten)]
     pub which: Which,
-    /// Where to: a store of the policy. Of several the first whose hours are open, else the one that opens first
+    /// Where to: a store of the policy. Of several the fastest by its bandwidth whose hours are open, of equals
+    /// the first; else the one that opens first
     #[arg(long, value_name = "PARTNER", required = true, value_delimiter = ',')]
     pub to: Vec<String>,
     /// Which file: source, a preset's name, or a media type (video/*, video/*:480) for the smallest that is of it

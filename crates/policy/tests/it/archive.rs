@@ -292,3 +292,17 @@ fn what_went_into_an_archive_unprobed_is_probed_when_it_is_restored() {
     facts.recording.custody.place.cold = cold(Some(Restoring { until: Some(after(10)), ..asked }));
     assert_eq!(labels(&decide(&convert("restore"), &facts, after(3))), ["probe"]);
 }
+
+/// A source that is readable for a while is looked at again when that is over, also by what no rule asks for.
+#[test]
+fn a_probe_has_the_time_that_its_restore_lasts() {
+    let policy = rules(&["{ name: loud, match: { size: '>=1GB' }, tag: large }"]);
+    let mut facts = facts(recording(domain::Kind::Recording, "cam/1.mp3"));
+    let restore =
+        Restoring { asked_at: after(1), speed: Speed::Bulk, days: 7, until: Some(after(9)), looks: 1 };
+    facts.recording.custody.place.cold = Some(Cold { since: after(0), restore: Some(restore) });
+    let decision = decide(&policy, &facts, after(2));
+    assert_eq!((labels(&decision), decision.due_at), (vec!["probe".to_owned()], Some(after(9))));
+    let over = decide(&policy, &facts, after(9));
+    assert!(over.jobs.is_empty() && over.waits[0].restore, "{over:?}");
+}

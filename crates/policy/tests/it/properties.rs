@@ -80,7 +80,7 @@ stores:
   far: { url: 's3://acme-far', region: eu-west-1 }
   nas: { url: /mnt/nas, hours: '08:00-18:00 Europe/Madrid' }
   partner: { url: 'davs://partner.example.com/in', secret: partner, hours: '22:00-06:00 America/New_York' }
-  portal: { url: 'davs://portal.example.com' }
+  portal: { url: 'davs://portal.example.com', bandwidth: 5MB }
 ";
 
 /// A policy of these rules that protects so many copies, in so many regions.

@@ -159,6 +159,50 @@ fn it_leaves_in_the_hours_of_the_place_it_goes_to() {
     assert_eq!(exports(&facts, scheduled, NIGHT), ["export source to partner"]);
 }
 
+/// Without limits all are as fast; what has one takes more time.
+#[test]
+fn of_several_routes_that_are_open_the_fastest_is_taken() {
+    let facts = filmed();
+    let text = |to: &str| {
+        format!(
+            "version: 1
+stores:
+  slow: {{ url: /slow, bandwidth: 1MB }}
+  line: {{ url: /line, bandwidth: 20MB }}
+  other: {{ url: /other, bandwidth: 20MB }}
+  night: {{ url: /night, hours: '22:00-06:00 UTC' }}
+rules:
+  - {{ name: out, match: all, export: {{ to: {to} }} }}
+"
+        )
+    };
+    for (to, at, taken, why, due) in [
+        ("[slow, line, other]", NOON, "line", "`line` is faster than `slow` with its 1.0MB/s.", None),
+        ("[other, line, slow]", NOON, "other", "`other` is the first that is open.", None),
+        (
+            "[line, night]",
+            NOON,
+            "line",
+            "`line` is the first that is open. `night` takes files from 2026-06-01T22:00:00Z on.",
+            Some(NIGHT),
+        ),
+        (
+            "[line, night]",
+            NIGHT,
+            "night",
+            "`night` is faster than `line` with its 20.0MB/s.",
+            Some(Timestamp(ACCEPTED.0 + 30 * HOUR)),
+        ),
+    ] {
+        let policy = policy::parse(&text(to)).unwrap();
+        let decision = decide(&policy, &facts, at);
+        let job = decision.jobs.iter().find(|job| job.action.verb() == "export").expect("an export");
+        assert_eq!(job.action.label(), format!("export source to {taken}"), "{to}");
+        assert!(job.reason.ends_with(why), "{to}: {}", job.reason);
+        assert_eq!(decision.due_at, due, "{to}");
+    }
+}
+
 #[test]
 fn of_several_routes_the_first_that_is_open_is_taken_and_nothing_is_sent_twice() {
     let rules = "{ name: out, match: all, export: { to: [nas, partner] } }";
