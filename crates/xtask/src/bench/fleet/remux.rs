@@ -2,6 +2,7 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use super::{Fleet, Objects, arguments_in, call, conversion, converting, version};
@@ -20,7 +21,9 @@ struct Targets {
 }
 
 /// Cameras' recordings in the target's shape, so that nothing is encoded: what is left is moving bytes. Against the
-/// field's worker around the same ffmpeg call, and against uploading the output alone, which nobody can do without.
+/// field's worker around the same ffmpeg call, and against uploading the output alone, which nobody can do without; and
+/// so that it can be seen what the servers allow, against streaming the source's bytes back into the bucket, as a pipe of two
+/// programs that look at nothing.
 pub fn run(size: Size) -> Result<(), String> {
     let mut fleet = Fleet::start("fleet-remux", Objects::Files)?;
     let clip = fleet.home.join("clip.mp4");
@@ -52,7 +55,7 @@ fn one(fleet: &mut Fleet, source: &Path, targets: &Targets, rounds: usize) -> Re
     let name = targets.name;
     println!("\n{name}: {} MB", fs::metadata(source).map_or(0, |m| m.len()) / 1_000_000);
     let (mut ours, mut python, mut bare) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut boto3, mut s5cmd) = (Vec::new(), Vec::new());
+    let (mut boto3, mut s5cmd, mut pipe) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=rounds {
         // Another name each time: a job that is done is not done again.
         let what = format!("{name}-{round}");
@@ -79,6 +82,7 @@ fn one(fleet: &mut Fleet, source: &Path, targets: &Targets, rounds: usize) -> Re
         boto3.push(fleet.peer.ask(&["upload", &made, "peer/alone.mp4"])?);
         let to = format!("s3://{}/peer/s5cmd.mp4", fleet.bucket);
         s5cmd.push(work::timed(fleet.s5cmd().args(["cp", &made, &to]).stdout(Stdio::null()))?);
+        pipe.push(piped(fleet, &format!("s3://{}/{key}", fleet.bucket), &to)?);
         fleet.forget(&["library/", "peer/"])?;
     }
     println!("boto3 worker: {}", fleet.peer.usage());
@@ -87,6 +91,8 @@ fn one(fleet: &mut Fleet, source: &Path, targets: &Targets, rounds: usize) -> Re
     report("the same ffmpeg alone, disk to disk", &bare);
     let boto3 = report("uploading the output alone, boto3", &boto3);
     let s5cmd = report("uploading the output alone, s5cmd", &s5cmd);
+    let pipe = report("the bytes down and up again, a pipe of s5cmd", &pipe);
+    println!("{:<44} {:>8.3}", "worker / the bytes down and up again", ours / pipe);
     ratio(
         "boto3 / worker",
         python / ours,
@@ -102,6 +108,17 @@ fn one(fleet: &mut Fleet, source: &Path, targets: &Targets, rounds: usize) -> Re
         None => println!("{:<44} {:>8.3}", "worker / uploading alone", ours / upload),
     }
     Ok(())
+}
+
+/// An object's bytes into another object, through a pipe.
+fn piped(fleet: &Fleet, from: &str, to: &str) -> Result<Duration, String> {
+    let started = Instant::now();
+    let mut reader =
+        fleet.s5cmd().args(["cat", from]).stdout(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
+    let bytes = reader.stdout.take().ok_or("no pipe")?;
+    work::timed(fleet.s5cmd().args(["pipe", to]).stdin(bytes).stdout(Stdio::null()))?;
+    let status = reader.wait().map_err(|e| e.to_string())?;
+    if status.success() { Ok(started.elapsed()) } else { Err(format!("s5cmd cat: {status}")) }
 }
 
 /// A source of about so many bytes.
