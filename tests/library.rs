@@ -373,6 +373,21 @@ impl Drop for Unmount {
     }
 }
 
+/// Whatever a process that was killed has left in its work folder keeps nobody from starting.
+#[test]
+fn what_a_killed_process_left_is_cleared() {
+    let library = Library::new();
+    let work = library.root().join(".videorec/work");
+    fs::create_dir_all(work.join("job/deep")).unwrap();
+    fs::write(work.join("job/deep/in0"), "half").unwrap();
+    fs::write(work.join("fetched-1"), "half").unwrap();
+    let notes = library.home.path().join("notes.txt");
+    fs::write(&notes, "no recording").unwrap();
+    let said = library.run(&["ingest", notes.to_str().unwrap()]);
+    assert_eq!((said.code, library.recordings().len()), (Some(1), 1), "{}", said.err);
+    assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
+}
+
 /// The process that works ends; the one that only watched takes over.
 #[test]
 fn who_watches_takes_over_when_the_worker_is_killed() {

@@ -324,8 +324,13 @@ pub fn write_whole(path: &Path, text: &str) -> Result<()> {
 /// What jobs of a process that died have left behind.
 fn clear(work: &Path) -> Result<()> {
     for entry in fs::read_dir(work)? {
-        let path = entry?.path();
-        fs::remove_dir_all(&path).with_context(|| format!("cannot clear {}", path.display()))?;
+        let entry = entry?;
+        let path = entry.path();
+        let removed = match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        removed.with_context(|| format!("cannot clear {}", path.display()))?;
     }
     Ok(())
 }
