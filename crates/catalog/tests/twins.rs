@@ -464,8 +464,10 @@ impl<'a> Side<'a> {
             }
             // From the decision to the outcome, which single steps seldom get to.
             22..=24 => {
-                let trashed = catalog.search(&"state:trashed".parse().unwrap(), 1, None).await.unwrap();
-                let id = trashed.hits.first().filter(|_| c & 128 != 0).map_or(id_of(a), |it| it.id);
+                // Of one date either may come first: which one it is must not depend on whom is asked.
+                let trashed = catalog.search(&"state:trashed".parse().unwrap(), 99, None).await.unwrap();
+                let first = trashed.hits.iter().map(|it| it.id).min().filter(|_| c & 128 != 0);
+                let id = first.unwrap_or(id_of(a));
                 let Some(it) = catalog.get(id).await.unwrap() else { return Said::Nothing };
                 let jobs = jobs_of(&it, b);
                 let settle = support::asking_for(jobs.clone(), it.id, it.revision);
