@@ -59,6 +59,9 @@ pub(crate) enum Test {
     AcceptedAgo(Range),
     /// Milliseconds.
     LastAccess(Range),
+    /// The same of a rule that deletes or evicts: what nobody has seen is no access, and not long ago.
+    #[serde(rename = "LastAccess")]
+    LastSeen(Range),
 }
 
 /// What is asked of one of people's own fields.

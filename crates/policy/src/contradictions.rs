@@ -153,12 +153,12 @@ fn room(check: &mut Check<'_>, fields: &[Field<'_>], rule: &Rule) {
 
 /// Who looks at what is not seen by us, if it is not sent by us.
 fn unseen_access(check: &mut Check<'_>, fields: &[Field<'_>], rule: &Rule) {
-    let looks = rule.conditions.iter().any(|condition| matches!(condition.test, Test::LastAccess(_)));
+    let looks = rule.conditions.iter().any(|condition| matches!(condition.test, Test::LastSeen(_)));
     let Some(delete) = fields.iter().find(|field| field.name == "delete").filter(|_| looks) else { return };
     check.warning(
         delete.at,
-        "`last_access` is when it was last exported or restored by videorec, else when it was accepted: who reads the store by \
-         other ways is not known, and does not keep it from being deleted",
+        "`last_access` is when videorec exported or restored it last, and what it never did is not deleted by it: who reads the \
+         store by other ways is not known, and does not keep it from being deleted",
     );
 }
 
@@ -310,13 +310,16 @@ fn exclude(one: &Rule, other: &Rule) -> bool {
 }
 
 fn disjoint(one: &Test, other: &Test) -> bool {
-    use Test::{AcceptedAgo, Age, Copies, Duration, Found, Height, Kind, LastAccess, Own, Size, Tags};
+    use Test::{
+        AcceptedAgo, Age, Copies, Duration, Found, Height, Kind, LastAccess, LastSeen, Own, Size, Tags,
+    };
     // `30d..180d` and `>=180d` meet in one millisecond, which nobody means by it.
     let apart = |a: &Range, b: &Range| a.max <= b.min || b.max <= a.min;
     match (one, other) {
         (Age(a), Age(b))
         | (AcceptedAgo(a), AcceptedAgo(b))
         | (LastAccess(a), LastAccess(b))
+        | (LastSeen(a), LastSeen(b))
         | (Duration(a), Duration(b))
         | (Size(a), Size(b)) => apart(a, b),
         (Height(a), Height(b)) | (Copies(a), Copies(b)) => a.max < b.min || b.max < a.min,

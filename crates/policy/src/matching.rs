@@ -109,7 +109,7 @@ impl Test {
             Self::Type(globs) => media(&|m| globs.iter().any(|g| g.matches(&m.media_type))),
             Self::Copies(range) => range.contains(u64::from(Copies::of(policy, facts).count)).into(),
             Self::Tier(tiers) => tiers.iter().any(|tier| lies(tier, facts)).into(),
-            Self::Age(_) | Self::AcceptedAgo(_) | Self::LastAccess(_) => {
+            Self::Age(_) | Self::AcceptedAgo(_) | Self::LastAccess(_) | Self::LastSeen(_) => {
                 self.window(facts).is_some_and(within).into()
             }
         }
@@ -122,6 +122,9 @@ impl Test {
             Self::Age(range) => Some(window(r.dated(), *range)),
             Self::AcceptedAgo(range) => Some(window(r.accepted_at, *range)),
             Self::LastAccess(range) => Some(window(accessed(r), *range)),
+            Self::LastSeen(range) => {
+                Some(r.custody.last_access.map_or((NEVER, NEVER), |at| window(at, *range)))
+            }
             _ => None,
         }
     }
@@ -182,7 +185,10 @@ impl Test {
             Self::AcceptedAgo(_) => {
                 format!("accepted {} ago", show_duration(ms_between(r.accepted_at, now)))
             }
-            Self::LastAccess(_) => {
+            Self::LastSeen(_) if r.custody.last_access.is_none() => {
+                "never sent nor restored, and nobody knows who else looked at it".into()
+            }
+            Self::LastAccess(_) | Self::LastSeen(_) => {
                 let ago = show_duration(ms_between(accessed(r), now));
                 match r.custody.last_access {
                     Some(_) => format!("last sent or restored {ago} ago"),

@@ -5,7 +5,8 @@ use domain::{Preset, Speed};
 use crate::{
     OwnField, Place, Protect, Store,
     check::{Check, Field},
-    condition, contradictions,
+    condition::{self, Condition, Test},
+    contradictions,
     model::{Ask, CUSTODY, INTAKE, Rule, Thaw, WhenCold},
     problem::{clip, nearest},
     said::Said,
@@ -134,12 +135,15 @@ fn read_rule<'n>(
     let watermark = part("watermark").map(|field| watermark::read(check, field, rule_name, known));
     let cold = part("cold").and_then(|field| cold(check, field)).unwrap_or_default();
     let schedule = part("schedule").map(|field| check.value(field.value, "`schedule`", Schedule::new));
-    let when = part("when").map(|field| When::read(check, field.value, known.own));
-    let conditions = conditions?;
+    let mut when = part("when").and_then(|field| When::read(check, field.value, known.own));
+    let mut conditions = conditions?;
+    if asks.iter().any(|ask| matches!(ask, Ask::Delete { .. } | Ask::Evict { .. })) {
+        only_what_was_seen(&mut conditions, when.as_mut());
+    }
     let mut rule = Rule {
         name: rule_name.to_owned(),
         conditions,
-        when: when.flatten(),
+        when,
         asks,
         schedule: schedule.flatten(),
         cold: cold.0,
@@ -150,6 +154,18 @@ fn read_rule<'n>(
     rule.said = rule.asks.iter().map(|ask| Said::of(&rule, ask)).collect();
     contradictions::within(check, &fields, &rule);
     Some((name, name.map(|_| rule)))
+}
+
+/// Nothing goes for want of an access that nobody could have seen.
+fn only_what_was_seen(conditions: &mut [Condition], when: Option<&mut When>) {
+    for condition in conditions {
+        if let Test::LastAccess(range) = condition.test {
+            condition.test = Test::LastSeen(range);
+        }
+    }
+    if let Some(when) = when {
+        when.only_seen = true;
+    }
 }
 
 /// Why a store holds no recordings and no copies, and what to do.

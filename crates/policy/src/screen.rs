@@ -71,7 +71,8 @@ impl Test {
             | Self::Tier(_)
             | Self::Height(_)
             | Self::Codec(_)
-            | Self::LastAccess(_) => return None,
+            | Self::LastAccess(_)
+            | Self::LastSeen(_) => return None,
         })
     }
 }

@@ -24,6 +24,8 @@ pub(crate) use eval::Answer;
 pub(crate) struct When {
     pub(crate) written: String,
     expression: parse::Expression,
+    /// Of a rule that deletes or evicts: an access that nobody has seen is not known.
+    pub(crate) only_seen: bool,
 }
 
 /// Milliseconds of a day.
@@ -34,7 +36,7 @@ impl When {
     pub(crate) fn read(check: &mut Check<'_>, node: &Node, own: &[OwnField]) -> Option<Self> {
         let text = check.text(node, "`when`")?;
         match parse::parse(text, own) {
-            Ok(expression) => Some(Self { written: text.trim().to_owned(), expression }),
+            Ok(expression) => Some(Self { written: text.trim().to_owned(), expression, only_seen: false }),
             Err(wrong) => {
                 check.problem_within(node, wrong.at, format!("`when`: {}", wrong.message));
                 None
@@ -54,7 +56,7 @@ impl When {
     }
 
     pub(crate) fn answer(&self, policy: &Policy, facts: &Facts, now: Timestamp) -> Answer {
-        eval::answer(&self.expression, policy, facts, today(now))
+        eval::answer(&self.expression, self.only_seen, policy, facts, today(now))
     }
 
     /// When the answer may change by time alone.
@@ -69,7 +71,11 @@ impl When {
 
     /// What it saw, for a person: `recording.size is 5000000`.
     pub(crate) fn saw(&self, policy: &Policy, facts: &Facts, now: Timestamp) -> String {
-        let saw = self.expression.fields.iter().map(|field| eval::saw(*field, policy, facts, today(now)));
+        let saw = self
+            .expression
+            .fields
+            .iter()
+            .map(|field| eval::saw(*field, self.only_seen, policy, facts, today(now)));
         let mut saw: Vec<String> = saw.collect();
         match self.answer(policy, facts, now) {
             Answer::Broken(why) => saw.insert(0, format!("it has no answer: {why}")),

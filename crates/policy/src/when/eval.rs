@@ -23,8 +23,14 @@ pub(crate) enum Answer {
 }
 
 /// Evaluates an expression. `today` is its `now`.
-pub(super) fn answer(expression: &Expression, policy: &Policy, facts: &Facts, today: Timestamp) -> Answer {
-    let mut eval = Eval { policy, facts, today, fuel: MAX_WORK };
+pub(super) fn answer(
+    expression: &Expression,
+    only_seen: bool,
+    policy: &Policy,
+    facts: &Facts,
+    today: Timestamp,
+) -> Answer {
+    let mut eval = Eval { policy, facts, today, only_seen, fuel: MAX_WORK };
     match eval.value(&expression.root, &Scope::Outermost) {
         Ok(Value::Bool(holds)) => Answer::Holds(holds),
         Ok(_) => Answer::Broken("it is neither true nor false"),
@@ -35,8 +41,8 @@ pub(super) fn answer(expression: &Expression, policy: &Policy, facts: &Facts, to
 }
 
 /// What a field is, for a person.
-pub(super) fn saw(field: Field, policy: &Policy, facts: &Facts, today: Timestamp) -> String {
-    let eval = Eval { policy, facts, today, fuel: 0 };
+pub(super) fn saw(field: Field, only_seen: bool, policy: &Policy, facts: &Facts, today: Timestamp) -> String {
+    let eval = Eval { policy, facts, today, only_seen, fuel: 0 };
     let name = field.name(&policy.own);
     match eval.field(field) {
         Err(Without::Unprobed) => format!("{name} is not probed yet"),
@@ -53,6 +59,7 @@ struct Eval<'a> {
     policy: &'a Policy,
     facts: &'a Facts,
     today: Timestamp,
+    only_seen: bool,
     fuel: u32,
 }
 
@@ -258,6 +265,9 @@ impl<'a> Eval<'a> {
                 Value::Int(i64::from(height))
             }
             Field::Kind => Value::Text(r.kind.as_str()),
+            Field::LastAccess if self.only_seen && r.custody.last_access.is_none() => {
+                return Err(Without::Missing("nobody knows when it was last accessed"));
+            }
             Field::LastAccess => Value::Time(accessed(r).0),
             Field::Name => Value::Text(&r.name),
             Field::Recorded => Value::Time(r.dated().0),

@@ -73,6 +73,16 @@ fn the_last_access_is_the_last_that_was_seen() {
     facts.recording.custody.last_access = Some(later);
     assert_eq!(labels(&decide(&policy, &facts, later)), ["tag y"]);
     assert_eq!(labels(&decide(&policy, &facts, Timestamp(later.0 + DAY))), ["tag x"]);
+    // Nothing goes for want of an access that nobody could have seen.
+    for when in
+        ["match: { last_access: '>=1d' }", "match: { age: '>=1d' }, when: 'recording.last_access < now'"]
+    {
+        let policy = self::policy(&format!("\n  - {{ name: gone, {when}, delete: {{}} }}"));
+        facts.recording.custody.last_access = None;
+        assert!(decide(&policy, &facts, later).offers.is_empty(), "{when}");
+        facts.recording.custody.last_access = Some(ACCEPTED);
+        assert_eq!(decide(&policy, &facts, later).offers.len(), 1, "{when}");
+    }
     let warned = |verb: &str| {
         let text =
             format!("version: 1\nrules:\n  - {{ name: r, match: {{ last_access: '>=1y' }}, {verb} }}\n");
