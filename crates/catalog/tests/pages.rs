@@ -105,7 +105,7 @@ async fn multiply(path: &std::path::Path, many: u32) {
         format!(
             "INSERT INTO recording SELECT rid + (n + 100) * 1000, {id}, kind, name || n, title, store, key || n, version, size,
                     sha256, crc64, accepted_at, recorded_at, tags, session, state, reason, revision, media_type,
-                    duration_ms, probe, custody, verified_at
+                    duration_ms, probe, custody, verified_at, fields
                     FROM recording, n WHERE store = 'library' AND probe IS NOT NULL"
         ),
         format!(
