@@ -96,6 +96,14 @@ impl Query {
         }
         Parser { chars, at: 0, values: 0 }.query()
     }
+
+    /// The fields of people's own that it asks for. Which there are, the policy says.
+    pub fn own_fields(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().flatten().filter_map(|term| match &term.want {
+            Want::Field(name, _) => Some(name.as_str()),
+            _ => None,
+        })
+    }
 }
 
 impl FromStr for Query {

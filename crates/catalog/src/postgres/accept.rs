@@ -10,6 +10,7 @@ use super::{
     add_usage, audit,
     bind::{name_tracks, place, session_wanting},
     custody::write as write_custody,
+    describe,
     failure::Result,
     history, look, rid,
     rows::{self, Columns as _},
@@ -353,13 +354,7 @@ async fn replace(
     audit::write(conn, now, "intake", "replace", Some(&id), details::replaced(it)).await?;
     if it.kind == Kind::Session {
         touch(conn, &[&id]).await?;
-        sqlx::query("UPDATE recording SET title = $1, tags = $2, fields = $3 WHERE id = $4")
-            .bind(&it.title)
-            .bind(codec::to_json(&it.tags))
-            .bind(codec::fields_text(&it.fields))
-            .bind(&id)
-            .execute(&mut *conn)
-            .await?;
+        describe::words(conn, &id, &it.title, &it.tags, &it.fields).await?;
         name_tracks(conn, it, now).await?;
     }
     let recording = there(conn, it.id).await?;

@@ -7,7 +7,7 @@ use super::{
     add_usage, audit,
     bind::{Rids, name_tracks, place, session_wanting},
     custody::write,
-    history, look, rows, search, touch, touch_session_of,
+    describe, history, look, rows, search, touch, touch_session_of,
 };
 use crate::{
     Accepted, Happening, Result, codec, custody, details,
@@ -175,13 +175,7 @@ async fn replace(
     touch(conn, &id).await?;
     audit::write(conn, now, "intake", "replace", Some(&id), details::replaced(it)).await?;
     if it.kind == Kind::Session {
-        sqlx::query("UPDATE recording SET title = ?, tags = ?, fields = ? WHERE id = ?")
-            .bind(&it.title)
-            .bind(codec::to_json(&it.tags))
-            .bind(codec::fields_text(&it.fields))
-            .bind(&id)
-            .execute(&mut *conn)
-            .await?;
+        describe::words(conn, &id, &it.title, &it.tags, &it.fields).await?;
         name_tracks(conn, it, rids, now).await?;
     } else {
         touch_session_of(conn, &id).await?;

@@ -1,21 +1,17 @@
 //! What people say of recordings, written down and found again.
 
-use domain::{Kind, Recording};
+use std::collections::BTreeSet;
+
+use domain::{Fields, Kind, Recording};
 use sqlx::SqliteConnection;
 
 use super::{look, search};
 use crate::{Result, codec};
 
-/// The title, the tags and the fields, as the recording has them now. The caller raises the revision.
+/// What is said of a recording, and found again. The caller raises the revision.
 pub(super) async fn write(conn: &mut SqliteConnection, it: &Recording) -> Result<()> {
     let id = it.id.to_string();
-    sqlx::query("UPDATE recording SET title = ?1, tags = ?2, fields = ?3 WHERE id = ?4")
-        .bind(&it.title)
-        .bind(codec::to_json(&it.tags))
-        .bind(codec::fields_text(&it.fields))
-        .bind(&id)
-        .execute(&mut *conn)
-        .await?;
+    words(conn, &id, &it.title, &it.tags, &it.fields).await?;
     search::index_again(conn, it).await?;
     if it.kind != Kind::Session {
         return Ok(());
@@ -31,5 +27,23 @@ pub(super) async fn write(conn: &mut SqliteConnection, it: &Recording) -> Result
             search::index_again(conn, &track).await?;
         }
     }
+    Ok(())
+}
+
+/// Without the index.
+pub(super) async fn words(
+    conn: &mut SqliteConnection,
+    id: &str,
+    title: &str,
+    tags: &BTreeSet<String>,
+    fields: &Fields,
+) -> Result<()> {
+    sqlx::query("UPDATE recording SET title = ?, tags = ?, fields = ? WHERE id = ?")
+        .bind(title)
+        .bind(codec::to_json(tags))
+        .bind(codec::fields_text(fields))
+        .bind(id)
+        .execute(conn)
+        .await?;
     Ok(())
 }
