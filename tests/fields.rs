@@ -1,9 +1,13 @@
 //! What people say of their recordings: they are searched for it, rules go by it, and it travels along and comes back.
+#![expect(clippy::disallowed_methods, reason = "the tests start the binary")]
 
+#[path = "support/cloud.rs"]
+mod cloud;
 mod support;
 
 use std::{fs, path::Path};
 
+use cloud::Cloud;
 use serde_json::Value;
 use support::{Library, eventually};
 
@@ -82,6 +86,8 @@ fn what_is_said_of_recordings_is_what_rules_and_searches_go_by() {
     ] {
         assert_eq!(names(&library.json(&["search", query])), expected, "{query}");
     }
+    let said = library.run(&["search", "field.cse:A-17"]);
+    assert!(said.code == Some(0) && said.err.contains("did you mean `case`?"), "{}", said.err);
     library.ok(&["describe", "name:b", "--unset", "priority", "--untag", "urgent"]);
     let id = library.recordings()["b.txt"]["id"].as_str().expect("an id").to_owned();
     let shown = library.ok(&["show", &id]);
@@ -142,4 +148,34 @@ fn a_mistake_in_a_manifest_is_told_and_nothing_is_lost() {
     let cause = told.expect("an alert")["cause"].as_str().expect("a text").to_owned();
     assert!(cause.contains("unknown field `cas`; did you mean `case`?"), "{cause}");
     assert!(cause.contains("`high` is not a number"), "{cause}");
+}
+
+/// The same of a fleet: what comes with a session, what is said later from anywhere, and what is then done about it.
+#[test]
+fn a_fleet_goes_by_what_is_said() {
+    let cloud = Cloud::new();
+    let policy = "version: 1
+fields: { case: text, court: [north, south] }
+rules:
+  - { name: mark, match: { fields: { court: north } }, when: recording.fields.case.startsWith('A-'), tag: [held-there] }
+";
+    let worker = cloud.worker(policy, &[], &[]);
+    let manifest =
+        r#"{ "title": "Hearing", "fields": { "case": "A-17" }, "tracks": [ { "file": "ana.txt" } ] }"#;
+    cloud.upload("call/session.json", manifest.as_bytes().to_vec());
+    cloud.upload("call/ana.txt", b"no recording".to_vec());
+    let track = cloud.until("call/ana.txt", |it| it["session"].is_string() && it["fields"]["case"] == "A-17");
+    assert_eq!(track["tags"], serde_json::json!([]));
+    let said = cloud.run(&["describe", "field.case:a-17", "--field", "court=nort"]);
+    assert!(said.code == Some(2) && said.err.contains("did you mean `north`?"), "{}", said.err);
+    let said =
+        cloud.json(&["describe", "field.case:a-17", "--field", "court=north", "--title", "Hearing, north"]);
+    assert!(said.len() == 2 && said.iter().all(|it| it["changed"] == true), "{said:?}");
+    for name in ["call/session.json", "call/ana.txt"] {
+        cloud.until(name, |it| {
+            it["tags"] == serde_json::json!(["held-there"]) && it["title"] == "Hearing, north"
+        });
+    }
+    assert_eq!(cloud.json(&["search", "field.court:north tag:held-there"]).len(), 2);
+    worker.stop();
 }

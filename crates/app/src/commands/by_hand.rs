@@ -24,19 +24,21 @@ use crate::{
 const PAGE: usize = 256;
 
 pub async fn convert(config: &Config, args: &Convert) -> Result<Code> {
-    let view = wire::look(config).await?;
-    let policy = wire::policy_of(config, &view).await?.policy;
-    let what = Making::Convert(preset(&policy, &args.to)?);
-    order(config, &args.which, &Verb::Make { what, anew: args.anew }, args.plan).await
+    let verb = |policy: &Policy| {
+        let what = Making::Convert(preset(policy, &args.to)?);
+        Ok(Verb::Make { what, anew: args.anew })
+    };
+    order(config, &args.which, verb, args.plan).await
 }
 
 pub async fn mix(config: &Config, args: &Mix) -> Result<Code> {
-    let view = wire::look(config).await?;
-    let policy = wire::policy_of(config, &view).await?.policy;
-    let name = args.to.as_deref().unwrap_or(policy::usual_preset(args.layout));
-    let what = Making::mix(preset(&policy, name)?, args.layout, args.loudness);
-    let what = what.map_err(|e| Coded::error(Code::Usage, e))?;
-    order(config, &args.which, &Verb::Make { what, anew: args.anew }, args.plan).await
+    let verb = |policy: &Policy| {
+        let name = args.to.as_deref().unwrap_or(policy::usual_preset(args.layout));
+        let what = Making::mix(preset(policy, name)?, args.layout, args.loudness);
+        let what = what.map_err(|e| Coded::error(Code::Usage, e))?;
+        Ok(Verb::Make { what, anew: args.anew })
+    };
+    order(config, &args.which, verb, args.plan).await
 }
 
 fn preset(policy: &Policy, name: &str) -> Result<Preset> {
@@ -50,24 +52,34 @@ fn preset(policy: &Policy, name: &str) -> Result<Preset> {
 }
 
 pub async fn backup(config: &Config, args: &Backup) -> Result<Code> {
-    order(config, &args.which, &Verb::Backup { store: args.to.clone() }, args.plan).await
+    let verb = |policy: &Policy| {
+        known_store(policy, &args.to)?;
+        Ok(Verb::Backup { store: args.to.clone() })
+    };
+    order(config, &args.which, verb, args.plan).await
 }
 
 pub async fn archive(config: &Config, args: &Archive) -> Result<Code> {
-    let verb = match (&args.class, &args.to) {
-        (Some(class), _) => Verb::Archive { class: class.clone(), by: args.by },
-        (None, Some(store)) => Verb::Move { store: store.clone(), keep: Duration::ZERO },
-        (None, None) => return Err(Coded::error(Code::Usage, "name --class or --to")),
+    let verb = |policy: &Policy| match (&args.class, &args.to) {
+        (Some(class), _) => Ok(Verb::Archive { class: class.clone(), by: args.by }),
+        (None, Some(store)) => moved(policy, store, Duration::ZERO),
+        (None, None) => Err(Coded::error(Code::Usage, "name --class or --to")),
     };
-    order(config, &args.which, &verb, args.plan).await
+    order(config, &args.which, verb, args.plan).await
 }
 
 pub async fn restore(config: &Config, args: &Restore) -> Result<Code> {
-    order(config, &args.which, &Verb::Restore { speed: args.speed, days: args.days }, args.plan).await
+    let verb = |_: &Policy| Ok(Verb::Restore { speed: args.speed, days: args.days });
+    order(config, &args.which, verb, args.plan).await
 }
 
 pub async fn relocate(config: &Config, args: &Move) -> Result<Code> {
-    order(config, &args.which, &Verb::Move { store: args.to.clone(), keep: args.keep }, args.plan).await
+    order(config, &args.which, |policy| moved(policy, &args.to, args.keep), args.plan).await
+}
+
+fn moved(policy: &Policy, store: &str, keep: Duration) -> Result<Verb> {
+    known_store(policy, store)?;
+    Ok(Verb::Move { store: store.to_owned(), keep })
 }
 
 /// What a selection comes to: how many, how much, what is left out and why.
@@ -128,13 +140,17 @@ impl Sum {
     }
 }
 
-async fn order(config: &Config, selection: &Which, verb: &Verb, only_plan: bool) -> Result<Code> {
+/// `verb`: what is done to each, as far as the policy knows what it names.
+async fn order(
+    config: &Config,
+    selection: &Which,
+    verb: impl FnOnce(&Policy) -> Result<Verb>,
+    only_plan: bool,
+) -> Result<Code> {
     let view = wire::look(config).await?;
     let policy = wire::policy_of(config, &view).await?.policy;
-    if let Verb::Backup { store } | Verb::Move { store, .. } = verb {
-        known_store(&policy, store)?;
-    }
-    let mut archivable = match verb {
+    let verb = verb(&policy)?;
+    let mut archivable = match &verb {
         Verb::Archive { class, by } => Archivable::of(config, &view, &policy, class, *by).await?,
         _ => None,
     };

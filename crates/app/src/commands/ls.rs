@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use catalog::{Cursor, Query};
 use domain::{Recording, Rendition};
@@ -19,7 +21,18 @@ pub async fn list(config: &Config, args: &Ls) -> Result<Code> {
 pub async fn search(config: &Config, words: &str, limit: u32) -> Result<Code> {
     let view = wire::look(config).await?;
     let query: Query = words.parse().map_err(|e| Coded::error(Code::Usage, format!("{e}")))?;
-    page(config, &view, &query, limit, None, false).await
+    let found = page(config, &view, &query, limit, None, false).await?;
+    // What the policy knows nothing of may be there all the same, and is looked for; but a typing mistake is to be seen.
+    // A fleet's policy is there once a worker was.
+    if query.own_fields().next().is_some()
+        && let Ok(file) = wire::policy_of(config, &view).await
+    {
+        let policy = file.policy;
+        let unknown: BTreeSet<String> =
+            query.own_fields().filter_map(|name| policy.knows_field(name).err()).collect();
+        unknown.iter().for_each(|message| eprintln!("videorec: {message}"));
+    }
+    Ok(found)
 }
 
 /// A line of `--json`.
