@@ -56,6 +56,15 @@ proptest! {
     }
 }
 
+/// Nothing at all parts nothing from what follows it.
+#[tokio::test]
+async fn an_empty_piece_is_none() {
+    let whole = pattern(60);
+    let stretches = [(10, 20), (20, 30), (20, 20), (30, 40), (40, 50), (40, 40), (50, 60), (0, 10)];
+    let (_dir, file) = place();
+    assert_eq!(land(&file, &whole, &stretches).await.unwrap(), Ok(digest(&whole)));
+}
+
 /// Whoever hashes more slowly than bytes come reads them from the file: ahead of him are more than wait in memory.
 #[tokio::test]
 async fn many_chunks_in_order_are_all_hashed() {
