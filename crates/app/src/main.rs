@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    storage::keep_buffers();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         // `--help` and `--version` end here too, with 0.

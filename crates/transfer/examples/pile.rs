@@ -46,6 +46,8 @@ fn most_at_once(kind: &str) -> usize {
 const SMALL: u64 = 1 << 20;
 
 fn main() -> Result<()> {
+    // As the product does.
+    storage::keep_buffers();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [way, folder, with @ ..] = &arguments[..] else { return Err("see the top of this file".into()) };
     let folder = PathBuf::from(folder);
