@@ -153,16 +153,16 @@ fn configuration(
 }
 
 /// Whom the server runs as: it lets nobody in as root.
-struct User {
+pub(crate) struct User {
     id: u32,
     group: u32,
-    name: String,
-    group_name: String,
+    pub(crate) name: String,
+    pub(crate) group_name: String,
     root: bool,
 }
 
 impl User {
-    fn of_the_server() -> Self {
+    pub(crate) fn of_the_server() -> Self {
         use std::os::unix::fs::MetadataExt as _;
         let us = fs::metadata("/proc/self").expect("Linux");
         if us.uid() == 0 {
@@ -177,7 +177,7 @@ impl User {
         Self { id: us.uid(), group: us.gid(), name: id("-un"), group_name: id("-gn"), root: false }
     }
 
-    fn owns(&self, folder: &Path) {
+    pub(crate) fn owns(&self, folder: &Path) {
         fs::create_dir_all(folder).expect("a folder for files");
         if self.root {
             std::os::unix::fs::chown(folder, Some(self.id), Some(self.group)).expect("we are root");

@@ -9,6 +9,7 @@
     reason = "this room starts servers for tests; it is not part of the product"
 )]
 
+mod apache;
 mod azurite;
 mod certificates;
 mod ftp;
@@ -24,6 +25,7 @@ mod sshd;
 mod unpacked;
 mod webdav;
 
+pub use apache::Apache;
 pub use azurite::Azurite;
 pub use certificates::Certificates;
 pub use ftp::{Ftp, FtpTls};

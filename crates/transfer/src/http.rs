@@ -130,7 +130,7 @@ impl Http {
                 answer.done().await;
                 Ok(None)
             }
-            status if status.is_redirection() && leads_into_folder(&answer, &target) => {
+            status if status.is_redirection() && answer.leads_into_folder(&target) => {
                 answer.done().await;
                 Ok(None)
             }
@@ -167,16 +167,6 @@ fn sha256_of(header: &str) -> Option<Checksum> {
         header.split(',').find_map(|part| part.trim().strip_prefix("sha-256=:")?.strip_suffix(':'))?;
     let hex: String = STANDARD.decode(value).ok()?.iter().map(|b| format!("{b:02x}")).collect();
     Checksum::parse(Algorithm::Sha256, &hex)
-}
-
-/// How servers say that a name is a folder's.
-fn leads_into_folder(answer: &Answer, target: &str) -> bool {
-    let path = target.split('?').next().unwrap_or_default();
-    let location = answer.text(header::LOCATION).unwrap_or_default().split('?').next().unwrap_or_default();
-    location.strip_suffix('/').is_some_and(|l| {
-        let decoded = |s: &str| percent_encoding::percent_decode_str(s).decode_utf8_lossy().into_owned();
-        decoded(l).ends_with(&decoded(path))
-    })
 }
 
 #[async_trait]

@@ -6,7 +6,7 @@
 //!   the whole. So what was cut is removed as far as the server can still be reached.
 //! - Nothing is asked for deeper than one folder (`Depth: 0` or `1`), and no answer is believed about anything but that folder.
 //! - XML is read by a parser that expands no entities, and refused when it has a document type, is too large or too deep.
-//! - Redirects are not followed.
+//! - Redirects are not followed, but for the slash at the end of a folder's name.
 
 use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{
     Source,
     names::Rules,
     partial, put_by_renaming,
-    web::{Address, Allowed, Settings, Upload, Web},
+    web::{Address, Allowed, Answer, Settings, Upload, Web},
 };
 pub use crate::{tls::Trust, web::Auth};
 
@@ -118,15 +118,17 @@ impl WebDav {
         what: &'static str,
     ) -> Result<Option<Vec<Found>>, Error> {
         let mut target = self.target(name);
-        if depth == "1" && !target.ends_with('/') {
+        if (name.is_none() || depth == "1") && !target.ends_with('/') {
             // Some send us there otherwise.
             target.push('/');
         }
-        let mut headers = HeaderMap::new();
-        headers.insert(DEPTH, HeaderValue::from_static(depth));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml; charset=utf-8"));
-        let method = Method::from_bytes(b"PROPFIND").unwrap_or_else(|_| unreachable!("letters"));
-        let answer = self.web.ask(method, &target, headers, what).await?;
+        let mut answer = self.propfind(&target, depth, what).await?;
+        // Apache does so for every folder whose name comes without it. Only the slash is taken from there, and no host.
+        if !target.ends_with('/') && answer.leads_into_folder(&target) {
+            answer.done().await;
+            target.push('/');
+            answer = self.propfind(&target, depth, what).await?;
+        }
         let shown = || name.map_or_else(|| "its folder".to_owned(), ToString::to_string);
         match answer.status() {
             StatusCode::MULTI_STATUS => {}
@@ -139,7 +141,17 @@ impl WebDav {
                 answer.done().await;
                 return Ok(None);
             }
-            _ => return Err(self.web.refused("look at", shown(), answer.done().await)),
+            status => {
+                answer.done().await;
+                // The same in Apache's words.
+                if status == StatusCode::BAD_REQUEST
+                    && let Some(folder) = name.and_then(Name::folder)
+                    && Box::pin(self.look(&folder)).await?.is_none_or(|above| !above.collection)
+                {
+                    return Ok(None);
+                }
+                return Err(self.web.refused("look at", shown(), status));
+            }
         }
         let bytes = answer.bytes(LARGEST).await?;
         xml::multistatus(&bytes).map(Some).map_err(|why| {
@@ -151,6 +163,14 @@ impl WebDav {
             );
             Error::new(ErrorKind::Unsupported, message)
         })
+    }
+
+    async fn propfind(&self, target: &str, depth: &'static str, what: &'static str) -> Result<Answer, Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(DEPTH, HeaderValue::from_static(depth));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml; charset=utf-8"));
+        let method = Method::from_bytes(b"PROPFIND").unwrap_or_else(|_| unreachable!("letters"));
+        self.web.ask(method, target, headers, what).await
     }
 
     async fn look(&self, name: &Name) -> Result<Option<Found>, Error> {
@@ -184,6 +204,12 @@ impl WebDav {
                 }
             }
             StatusCode::NOT_FOUND => Err(Error::not_found(&self.web.name, from)),
+            // Apache sends us to the folder that has the name.
+            status
+                if status.is_redirection() && self.look(to).await?.is_some_and(|there| there.collection) =>
+            {
+                Err(Error::exists(&self.web.name, to))
+            }
             status => Err(self.web.refused("rename", to, status)),
         }
     }

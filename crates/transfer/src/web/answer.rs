@@ -44,6 +44,18 @@ impl Answer {
         date(self.text(header::LAST_MODIFIED)?)
     }
 
+    /// How servers say that a name is a folder's: it would have to end in a slash.
+    pub(crate) fn leads_into_folder(&self, target: &str) -> bool {
+        let path = target.split('?').next().unwrap_or_default();
+        let location = self.text(header::LOCATION).unwrap_or_default().split('?').next().unwrap_or_default();
+        self.status().is_redirection()
+            && location.strip_suffix('/').is_some_and(|l| {
+                let decoded =
+                    |s: &str| percent_encoding::percent_decode_str(s).decode_utf8_lossy().into_owned();
+                decoded(l).ends_with(&decoded(path))
+            })
+    }
+
     /// Reads what nobody wants, so that the connection can be used again.
     pub(crate) async fn done(self) -> StatusCode {
         let status = self.status();

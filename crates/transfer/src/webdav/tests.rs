@@ -1,4 +1,4 @@
-//! The suite against WsgiDAV, with TLS and without; then what goes wrong with WebDAV in particular.
+//! The suite against WsgiDAV, with TLS and without, and against Apache; then what goes wrong with WebDAV in particular.
 
 use std::{
     sync::{
@@ -23,6 +23,10 @@ mod secure {
 mod plain {
     crate::contract!(super::on_plain);
     crate::transfer_contract_cases! { super::on_plain, a_folder_is_not_replaced }
+}
+mod apache {
+    crate::contract!(super::on_apache);
+    crate::transfer_contract_cases! { super::on_apache, a_folder_is_not_replaced }
 }
 
 fn certificates() -> &'static Certificates {
@@ -64,6 +68,17 @@ fn own(server: &testbed::WebDav) -> String {
 
 async fn on_secure() -> Subject {
     let to = partner(options(format!("{}{}/", secure().url(), own(secure()))));
+    Subject { to: Arc::new(to), keep: Box::new(()) }
+}
+
+async fn on_apache() -> Subject {
+    static SERVER: OnceLock<testbed::Apache> = OnceLock::new();
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let server = SERVER.get_or_init(testbed::Apache::start);
+    let folder = format!("own-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    server.folder(&folder);
+    let url = format!("{}/{folder}", server.url());
+    let to = partner(Options::new(url, testbed::Apache::USER, testbed::Apache::PASSWORD));
     Subject { to: Arc::new(to), keep: Box::new(()) }
 }
 
