@@ -151,11 +151,8 @@ async fn send(
 }
 
 async fn get(from: Arc<dyn Destination>, folder: &Path, verify: Verify, most: usize) -> Result<()> {
-    let names: Vec<Name> = if from.limits().lists {
-        from.list(None).map_ok(|meta| meta.name).try_collect().await?
-    } else {
-        hashes(folder)?.into_iter().map(|(name, _)| name).collect()
-    };
+    // As an import has them from the manifest, and curl from its list.
+    let names: Vec<Name> = hashes(folder)?.into_iter().map(|(name, _)| name).collect();
     at_once(most, names.into_iter().map(|name| bring(from.clone(), name, folder.to_owned(), verify))).await
 }
 

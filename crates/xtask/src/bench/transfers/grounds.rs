@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use testbed::{Certificates, Ftp, FtpTls, Nginx, Sshd, WebDav};
+use testbed::{Apache, Certificates, Ftp, FtpTls, Nginx, Sshd};
 
 use super::{OURS, Way, peers, program};
 use crate::bench::fleet::files::Files;
@@ -29,7 +29,7 @@ pub const ALL: [(&str, Start); 6] = [
     ("ftp (ProFTPD)", ftp),
     ("ftpes (ProFTPD)", ftpes),
     ("s3 (s3s-fs)", s3),
-    ("dav (WsgiDAV)", webdav),
+    ("dav (Apache)", webdav),
     ("http (nginx)", http),
 ];
 
@@ -96,8 +96,8 @@ fn s3(home: &Path) -> Result<Ground, String> {
 }
 
 fn webdav(_: &Path) -> Result<Ground, String> {
-    let server = WebDav::start(None);
-    let (user, password) = (WebDav::USER, WebDav::PASSWORD);
+    let server = Apache::start();
+    let (user, password) = (Apache::USER, Apache::PASSWORD);
     let url = format!("{}/{ROOT}", server.url());
     let ours = ours(["webdav", &url, user, password]);
     let peers = vec![peers::curl_http(&url, user, password), peers::rclone_webdav(&url, user, password)?];
