@@ -1,4 +1,5 @@
-//! How the C library's allocator keeps what it is given back.
+//! How the C library's allocator keeps what it is given back. It is the process's, and so only a `main` decides on it; it is here since
+//! this is the lowest room whose buffers it is about.
 
 /// To be called once, before there is a second thread: buffers of hundreds of KiB that come and go with everything we move stay with
 /// the process.

@@ -3,10 +3,9 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     sync::Mutex,
-    time::Duration,
 };
 
-use crate::{ftp, guard::Guarded, unpacked::Unpacked, wait_for};
+use crate::{ftp, guard::Guarded, unpacked::Unpacked};
 
 /// Apache with `mod_dav` on a loopback port: WebDAV as most partners have it. Its files are below `/dav`, for one user,
 /// [`Apache::USER`].
@@ -52,11 +51,12 @@ impl Apache {
         let log = folder.join("log");
         let server = Guarded::start(&program.path("usr/sbin/apache2"), arguments, &environment, &log);
         let this = Self { port, folder, server: Mutex::new(server) };
-        wait_for("the start of Apache", Duration::from_secs(60), || {
-            let running = this.server.lock().expect("not poisoned").is_running();
-            assert!(running, "Apache ended: {} {}", fs::read_to_string(&log).unwrap_or_default(), this.log());
-            TcpStream::connect(this.address()).is_ok()
-        });
+        Guarded::until(
+            &this.server,
+            "Apache",
+            || format!("{} {}", fs::read_to_string(&log).unwrap_or_default(), this.log()),
+            || TcpStream::connect(this.address()).is_ok(),
+        );
         this
     }
 

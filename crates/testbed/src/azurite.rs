@@ -4,10 +4,9 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, OnceLock},
-    time::Duration,
 };
 
-use crate::{ftp, guard::Guarded, setup, wait_for};
+use crate::{ftp, guard::Guarded, setup};
 
 /// Microsoft's own emulator of Azure Blob Storage on a loopback port, with one container, [`Azurite::CONTAINER`], in memory.
 #[derive(Debug)]
@@ -51,11 +50,12 @@ impl Azurite {
         let log = folder.join("log");
         let server = Guarded::start(Path::new(&node), arguments, &[("TESTBED_REMOVE", &at)], &log);
         let this = Self { port, folder, server: Mutex::new(server) };
-        wait_for("the start of Azurite", Duration::from_secs(60), || {
-            let running = this.server.lock().expect("not poisoned").is_running();
-            assert!(running, "Azurite ended: {}", fs::read_to_string(&log).unwrap_or_default());
-            TcpStream::connect(this.address()).is_ok()
-        });
+        Guarded::until(
+            &this.server,
+            "Azurite",
+            || fs::read_to_string(&log).unwrap_or_default(),
+            || TcpStream::connect(this.address()).is_ok(),
+        );
         let script = include_str!("azurite.js");
         let arguments = ["-e", script, &this.endpoint(), Self::ACCOUNT, Self::KEY, Self::CONTAINER];
         let made = Command::new(node).args(arguments).output().expect("node starts");

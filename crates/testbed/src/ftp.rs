@@ -8,10 +8,9 @@ use std::{
         Mutex,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
-use crate::{Certificates, guard::Guarded, unpacked::Unpacked, wait_for};
+use crate::{Certificates, guard::Guarded, unpacked::Unpacked};
 
 /// ProFTPD on a loopback port, with a folder of its own and one user, [`Ftp::USER`]. It insists on TLS sessions being reused
 /// by data connections, has nothing but TLS 1.3 where that begins at once, refuses to rename in a folder `stuck`, and knows `HASH`.
@@ -100,11 +99,7 @@ impl Ftp {
     }
 
     fn wait(&self) {
-        wait_for("the start of ProFTPD", Duration::from_secs(60), || {
-            let running = self.server.lock().expect("not poisoned").is_running();
-            assert!(running, "ProFTPD ended: {}", self.log());
-            TcpStream::connect(self.address()).is_ok()
-        });
+        Guarded::until(&self.server, "ProFTPD", || self.log(), || TcpStream::connect(self.address()).is_ok());
     }
 }
 

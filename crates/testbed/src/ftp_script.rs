@@ -3,10 +3,9 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
     sync::Mutex,
-    time::Duration,
 };
 
-use crate::{Ftp, Proxy, ftp, guard::Guarded, setup, wait_for};
+use crate::{Ftp, Proxy, ftp, guard::Guarded, setup};
 
 /// pyftpdlib on a loopback port, which misbehaves as real servers were seen to. What becomes of an upload says the folder it
 /// goes to (see `ftp.py`): `full`, `quota`, `forbidden`, `stuck` (no renaming), `lies` (about sizes), `late` and `silent` (no
@@ -52,11 +51,12 @@ impl FtpScript {
         let (log, remove) = (folder.join("log"), folder.display().to_string());
         let server = Guarded::start(&python, arguments, &[("TESTBED_REMOVE", &remove)], &log);
         let this = Self { port, line, folder, server: Mutex::new(server) };
-        wait_for("the start of pyftpdlib", Duration::from_secs(60), || {
-            let running = this.server.lock().expect("not poisoned").is_running();
-            assert!(running, "pyftpdlib ended: {}", fs::read_to_string(&log).unwrap_or_default());
-            TcpStream::connect(this.address()).is_ok()
-        });
+        Guarded::until(
+            &this.server,
+            "pyftpdlib",
+            || fs::read_to_string(&log).unwrap_or_default(),
+            || TcpStream::connect(this.address()).is_ok(),
+        );
         this
     }
 

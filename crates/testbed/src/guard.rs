@@ -3,7 +3,11 @@ use std::{
     io::Write as _,
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
+    sync::Mutex,
+    time::Duration,
 };
+
+use crate::wait_for;
 
 /// A server that ends with whoever started it.
 ///
@@ -75,6 +79,16 @@ impl Guarded {
         let mut parent = command.spawn().unwrap_or_else(|e| panic!("python3 did not start: {e}"));
         let pipe = parent.stdin.take();
         Self { parent, pipe }
+    }
+
+    /// Waits until the server `answers`; panics with what it `said` when it ends before that. Nothing is locked then: whoever has it
+    /// still has to end it.
+    pub fn until(server: &Mutex<Self>, name: &str, said: impl Fn() -> String, answers: impl Fn() -> bool) {
+        wait_for(&format!("the start of {name}"), Duration::from_secs(60), || {
+            let running = server.lock().expect("not poisoned").is_running();
+            assert!(running, "{name} ended: {}", said());
+            answers()
+        });
     }
 
     pub fn is_running(&mut self) -> bool {

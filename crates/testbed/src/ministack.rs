@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{free_port, guard::Guarded, setup, wait_for};
+use crate::{free_port, guard::Guarded, setup};
 
 /// The AWS emulator on a loopback port: S3, SQS, SNS and ECS in one process, state in memory.
 #[derive(Debug)]
@@ -58,11 +58,12 @@ impl Ministack {
     }
 
     fn wait(&self) {
-        wait_for("the start of ministack", Duration::from_secs(60), || {
-            let running = self.server.lock().expect("not poisoned").is_running();
-            assert!(running, "ministack ended: {}", std::fs::read_to_string(&self.log).unwrap_or_default());
-            self.answers()
-        });
+        Guarded::until(
+            &self.server,
+            "ministack",
+            || std::fs::read_to_string(&self.log).unwrap_or_default(),
+            || self.answers(),
+        );
     }
 
     fn answers(&self) -> bool {

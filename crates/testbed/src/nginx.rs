@@ -3,10 +3,9 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
     sync::Mutex,
-    time::Duration,
 };
 
-use crate::{Certificates, ftp, guard::Guarded, unpacked::Unpacked, wait_for};
+use crate::{Certificates, ftp, guard::Guarded, unpacked::Unpacked};
 
 /// nginx on a loopback port, which takes PUT and DELETE below `/in/` from one user, [`Nginx::USER`], or from anybody who has
 /// [`Nginx::TOKEN`] below `/token/`. Below `/elsewhere/` it sends people to another host, at `/full/` it has no room, below
@@ -48,11 +47,12 @@ impl Nginx {
         let log = folder.join("log");
         let server = Guarded::start(&program.path("usr/sbin/nginx"), arguments, &environment, &log);
         let this = Self { port, tls: certificates.is_some(), folder, server: Mutex::new(server) };
-        wait_for("the start of nginx", Duration::from_secs(60), || {
-            let running = this.server.lock().expect("not poisoned").is_running();
-            assert!(running, "nginx ended: {} {}", fs::read_to_string(&log).unwrap_or_default(), this.log());
-            TcpStream::connect(this.address()).is_ok()
-        });
+        Guarded::until(
+            &this.server,
+            "nginx",
+            || format!("{} {}", fs::read_to_string(&log).unwrap_or_default(), this.log()),
+            || TcpStream::connect(this.address()).is_ok(),
+        );
         this
     }
 

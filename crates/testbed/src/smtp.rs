@@ -6,10 +6,9 @@ use std::{
         Mutex,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
-use crate::{Certificates, free_port, guard::Guarded, setup, wait_for};
+use crate::{Certificates, free_port, guard::Guarded, setup};
 
 /// A mail server on a loopback port: aiosmtpd, which keeps what it takes. What a recipient is called says what becomes
 /// of mail to it (see `smtp.py`): `never@`, `later@`, `grey@`, `full@`, `busy@`, `slow@`, `echo@`; others are taken.
@@ -54,11 +53,12 @@ impl Smtp {
         let log = folder.join("log");
         let server = Guarded::start(&python, arguments, &[("TESTBED_REMOVE", &folder_text)], &log);
         let this = Self { port, folder, server: Mutex::new(server) };
-        wait_for("the start of aiosmtpd", Duration::from_secs(60), || {
-            let running = this.server.lock().expect("not poisoned").is_running();
-            assert!(running, "aiosmtpd ended: {}", fs::read_to_string(&log).unwrap_or_default());
-            TcpStream::connect(this.address()).is_ok()
-        });
+        Guarded::until(
+            &this.server,
+            "aiosmtpd",
+            || fs::read_to_string(&log).unwrap_or_default(),
+            || TcpStream::connect(this.address()).is_ok(),
+        );
         this
     }
 

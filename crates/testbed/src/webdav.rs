@@ -3,10 +3,9 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
     sync::Mutex,
-    time::Duration,
 };
 
-use crate::{Certificates, ftp, guard::Guarded, setup, wait_for};
+use crate::{Certificates, ftp, guard::Guarded, setup};
 
 /// WsgiDAV on a loopback port, its files below `/dav`, with one user, [`WebDav::USER`]. What becomes of some requests says the
 /// folder they are about (see `webdav.py`): `full`, `stuck` (no renaming), `astray` (renames to other names), `hostile`,
@@ -42,11 +41,12 @@ impl WebDav {
         let (log, remove) = (folder.join("log"), folder.display().to_string());
         let server = Guarded::start(&python, arguments, &[("TESTBED_REMOVE", &remove)], &log);
         let this = Self { port, tls: certificates.is_some(), folder, server: Mutex::new(server) };
-        wait_for("the start of WsgiDAV", Duration::from_secs(60), || {
-            let running = this.server.lock().expect("not poisoned").is_running();
-            assert!(running, "WsgiDAV ended: {}", fs::read_to_string(&log).unwrap_or_default());
-            TcpStream::connect(this.address()).is_ok()
-        });
+        Guarded::until(
+            &this.server,
+            "WsgiDAV",
+            || fs::read_to_string(&log).unwrap_or_default(),
+            || TcpStream::connect(this.address()).is_ok(),
+        );
         this
     }
 

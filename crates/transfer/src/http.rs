@@ -130,7 +130,7 @@ impl Http {
                 answer.done().await;
                 Ok(None)
             }
-            status if status.is_redirection() && answer.leads_into_folder(&target) => {
+            _ if answer.leads_into_folder(&target) => {
                 answer.done().await;
                 Ok(None)
             }
