@@ -45,7 +45,10 @@ def faulty(environ, start):
         body = HOSTILE[name.removesuffix(".xml")]()
         start("207 Multi-Status", [("Content-Type", "application/xml")])
         return body
-    if method == "PROPFIND" and "/elsewhere/" in path:
+    if method == "HEAD" and "/headless/" in path:
+        start("405 Method Not Allowed", [("Content-Length", "0")])
+        return [b""]
+    if method in ("PROPFIND", "HEAD") and "/elsewhere/" in path:
         start("302 Found", [("Location", "http://169.254.169.254/latest"), ("Content-Length", "0")])
         return [b""]
     return app(environ, start)

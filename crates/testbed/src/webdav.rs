@@ -9,7 +9,7 @@ use crate::{Certificates, ftp, guard::Guarded, setup};
 
 /// WsgiDAV on a loopback port, its files below `/dav`, with one user, [`WebDav::USER`]. What becomes of some requests says the
 /// folder they are about (see `webdav.py`): `full`, `stuck` (no renaming), `astray` (renames to other names), `hostile`,
-/// `elsewhere`.
+/// `elsewhere`, `headless` (no `HEAD`).
 #[derive(Debug)]
 pub struct WebDav {
     port: u16,

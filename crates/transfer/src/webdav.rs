@@ -73,6 +73,12 @@ impl Options {
     }
 }
 
+enum Glance {
+    Nothing,
+    Partial(Meta),
+    Unclear,
+}
+
 const DEPTH: HeaderName = HeaderName::from_static("depth");
 const DESTINATION: HeaderName = HeaderName::from_static("destination");
 const OVERWRITE: HeaderName = HeaderName::from_static("overwrite");
@@ -177,6 +183,20 @@ impl WebDav {
         Ok(self.find(Some(name), "0", ASKED).await?.and_then(|found| found.into_iter().next()))
     }
 
+    /// What `HEAD` can say for certain, at a fraction of what `PROPFIND` costs a server: that there is nothing, or how much of a
+    /// partial file there is. Of any other name it may be a folder's page that it describes.
+    async fn glance(&self, name: &Name) -> Result<Glance, Error> {
+        let answer = self.web.ask(Method::HEAD, &self.target(Some(name)), HeaderMap::new(), "").await?;
+        let (size, modified) = (answer.length(), answer.modified());
+        Ok(match (answer.done().await, size) {
+            (StatusCode::NOT_FOUND | StatusCode::GONE, _) => Glance::Nothing,
+            (StatusCode::OK, Some(size)) if partial::is_partial(name.file()) => {
+                Glance::Partial(Meta { name: name.clone(), size, modified, hash: None })
+            }
+            _ => Glance::Unclear,
+        })
+    }
+
     fn went_astray(&self, name: &Name) -> Error {
         let message = format!(
             "destination `{}`: {} took `{name}` for another name and stored it elsewhere: use names without `;`, `?` and `#`, \
@@ -243,6 +263,11 @@ impl Destination for WebDav {
     }
 
     async fn stat(&self, name: &Name) -> Result<Option<Meta>, Error> {
+        match self.glance(name).await? {
+            Glance::Nothing => return Ok(None),
+            Glance::Partial(meta) => return Ok(Some(meta)),
+            Glance::Unclear => {}
+        }
         let Some(found) = self.look(name).await?.filter(|found| !found.collection) else { return Ok(None) };
         let Some(size) = found.size else {
             return Err(Error::unsupported(

@@ -13,7 +13,7 @@ use testbed::{Certificates, Fault, Proxy};
 
 use super::*;
 use crate::{
-    Checked, collect,
+    Checked, Verify, collect,
     contract::{Subject, name, pattern, put_of},
 };
 
@@ -191,6 +191,18 @@ async fn a_server_that_stores_elsewhere_is_found_out() {
     let error = to.put(&name("b;c"), &hello, &put_of(&hello)).await.unwrap_err();
     assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Invalid, false), "{error}");
     assert!(error.to_string().contains("without `;`"), "{error}");
+}
+
+/// Most are asked by `HEAD` whether a name is free and what arrived; here it takes `PROPFIND`.
+#[tokio::test]
+async fn a_server_without_head_is_asked_otherwise() {
+    std::fs::create_dir_all(plain().files().join("headless")).unwrap();
+    let to = partner(options(format!("{}/headless", plain().url())));
+    let hello = Bytes::from_static(b"hello");
+    assert_eq!(to.stat(&name("a")).await.unwrap(), None);
+    let put = Put { verify: Verify::Size, ..put_of(&hello) };
+    assert_eq!(to.put(&name("a"), &hello, &put).await.unwrap().checked, Checked::Size);
+    assert_eq!(to.stat(&name("a")).await.unwrap().map(|meta| meta.size), Some(5));
 }
 
 #[tokio::test]
