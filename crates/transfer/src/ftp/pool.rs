@@ -50,6 +50,8 @@ pub(super) struct Learned {
     pub resumes: bool,
     pub times: bool,
     pub hashes: Vec<Algorithm>,
+    /// When it begins to send a file, it says how many bytes that has.
+    pub tells_sizes: bool,
     /// Somebody has asked.
     known: bool,
 }
@@ -71,7 +73,8 @@ impl Pool {
                 Some(Versions { usual, newer, is_newer: AtomicBool::new(false) })
             }
         };
-        let learned = Learned { resumes: true, times: false, hashes: Vec::new(), known: false };
+        let learned =
+            Learned { resumes: true, times: false, hashes: Vec::new(), tells_sizes: false, known: false };
         Ok(Self { idle: Mutex::default(), learned: Mutex::new(learned), tls })
     }
 

@@ -29,6 +29,13 @@ struct Download {
 
 /// See [`crate::Destination::get`].
 pub(super) async fn get(from: &Ftp, name: &Name, range: Option<Range<u64>>) -> Result<Body, Error> {
+    if range.is_none()
+        && from.pool.learned().tells_sizes
+        && !name.as_str().contains("bytes")
+        && let Some(body) = at_once(from, name).await?
+    {
+        return Ok(body);
+    }
     let mut session = from.session().await?;
     let path = session.path(name);
     let failed = |e| from.blame.error("read", name, e);
@@ -41,18 +48,57 @@ pub(super) async fn get(from: &Ftp, name: &Name, range: Option<Range<u64>>) -> R
         session.release();
         return Ok(futures::stream::empty().boxed());
     }
-    let data = session.open(&format!("RETR {path}"), at).await.map_err(failed)?;
-    let download = Download { session, data, blame: from.blame.clone(), name: name.clone(), at, to, size };
-    let chunks = futures::stream::try_unfold(Some(download), |download| async {
-        match download {
-            Some(download) => download.next().await,
-            None => Ok(None),
+    let (said, data) = session.begin(&format!("RETR {path}"), at).await.map_err(failed)?;
+    if at == 0 && size_in(&said) == Some(size) {
+        from.pool.learn(|learned| learned.tells_sizes = true);
+    }
+    Ok(Download { session, data, blame: from.blame.clone(), name: name.clone(), at, to, size }.body())
+}
+
+/// All of it, without asking for its size first: of three commands for a small file that is one less. `None`: it has to be asked for,
+/// or to say why it gives nothing.
+async fn at_once(from: &Ftp, name: &Name) -> Result<Option<Body>, Error> {
+    let mut session = from.session().await?;
+    let retrieve = format!("RETR {}", session.path(name));
+    let (said, data) = match session.begin(&retrieve, 0).await {
+        Ok(begun) => begun,
+        Err(Refused::Said { .. }) => {
+            session.release();
+            return Ok(None);
         }
-    });
-    Ok(chunks.boxed())
+        Err(e) => return Err(from.blame.error("read", name, e)),
+    };
+    let Some(size) = size_in(&said) else {
+        from.pool.learn(|learned| learned.tells_sizes = false);
+        return Ok(None);
+    };
+    let (blame, name) = (from.blame.clone(), name.clone());
+    let download = Download { session, data, blame, name, at: 0, to: size, size };
+    if size == 0 {
+        download.end().await;
+        return Ok(Some(futures::stream::empty().boxed()));
+    }
+    Ok(Some(download.body()))
+}
+
+/// The size that many servers tell when they begin: `150 Opening BINARY mode data connection for a.mp4 (262144 bytes)`. Whoever asks
+/// sees to it that a name cannot say so.
+fn size_in(said: &str) -> Option<u64> {
+    let (_, rest) = said.rsplit_once('(')?;
+    rest.split_once(" bytes)")?.0.parse().ok()
 }
 
 impl Download {
+    fn body(self) -> Body {
+        let chunks = futures::stream::try_unfold(Some(self), |download| async {
+            match download {
+                Some(download) => download.next().await,
+                None => Ok(None),
+            }
+        });
+        chunks.boxed()
+    }
+
     async fn next(mut self) -> Result<Option<(Bytes, Option<Self>)>, Error> {
         let length = usize::try_from(self.to - self.at).unwrap_or(PIECE).min(PIECE);
         let mut chunk = BytesMut::with_capacity(length);
@@ -99,5 +145,24 @@ impl Download {
 
     fn failed(&self, how: Refused) -> Error {
         self.blame.error("read", &self.name, how)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_told_at_the_end_or_not_at_all() {
+        let tells = |name: &str| {
+            size_in(&format!("150 Opening BINARY mode data connection for {name} (262144 bytes)."))
+        };
+        assert_eq!(tells("a.mp4"), Some(262_144));
+        assert_eq!(tells("a (1).mp4"), Some(262_144));
+        for silent in
+            ["150 Accepted data connection", "150 Begins (binary)", "150 (-1 bytes)", "150 (2.5 bytes)"]
+        {
+            assert_eq!(size_in(silent), None, "{silent}");
+        }
     }
 }

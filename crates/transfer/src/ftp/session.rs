@@ -246,12 +246,18 @@ impl Session {
 
     /// Begins a transfer at a place in the file.
     pub(super) async fn open(&mut self, command: &str, from: u64) -> Result<Data, Refused> {
+        Ok(self.begin(command, from).await?.1)
+    }
+
+    /// The same, and what the server says to it.
+    pub(super) async fn begin(&mut self, command: &str, from: u64) -> Result<(String, Data), Refused> {
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         let opening = async {
             self.ftp.resume_transfer(from).await?;
             self.ftp.custom_data_command(command, &BEGINS).await
         };
-        Ok(within(self.patience, opening).await?.1)
+        let (said, data) = within(self.patience, opening).await?;
+        Ok((String::from_utf8_lossy(&said.body).trim_end().to_owned(), data))
     }
 
     /// Ends it: the server's word that it is complete.

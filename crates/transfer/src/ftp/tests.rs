@@ -358,6 +358,34 @@ async fn a_silent_server_does_not_keep_us() {
     assert_eq!(line.connections(), before + 1);
 }
 
+/// A server that says how large a file is when it begins to send it is not asked for that first; what it says of a name is not
+/// taken for a size.
+#[tokio::test]
+async fn a_size_that_is_told_anyway_is_not_asked_for() {
+    let server = proftpd(FtpTls::None);
+    let to = Ftp::new("partner", options(server.address().port(), Tls::None)).unwrap();
+    let root = own();
+    server.folder(&root);
+    let at = |file: &str| name(&format!("{root}/{file}"));
+    let hello = Bytes::from_static(b"hello");
+    for (file, bytes) in [("a", &hello), ("empty", &Bytes::new()), ("of (3 bytes)", &hello)] {
+        to.put(&at(file), bytes, &put_of(bytes)).await.unwrap();
+    }
+    to.mkdirs(&at("folder")).await.unwrap();
+    assert!(!to.pool.learned().tells_sizes, "as far as is known");
+    for _ in 0..2 {
+        assert_eq!(collect(to.get(&at("a"), None).await.unwrap()).await.unwrap(), hello);
+        assert!(to.pool.learned().tells_sizes);
+        assert_eq!(collect(to.get(&at("empty"), None).await.unwrap()).await.unwrap(), "");
+        assert_eq!(collect(to.get(&at("of (3 bytes)"), None).await.unwrap()).await.unwrap(), hello);
+        for none in ["folder", "missing"] {
+            let error = to.get(&at(none), None).await.err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        }
+    }
+    assert_eq!(to.pool.kept(), 1, "one connection did all of it");
+}
+
 #[tokio::test]
 async fn connections_are_used_again() {
     let server = proftpd(FtpTls::None);
