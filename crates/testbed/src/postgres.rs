@@ -129,6 +129,8 @@ impl Postgres {
             "listen_addresses=127.0.0.1".into(),
             "max_connections=200".into(),
             "shared_buffers=64MB".into(),
+            // In its own folder, which goes with it: killed, it would leave what lies in `/dev/shm`.
+            "dynamic_shared_memory_type=mmap".into(),
         ];
         let mut arguments: Vec<String> =
             command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
