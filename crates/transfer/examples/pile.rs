@@ -152,18 +152,24 @@ async fn send(
 
 async fn get(from: Arc<dyn Destination>, folder: &Path, verify: Verify, most: usize) -> Result<()> {
     // As an import has them from the manifest, and curl from its list.
-    let names: Vec<Name> = hashes(folder)?.into_iter().map(|(name, _)| name).collect();
-    at_once(most, names.into_iter().map(|name| bring(from.clone(), name, folder.to_owned(), verify))).await
+    let bring = |(name, digest)| bring(from.clone(), name, digest, folder.to_owned(), verify);
+    at_once(most, hashes(folder)?.into_iter().map(bring)).await
 }
 
-async fn bring(from: Arc<dyn Destination>, name: Name, folder: PathBuf, verify: Verify) -> Result<()> {
+async fn bring(
+    from: Arc<dyn Destination>,
+    name: Name,
+    digest: Digest,
+    folder: PathBuf,
+    verify: Verify,
+) -> Result<()> {
     let path = folder.join(name.as_str());
     fs::create_dir_all(path.parent().unwrap_or(&folder))?;
     let mut again = Again::default();
     loop {
         let done = match verify {
             Verify::Hash => fetch(&*from, &name, &path, None).await.map(drop),
-            _ => fetch_unhashed(&*from, &name, &path).await,
+            _ => fetch_unhashed(&*from, &name, &path, digest.size).await,
         };
         match done {
             Err(e) if again.is_worth_it(&e) => {}
@@ -177,9 +183,13 @@ async fn fetch_unhashed(
     from: &dyn Destination,
     name: &Name,
     path: &Path,
+    size: u64,
 ) -> std::result::Result<(), transfer::Error> {
     let here = |e: &dyn Error| transfer::Error::new(transfer::ErrorKind::Other, e.to_string());
     let file = fs::File::create(path).map_err(|e| here(&e))?;
+    if size <= SMALL {
+        return from.download(name, &AtOnce(file)).await.map(drop);
+    }
     let (sender, mut chunks) = tokio::sync::mpsc::channel::<(u64, Bytes)>(4);
     let writing = tokio::task::spawn_blocking(move || {
         while let Some((at, chunk)) = chunks.blocking_recv() {
@@ -187,15 +197,26 @@ async fn fetch_unhashed(
         }
         Ok::<_, std::io::Error>(())
     });
-    let came = from.download(name, &Unhashed(sender)).await;
+    let came = from.download(name, &Meanwhile(sender)).await;
     writing.await.map_err(|e| here(&e))?.map_err(|e| here(&e))?;
     came.map(drop)
 }
 
-struct Unhashed(tokio::sync::mpsc::Sender<(u64, Bytes)>);
+/// A thread more costs more than what it could do meanwhile.
+struct AtOnce(fs::File);
 
 #[async_trait]
-impl WriteAt for Unhashed {
+impl WriteAt for AtOnce {
+    async fn write_at(&self, at: u64, bytes: Bytes) -> std::result::Result<(), storage::Error> {
+        let full = |e: std::io::Error| storage::Error::new(storage::ErrorKind::Other, e.to_string());
+        self.0.write_all_at(&bytes, at).map_err(full)
+    }
+}
+
+struct Meanwhile(tokio::sync::mpsc::Sender<(u64, Bytes)>);
+
+#[async_trait]
+impl WriteAt for Meanwhile {
     async fn write_at(&self, at: u64, bytes: Bytes) -> std::result::Result<(), storage::Error> {
         let ended = |_| storage::Error::new(storage::ErrorKind::Other, "the disk took no more");
         self.0.send((at, bytes)).await.map_err(ended)

@@ -8,13 +8,15 @@ use std::{
 
 use testbed::{Apache, Certificates, Ftp, FtpTls, Nginx, Sshd};
 
-use super::{OURS, Way, peers, program};
+use super::{OURS, Put, Way, peers, program};
 use crate::bench::fleet::files::Files;
 
 /// A server, and who sends to it.
 pub struct Ground {
     /// Ours first, [`OURS`] of them.
     pub ways: Vec<Way>,
+    /// The requests that ours makes for each file, by a peer that makes fewer when it is left to itself.
+    pub alike: Option<Box<Put>>,
     /// Where what was sent lies.
     pub served: PathBuf,
     pub empty: Box<dyn Fn() -> Result<(), String>>,
@@ -67,6 +69,12 @@ fn by_ftp(home: &Path, tls: FtpTls) -> Result<Ground, String> {
     let peers = vec![peers::curl_ftp(&with), peers::lftp(&with), peers::rclone_ftp(&with)?];
     let served = server.folder(ROOT);
     let mut ground = Ground::of(ours, peers, served.clone(), certificates);
+    let (alike, many) = (peers::curl_ftp_as_ours(&with), served.join("many"));
+    ground.alike = Some(Box::new(move |pile| {
+        // It makes no folders when it is told to rename.
+        open_to_all(&many)?;
+        alike(pile)
+    }));
     ground.empty = Box::new(move || {
         fs::remove_dir_all(&served).map_err(|e| e.to_string())?;
         server.folder(ROOT);
@@ -111,7 +119,9 @@ fn http(_: &Path) -> Result<Ground, String> {
     let url = server.url("/in");
     let ours = ours(["http", &url, user, password]);
     let peers = vec![peers::curl_http(&url, user, password)];
-    Ok(Ground::of(ours, peers, server.files().join(ROOT), server))
+    let mut ground = Ground::of(ours, peers, server.files().join(ROOT), server);
+    ground.alike = Some(peers::curl_http_as_ours(&url, user, password));
+    Ok(ground)
 }
 
 /// As the peers do it, and as the product does unless it is told otherwise.
@@ -142,12 +152,16 @@ impl Ground {
         let folder = served.clone();
         let empty = move || {
             let _ = fs::remove_dir_all(&folder);
-            // Whoever the server is, it may write here.
-            fs::create_dir_all(folder.join("many"))
-                .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)))
-                .and_then(|()| fs::set_permissions(folder.join("many"), fs::Permissions::from_mode(0o777)))
-                .map_err(|e| format!("{}: {e}", folder.display()))
+            open_to_all(&folder)?;
+            open_to_all(&folder.join("many"))
         };
-        Self { ways, served, empty: Box::new(empty), _server: Box::new(server) }
+        Self { ways, alike: None, served, empty: Box::new(empty), _server: Box::new(server) }
     }
+}
+
+/// Makes a folder; whoever the server is, it may write there.
+fn open_to_all(folder: &Path) -> Result<(), String> {
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o777)))
+        .map_err(|e| format!("{}: {e}", folder.display()))
 }

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use super::{Made, Pile, Way, grounds::ROOT};
+use super::{Made, Pile, Put, Way, grounds::ROOT};
 use crate::bench::fleet::{RCLONE, S5CMD};
 
 /// Files that are sent at the same time, by everybody who can.
@@ -117,7 +117,9 @@ pub fn rclone_ftp(with: &FtpServer) -> Result<Way, String> {
 
 pub fn rclone_webdav(url: &str, user: &str, password: &str) -> Result<Way, String> {
     let password = obscured(password)?;
-    Ok(rclone(format!(":webdav,url=\"{url}\",vendor=other,user={user},pass={password}:"), &[]))
+    // Else it makes no more than a hundred requests a second.
+    let flags = &["--webdav-pacer-min-sleep=0"];
+    Ok(rclone(format!(":webdav,url=\"{url}\",vendor=other,user={user},pass={password}:"), flags))
 }
 
 pub fn rclone_s3(endpoint: &str, bucket: &str) -> Way {
@@ -154,28 +156,100 @@ pub fn s5cmd(endpoint: &str, bucket: &str) -> Way {
 }
 
 pub fn curl_ftp(with: &FtpServer) -> Way {
-    let url = format!("ftp://127.0.0.1:{}/{ROOT}", with.port);
-    let mut flags = vec!["--ftp-create-dirs".to_owned()];
-    if !with.is_open {
-        flags.extend(["--ssl-reqd".into(), "--cacert".into(), with.ca.display().to_string()]);
-    }
-    curl(url, with.user, with.password, flags)
+    curl(&with.url(), &with.curl())
 }
 
 pub fn curl_http(url: &str, user: &str, password: &str) -> Way {
-    curl(url.to_owned(), user, password, Vec::new())
+    curl(url, &login(user, password))
 }
 
-fn curl(url: String, user: &str, password: &str, flags: Vec<String>) -> Way {
-    let login = format!("{user}:{password}");
+/// A look at the name, another one at what arrived, and a rename.
+pub fn curl_ftp_as_ours(with: &FtpServer) -> Box<Put> {
+    let (url, mut flags) = (with.url(), with.curl());
+    // A leading `*` allows it to be refused, `-` is for afterwards. Names are from where it is let in.
+    flags.extend(["--ftp-method".into(), "nocwd".into()]);
+    Box::new(move |pile| {
+        let mut lines = String::new();
+        for name in &pile.names {
+            let (file, partial) = (pile.folder.join(name), partial(name));
+            let _ = write!(
+                lines,
+                "upload-file = \"{}\"\nurl = \"{url}/{partial}\"\nquote = \"*MLST {ROOT}/{name}\"\n\
+                 quote = \"-MLST {ROOT}/{partial}\"\nquote = \"-RNFR {ROOT}/{partial}\"\n\
+                 quote = \"-RNTO {ROOT}/{name}\"\nnext\n",
+                file.display()
+            );
+        }
+        sections(pile, &lines, &flags)
+    })
+}
+
+/// A look at the name, and another one at what arrived. They are on their way at the same time, in this order.
+pub fn curl_http_as_ours(url: &str, user: &str, password: &str) -> Box<Put> {
+    let (url, flags) = (url.to_owned(), login(user, password));
+    Box::new(move |pile| {
+        let mut lines = String::new();
+        for name in &pile.names {
+            let (file, url) = (pile.folder.join(name), format!("{url}/{name}"));
+            let look = format!("head\nurl = \"{url}\"\nnext\n");
+            let _ =
+                write!(lines, "{look}upload-file = \"{}\"\nurl = \"{url}\"\nnext\n{look}", file.display());
+        }
+        sections(pile, &lines, &flags)
+    })
+}
+
+impl FtpServer {
+    fn url(&self) -> String {
+        format!("ftp://127.0.0.1:{}/{ROOT}", self.port)
+    }
+
+    fn curl(&self) -> Vec<String> {
+        let mut flags = login(self.user, self.password);
+        flags.push("--ftp-create-dirs".into());
+        if !self.is_open {
+            flags.extend(["--ssl-reqd".into(), "--cacert".into(), self.ca.display().to_string()]);
+        }
+        flags
+    }
+}
+
+fn login(user: &str, password: &str) -> Vec<String> {
+    vec!["--user".into(), format!("{user}:{password}")]
+}
+
+/// As ours is named: beside the file.
+fn partial(name: &str) -> String {
+    let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
+    format!("{folder}/.{file}.part")
+}
+
+/// Lines of a configuration whose sections end in `next`, which every section's flags have to follow: they hold for one.
+fn sections(pile: &Pile, lines: &str, flags: &[String]) -> Made {
+    let mut each = String::new();
+    let mut flags = flags.iter().peekable();
+    while let Some(flag) = flags.next() {
+        let value = flags.next_if(|v| !v.starts_with("--")).map(|v| format!(" = \"{v}\""));
+        let _ = writeln!(each, "{}{}", flag.trim_start_matches('-'), value.unwrap_or_default());
+    }
+    let lines = lines.trim_end().trim_end_matches("next").replace("\nnext\n", &format!("\nnext\n{each}"));
+    let list = pile.folder.with_extension("curl");
+    fs::write(&list, format!("{each}{lines}")).map_err(|e| e.to_string())?;
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "--parallel", "--parallel-max", AT_ONCE, "--config"]).arg(list);
+    Ok(curl)
+}
+
+fn curl(url: &str, flags: &[String]) -> Way {
+    let flags = flags.to_owned();
     let call = move |list: &Path, lines: String| {
         fs::write(list, lines).map_err(|e| e.to_string())?;
         let mut curl = Command::new("curl");
-        curl.args(["-sS", "--fail", "--parallel", "--parallel-max", AT_ONCE, "--user", &login]);
+        curl.args(["-sS", "--fail", "--parallel", "--parallel-max", AT_ONCE]);
         curl.args(&flags).arg("--config").arg(list);
         Ok(curl)
     };
-    let (again, there) = (call.clone(), url.clone());
+    let (again, there, url) = (call.clone(), url.to_owned(), url.to_owned());
     let put = move |pile: &Pile| {
         let mut lines = String::new();
         for name in &pile.names {
