@@ -21,6 +21,8 @@ use crate::run::{cargo, run as execute, target};
 /// Ways of ours, before those of others: by sizes, as they do it, and by hashes.
 const OURS: usize = 2;
 
+/// Nothing here takes a minute; what hangs does not keep the rest.
+const LONGEST: Duration = Duration::from_secs(150);
 /// MB that a transfer may take at most.
 const MEMORY: f64 = 64.0;
 
@@ -77,7 +79,13 @@ pub fn run(size: Size) -> Result<(), String> {
         if name.contains(only.as_str()) {
             let ground = start(&home)?;
             for pile in &piles {
-                one(name, &ground, pile, &home.join("back"), size.of(5, 1))?;
+                one(
+                    name,
+                    &ground,
+                    pile,
+                    &home.join("back"),
+                    size.of(if pile.names.len() > 1 { 5 } else { 9 }, 1),
+                )?;
             }
         }
     }
@@ -164,6 +172,11 @@ impl Costs {
             }
             if let Some(status) = child.try_wait().map_err(|e| e.to_string())? {
                 break status;
+            }
+            if started.elapsed() > LONGEST {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("{command:?} was still at it after {LONGEST:?}"));
             }
             thread::sleep(Duration::from_millis(5));
         };
