@@ -88,6 +88,26 @@ pub(crate) fn read(source: &mut Source) -> io::Result<Boxes> {
     Ok(boxes)
 }
 
+/// The body of the index, if it is whole and not too large.
+pub(crate) fn index(source: &mut Source) -> io::Result<Option<Vec<u8>>> {
+    let mut offset = 0;
+    for _ in 0..MAX_BOXES {
+        let Some((kind, header, size)) = header(&source.at(offset, 16)?) else { break };
+        if size < header || size > source.len - offset {
+            break;
+        }
+        if &kind == b"moov" {
+            return if size > MAX_INDEX {
+                Ok(None)
+            } else {
+                source.at(offset + header, size - header).map(Some)
+            };
+        }
+        offset += size;
+    }
+    Ok(None)
+}
+
 impl Boxes {
     pub fn encrypted(&self) -> bool {
         self.tracks
@@ -229,20 +249,20 @@ fn simple(elst: &[u8], movie_scale: u32, scale: u32, media_duration: u64) -> boo
 }
 
 /// `mvhd` and `mdhd` agree in where they keep these.
-fn timescale(header: &[u8]) -> Option<u32> {
+pub(crate) fn timescale(header: &[u8]) -> Option<u32> {
     u32_at(header, if header.first() == Some(&1) { 20 } else { 12 })
 }
 
-fn duration(header: &[u8]) -> Option<u64> {
+pub(crate) fn duration(header: &[u8]) -> Option<u64> {
     if header.first() == Some(&1) { u64_at(header, 24) } else { u32_at(header, 16).map(u64::from) }
 }
 
-fn child<'a>(parent: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
+pub(crate) fn child<'a>(parent: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
     children(parent).find(|(kind, _)| kind == wanted).map(|(_, body)| body)
 }
 
 /// The boxes inside a box's body. What is cut or nonsense ends the walk.
-fn children(mut rest: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+pub(crate) fn children(mut rest: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     std::iter::from_fn(move || {
         let (kind, header, size) = header(rest)?;
         let size = if size == 0 { rest.len() } else { usize::try_from(size).ok()? };
@@ -275,10 +295,10 @@ pub(crate) fn be64(bytes: &[u8]) -> u64 {
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..at + 2).map(|b| u16::from_be_bytes([b[0], b[1]]))
 }
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4).map(be32)
 }
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..at + 8).map(be64)
 }
 

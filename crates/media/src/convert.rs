@@ -9,7 +9,7 @@ use crate::budget::{self, Load};
 use crate::check::{self, Short};
 use crate::plan::{Given, How, Plan, plan};
 use crate::progress::Tick;
-use crate::{Check, Making, Tools, encode, guard, making, run, size};
+use crate::{Making, Tools, encode, guard, making, run, size};
 
 /// A recording as probing found it, good or damaged.
 #[derive(Debug, Clone, Copy)]
@@ -168,7 +168,7 @@ impl Tools {
         let room = run::room(work, "check")?;
         // We just encoded it: counting packets finds what is missing, decoding again would find only what our
         // own encoder did, at several times the price.
-        let probe = self.clone().with_check(Check::None).probe(&room, path).await?;
+        let probe = self.probe_output(&room, path).await?;
         Ok(match (probe.facts, probe.verdict) {
             (Some(facts), Verdict::Good | Verdict::Damaged { .. }) => Ok(facts),
             (_, Verdict::Unsupported { reason } | Verdict::Damaged { reason }) => {

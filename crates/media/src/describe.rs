@@ -41,6 +41,10 @@ pub(crate) struct Stream {
     pub avg_frame_rate: Option<String>,
     pub r_frame_rate: Option<String>,
     pub sample_rate: Option<String>,
+    pub start_time: Option<String>,
+    pub duration: Option<String>,
+    /// Where all of them were read.
+    pub nb_read_packets: Option<String>,
     pub channels: u16,
     pub disposition: BTreeMap<String, i64>,
     pub tags: BTreeMap<String, String>,

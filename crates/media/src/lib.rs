@@ -35,6 +35,7 @@ mod picture;
 mod plan;
 mod progress;
 mod run;
+mod samples;
 mod size;
 mod sound;
 mod stream;

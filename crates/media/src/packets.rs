@@ -14,6 +14,8 @@ pub(crate) struct Scan {
 
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
+    /// All of them, also those that are no part of the recording.
+    pub read: u64,
     pub packets: Times,
     pub bytes: u64,
     pub monotonic_dts: bool,
@@ -97,13 +99,26 @@ impl Scan {
             }
         }
         let Some(stream) = row.stream.filter(|index| *index < MAX_STREAMS) else { return };
-        let seen =
-            self.streams.entry(stream).or_insert_with(|| Seen { monotonic_dts: true, ..Seen::default() });
+        let seen = self.stream(stream);
         match section {
             "packet" => seen.packet(&row),
             "frame" => seen.frame(&row),
             _ => {}
         }
+    }
+
+    /// A packet that was found otherwise than by ffprobe.
+    pub fn packet(&mut self, stream: u32, packet: &Packet) {
+        if stream >= MAX_STREAMS {
+            return;
+        }
+        let &Packet { pts, dts, duration, size, key, discard } = packet;
+        let (pts, dts, duration) = (Some(pts), Some(dts), Some(duration));
+        self.stream(stream).packet(&Row { pts, dts, duration, size, key, discard, ..Row::default() });
+    }
+
+    fn stream(&mut self, index: u32) -> &mut Seen {
+        self.streams.entry(index).or_insert_with(|| Seen { monotonic_dts: true, ..Seen::default() })
     }
 
     /// At the end of the lines: what still waits for reordering.
@@ -113,6 +128,18 @@ impl Scan {
             seen.frames.finish();
         }
     }
+}
+
+/// Times in microseconds, the size in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Packet {
+    pub pts: i64,
+    pub dts: i64,
+    pub duration: i64,
+    pub size: u64,
+    pub key: bool,
+    /// To be read, and not to be shown.
+    pub discard: bool,
 }
 
 #[derive(Default)]
@@ -132,6 +159,7 @@ struct Row {
 
 impl Seen {
     fn packet(&mut self, row: &Row) {
+        self.read += 1;
         self.bytes += row.size;
         if let Some(pos) = row.pos {
             self.last = Some((pos, row.size));

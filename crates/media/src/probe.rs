@@ -9,7 +9,7 @@ use crate::container::{self, Container, Kind};
 use crate::describe::Description;
 use crate::packets::{Decoded, Scan};
 use crate::windows::{self, Work};
-use crate::{Tools, facts, guard, verdict};
+use crate::{Check, Tools, facts, guard, samples, verdict};
 
 impl Tools {
     /// What `source` is, and what it is worth. `work` is a private directory; nothing is left in it but a link.
@@ -23,7 +23,7 @@ impl Tools {
             return Ok(unsupported(*reason));
         }
         let child = Child { tools: self, work, source, input: guard::link(work, 0, source).map_err(ours)? };
-        let described = child.describe().await?;
+        let described = child.describe(Packets::Unread).await?;
         let description = match described {
             Ok(description) => description,
             Err(end) => return child.explain(&container, end).await,
@@ -49,6 +49,49 @@ impl Tools {
         }
         Ok(Probe { verdict, facts: Some(facts) })
     }
+
+    /// What an output of ours is: as [`Tools::probe`] with [`crate::Check::None`] finds it, and in a fraction of its time where it is
+    /// an MP4 (see [`samples`]).
+    pub(crate) async fn probe_output(&self, work: &Path, output: &Path) -> Result<Probe, Failure> {
+        match self.probe_mp4(work, output).await? {
+            Some(probe) => Ok(probe),
+            None => self.clone().with_check(Check::None).probe(work, output).await,
+        }
+    }
+
+    /// Nothing where it has to be measured packet by packet.
+    pub(crate) async fn probe_mp4(&self, work: &Path, output: &Path) -> Result<Option<Probe>, Failure> {
+        let container = read_container(output).await?;
+        if !matches!(&container.kind, Kind::Mov(boxes) if boxes.index && !boxes.fragmented)
+            || container.short.is_some()
+        {
+            return Ok(None);
+        }
+        let path = output.to_owned();
+        let read = tokio::task::spawn_blocking(move || samples::read(&path)).await;
+        let read = read
+            .map_err(|error| Failure::permanent(format!("reading an output's index failed: {error}")))?
+            .map_err(ours)?;
+        let Some(scan) = read else { return Ok(None) };
+        let child =
+            Child { tools: self, work, source: output, input: guard::link(work, 0, output).map_err(ours)? };
+        let Ok(description) = child.describe(Packets::Counted(container.len)).await? else { return Ok(None) };
+        if verdict::refuse(&container, &description).is_some() || !samples::agree(&scan, &description) {
+            tracing::debug!("measured packet by packet");
+            return Ok(None);
+        }
+        let decoded = Decoded::default();
+        let facts = facts::facts(&container, &description, &scan, &decoded);
+        let verdict = verdict::judge(&container, &facts, &scan, &decoded);
+        Ok(Some(Probe { verdict, facts: Some(facts) }))
+    }
+}
+
+/// What is done with packets while streams are described.
+enum Packets {
+    Unread,
+    /// All are read, of a file of so many bytes.
+    Counted(u64),
 }
 
 /// Bytes of description kept: 64 streams with the longest tags that anybody reads.
@@ -86,12 +129,18 @@ struct Child<'a> {
 
 impl Child<'_> {
     /// The streams as ffprobe describes them, or how it ended instead.
-    async fn describe(&self) -> Result<Result<Description, Exit>, Failure> {
+    async fn describe(&self, packets: Packets) -> Result<Result<Description, Exit>, Failure> {
         let mut args = guard::ffprobe();
-        args.extend(words("-threads 1 -show_format -show_streams -of json -i"));
+        args.extend(words("-threads 1 -show_format -show_streams"));
+        let mut wall = DESCRIBE;
+        if let Packets::Counted(bytes) = packets {
+            args.push("-count_packets".to_owned());
+            wall = reading(bytes);
+        }
+        args.extend(words("-of json -i"));
         args.push(self.input.clone());
         let spec =
-            self.tools.spec(&self.tools.ffprobe, args, self.work, &[self.source], limits(DESCRIBE, MEMORY));
+            self.tools.spec(&self.tools.ffprobe, args, self.work, &[self.source], limits(wall, MEMORY));
         let output = self.tools.sandbox.run(spec, MAX_DESCRIPTION).await.map_err(not_started)?;
         tracing::debug!(exit = %output.exit, max_rss = output.usage.max_rss, "described");
         starts(output.exit, &output.stderr_tail)?;
@@ -105,8 +154,7 @@ impl Child<'_> {
         let mut args = guard::ffprobe();
         args.extend(words("-threads 1 -show_packets -show_entries"));
         args.push("packet=stream_index,pts_time,dts_time,duration_time,size,pos,flags".to_owned());
-        let wall = DESCRIBE + Duration::from_secs(container.len / SLOWEST_READ);
-        self.lines(args, limits(wall, MEMORY), scan).await
+        self.lines(args, limits(reading(container.len), MEMORY), scan).await
     }
 
     /// Decodes what the plan says: video and audio apart, so that neither attachments nor subtitles are decoded.
@@ -267,6 +315,11 @@ fn crash(end: Exit) -> Option<String> {
         Exit::Signal(signal) => Some(format!("it makes ffprobe crash (signal {signal})")),
         _ => None,
     }
+}
+
+/// How long reading so many bytes may take.
+fn reading(bytes: u64) -> Duration {
+    DESCRIBE + Duration::from_secs(bytes / SLOWEST_READ)
 }
 
 fn limits(wall: Duration, memory: u64) -> Limits {

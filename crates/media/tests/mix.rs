@@ -59,6 +59,9 @@ async fn try_mix(
     let spec = MixSpec { preset, layout, loudness, tracks: tracks_of };
     let work = tempfile::tempdir().unwrap();
     let result = tools.mix(work.path(), &inputs, &spec, &|_| {}).await;
+    if let Ok(made) = &result {
+        as_measured(made).await;
+    }
     (work, result)
 }
 

@@ -202,7 +202,18 @@ pub async fn convert_probed(path: &Path, probe: Probe, preset: &Preset) -> Done 
     let work = tempfile::tempdir().unwrap();
     let source = Source { path, probe: &probe };
     let result = tools().convert(work.path(), &source, preset, &|_| {}, None).await;
+    if let Ok(made) = &result {
+        as_measured(made).await;
+    }
     Done { work, probe, result }
+}
+
+/// However an output was measured: its facts are what its packets say, one by one.
+pub async fn as_measured(made: &Made) {
+    let Some(facts) = &made.facts else { return };
+    let room = tempfile::tempdir().unwrap();
+    let probe = tools().with_check(media::Check::None).probe(room.path(), &made.files[0].path).await.unwrap();
+    assert_eq!(probe.facts.as_ref(), Some(facts), "{:?}", made.files[0].path);
 }
 
 impl Done {
