@@ -43,44 +43,63 @@ const MAX_CHILDREN: usize = 4096;
 /// Encoder delay and B-frame reordering stay below this; a longer cut at the start is an edit by a person.
 const MAX_DELAY_MS: u64 = 500;
 
+/// A box that is in no other.
+struct Outer {
+    kind: [u8; 4],
+    offset: u64,
+    /// Bytes of its header, and of all of it, as it says.
+    header: u64,
+    size: u64,
+    /// It does not run past the end of the file.
+    whole: bool,
+}
+
+/// The one that begins there. What is none ends the walk.
+fn outer(source: &mut Source, offset: u64) -> io::Result<Option<Outer>> {
+    let Some((kind, header, size)) = header(&source.at(offset, 16)?) else { return Ok(None) };
+    let rest = source.len - offset;
+    let size = if size == 0 { rest } else { size };
+    Ok((size >= header).then_some(Outer { kind, offset, header, size, whole: size <= rest }))
+}
+
+impl Outer {
+    fn body(&self, source: &mut Source) -> io::Result<Vec<u8>> {
+        source.at(self.offset + self.header, self.size - self.header)
+    }
+}
+
 pub(crate) fn read(source: &mut Source) -> io::Result<Boxes> {
     let mut boxes = Boxes::default();
     let mut offset = 0;
     for _ in 0..MAX_BOXES {
-        let head = source.at(offset, 16)?;
-        let Some((kind, header, size)) = header(&head) else { break };
-        let rest = source.len - offset;
-        let size = if size == 0 { rest } else { size };
-        if size < header {
-            break;
-        }
-        let whole = size <= rest;
-        match &kind {
+        let Some(outer) = outer(source, offset)? else { break };
+        match &outer.kind {
             b"ftyp" if boxes.brand.is_empty() => {
-                let body = source.at(offset + header, 4)?;
+                let body = source.at(offset + outer.header, 4)?;
                 boxes.brand = fourcc(&body);
             }
-            b"moov" if whole && !boxes.index => {
+            b"moov" if outer.whole && !boxes.index => {
                 boxes.index = true;
-                if size <= MAX_INDEX {
-                    let body = source.at(offset + header, size - header)?;
+                if outer.size <= MAX_INDEX {
+                    let body = outer.body(source)?;
                     boxes.fragmented |= child(&body, b"mvex").is_some();
                     boxes.tracks = tracks(&body, source.len);
                 }
             }
             b"moof" => boxes.fragmented = true,
-            b"mdat" => boxes.data |= rest > header,
+            b"mdat" => boxes.data |= source.len - offset > outer.header,
             _ => {}
         }
-        if !whole {
+        if !outer.whole {
             // In a plain file the sample tables say what is missing; a recorder may leave mdat's size open.
-            let matters = matches!(&kind, b"moov" | b"moof") || &kind == b"mdat" && boxes.fragmented;
+            let matters =
+                matches!(&outer.kind, b"moov" | b"moof") || &outer.kind == b"mdat" && boxes.fragmented;
             if matters {
-                boxes.cut = Some(fourcc(&kind));
+                boxes.cut = Some(fourcc(&outer.kind));
             }
             break;
         }
-        offset += size;
+        offset += outer.size;
         if offset >= source.len {
             break;
         }
@@ -92,18 +111,11 @@ pub(crate) fn read(source: &mut Source) -> io::Result<Boxes> {
 pub(crate) fn index(source: &mut Source) -> io::Result<Option<Vec<u8>>> {
     let mut offset = 0;
     for _ in 0..MAX_BOXES {
-        let Some((kind, header, size)) = header(&source.at(offset, 16)?) else { break };
-        if size < header || size > source.len - offset {
-            break;
+        let Some(outer) = outer(source, offset)?.filter(|outer| outer.whole) else { break };
+        if &outer.kind == b"moov" {
+            return if outer.size > MAX_INDEX { Ok(None) } else { outer.body(source).map(Some) };
         }
-        if &kind == b"moov" {
-            return if size > MAX_INDEX {
-                Ok(None)
-            } else {
-                source.at(offset + header, size - header).map(Some)
-            };
-        }
-        offset += size;
+        offset += outer.size;
     }
     Ok(None)
 }
@@ -219,22 +231,38 @@ fn missing_fixed(chunks: &[u64], runs: &[(u64, u64)], size: u64, count: u64, len
     (sample, missing)
 }
 
-/// Version 0 has 32-bit times, version 1 64-bit ones.
-fn simple(elst: &[u8], movie_scale: u32, scale: u32, media_duration: u64) -> bool {
+/// The only entry of an edit list.
+pub(crate) struct Edit {
+    /// Ticks of the movie; 0: to the end.
+    pub shown: u64,
+    /// Where in the media, in its ticks; negative: nowhere.
+    pub from: i64,
+    /// Played as it is, neither faster nor slower.
+    pub plain: bool,
+}
+
+/// The outer nothing: a list of more entries, or one that is cut. The inner: one of none.
+pub(crate) fn edit(elst: &[u8]) -> Option<Option<Edit>> {
+    // Version 0 has 32-bit times, version 1 64-bit ones.
     let wide = elst.first() == Some(&1);
     let entry = elst.get(8..).unwrap_or_default();
-    if u32_at(elst, 4) != Some(1) {
-        return u32_at(elst, 4) == Some(0);
-    }
-    let (Some(shown), Some(from), Some(rate)) = (if wide {
-        (u64_at(entry, 0), u64_at(entry, 8).map(|t| t as i64), u32_at(entry, 16))
-    } else {
-        (u32_at(entry, 0).map(u64::from), u32_at(entry, 4).map(|t| i64::from(t as i32)), u32_at(entry, 8))
-    }) else {
-        return false;
+    let (shown, from, rate) = match u32_at(elst, 4)? {
+        0 => return Some(None),
+        1 if wide => (u64_at(entry, 0)?, u64_at(entry, 8)? as i64, u32_at(entry, 16)?),
+        1 => (u64::from(u32_at(entry, 0)?), i64::from(u32_at(entry, 4)? as i32), u32_at(entry, 8)?),
+        _ => return None,
+    };
+    Some(Some(Edit { shown, from, plain: rate == 0x0001_0000 }))
+}
+
+fn simple(elst: &[u8], movie_scale: u32, scale: u32, media_duration: u64) -> bool {
+    let Edit { shown, from, plain } = match edit(elst) {
+        Some(Some(edit)) => edit,
+        Some(None) => return true,
+        None => return false,
     };
     let Ok(from) = u64::try_from(from) else { return false };
-    if rate != 0x0001_0000 || scale == 0 || movie_scale == 0 {
+    if !plain || scale == 0 || movie_scale == 0 {
         return false;
     }
     let ms = |ticks: u64, scale: u32| ticks.saturating_mul(1000) / u64::from(scale);

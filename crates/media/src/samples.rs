@@ -6,7 +6,7 @@
 
 use std::{io, path::Path};
 
-use crate::boxes::{self, be32, child, children, duration, timescale, u32_at, u64_at};
+use crate::boxes::{self, be32, child, children, duration, timescale, u32_at};
 use crate::container::Source;
 use crate::describe::{Description, micros};
 use crate::packets::{Packet, Scan};
@@ -68,7 +68,7 @@ fn track(trak: &[u8], movie_scale: u32, stream: u32, scan: &mut Scan) -> Option<
     if count > MOST {
         return None;
     }
-    let edit = edit(trak, movie_scale, scale)?;
+    let edit = shown(trak, movie_scale, scale)?;
     let (stts, ctts) = (child(stbl, b"stts")?, child(stbl, b"ctts"));
     // Of reordered pictures ffprobe takes the durations from their rate.
     let rates = stts.get(8..).unwrap_or_default().chunks_exact(8).map(|run| be32(&run[4..]));
@@ -118,7 +118,7 @@ fn track(trak: &[u8], movie_scale: u32, stream: u32, scan: &mut Scan) -> Option<
 }
 
 /// What is shown of a track, in its ticks.
-struct Edit {
+struct Shown {
     from: i64,
     /// Everything, where there is none.
     lasting: Option<i64>,
@@ -126,23 +126,19 @@ struct Edit {
 
 /// Nothing where it is more than a cut of what an encoder needs. Of a track that starts late ffprobe takes the last packet for longer
 /// than it is.
-fn edit(trak: &[u8], movie_scale: u32, scale: u32) -> Option<Edit> {
-    let Some(elst) = child(trak, b"edts").and_then(|edts| child(edts, b"elst")) else {
-        return Some(Edit { from: 0, lasting: None });
+fn shown(trak: &[u8], movie_scale: u32, scale: u32) -> Option<Shown> {
+    let elst = child(trak, b"edts").and_then(|edts| child(edts, b"elst"));
+    let Some(edit) = elst.map_or(Some(None), boxes::edit)? else {
+        return Some(Shown { from: 0, lasting: None });
     };
-    let wide = elst.first() == Some(&1);
-    let (lasting, from, rate) = match u32_at(elst, 4)? {
-        0 => return Some(Edit { from: 0, lasting: None }),
-        1 if wide => (u64_at(elst, 8)?, u64_at(elst, 16)? as i64, u32_at(elst, 24)?),
-        1 => (u64::from(u32_at(elst, 8)?), i64::from(u32_at(elst, 12)? as i32), u32_at(elst, 16)?),
-        _ => return None,
-    };
-    (from >= 0 && rate == 0x0001_0000 && movie_scale > 0).then_some(())?;
+    if edit.from < 0 || !edit.plain || movie_scale == 0 {
+        return None;
+    }
     // To the nearest tick, as ffmpeg has it.
     let (movie_scale, scale) = (u128::from(movie_scale), u128::from(scale));
-    let ticks = (u128::from(lasting) * scale + movie_scale / 2) / movie_scale;
-    let lasting = if lasting == 0 { None } else { Some(i64::try_from(ticks).ok()?) };
-    Some(Edit { from, lasting })
+    let ticks = (u128::from(edit.shown) * scale + movie_scale / 2) / movie_scale;
+    let lasting = if edit.shown == 0 { None } else { Some(i64::try_from(ticks).ok()?) };
+    Some(Shown { from: edit.from, lasting })
 }
 
 /// The values of a table of (how often, value).

@@ -73,6 +73,7 @@ impl Options {
     }
 }
 
+/// What `HEAD` says of a name.
 enum Glance {
     Nothing,
     Partial(Meta),
