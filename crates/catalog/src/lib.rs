@@ -35,7 +35,10 @@ mod values;
 #[cfg(feature = "postgres")]
 mod words;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use domain::{
@@ -143,6 +146,10 @@ pub trait Catalog: Send + Sync {
     ) -> Result<Vec<JobId>> {
         self.offer_within(lane, now, limit, lost_before, &Places::default()).await
     }
+
+    /// Those of the jobs that are due and that nobody has: one look for all that came with a receive. What is not among them, a
+    /// [claim](Catalog::claim_within) would not give; what is may be another's by then, or have no place at its destination.
+    async fn claimable(&self, jobs: &[JobId], now: Timestamp) -> Result<BTreeSet<JobId>>;
 
     /// Takes a due job, alone, where its destination has a place for it: whoever holds a live lease on a job that goes there
     /// has one of its places, and a dead worker's come back with their leases.

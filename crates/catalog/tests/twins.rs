@@ -70,7 +70,8 @@ struct Side<'a> {
 enum Said {
     Accepted(Vec<Accepted>),
     Settled(Vec<Settled>),
-    Claimed(Claimed),
+    /// What could be claimed, and what came of claiming one.
+    Claimed(BTreeSet<JobId>, Claimed),
     Jobs(Vec<domain::JobId>),
     Number(u64),
     Yes(bool),
@@ -368,11 +369,15 @@ impl<'a> Side<'a> {
                 let jobs = catalog.jobs(&Default::default(), 99).await.unwrap();
                 let Some(job) = jobs.get(usize::from(a) % jobs.len().max(1)) else { return Said::Nothing };
                 let worker = WORKERS[usize::from(b) % 2];
+                let ids: Vec<_> = jobs.iter().map(|job| job.spec.id).collect();
+                let claimable = catalog.claimable(&ids, now).await.unwrap();
                 let claimed = catalog.claim_within(job.spec.id, worker, now, TTL, &places()).await;
+                let is_free = !matches!(claimed, Ok(Claimed::Nothing));
+                assert!(!is_free || claimable.contains(&job.spec.id), "{job:?}");
                 if let Ok(Claimed::Ours(claim)) = &claimed {
                     self.claims.push(Claim::clone(claim));
                 }
-                claimed.map(Said::Claimed)
+                claimed.map(|claimed| Said::Claimed(claimable, claimed))
             }
             9..=12 => {
                 let Some(claim) = self.claims.get(usize::from(a) % self.claims.len().max(1)).cloned() else {

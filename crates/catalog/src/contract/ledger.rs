@@ -106,6 +106,31 @@ pub async fn only_due_jobs_are_claimed(f: &Fixture) {
     assert_eq!(offered(c, Lane::Bulk, later(9_999)).await, []);
 }
 
+pub async fn one_look_says_which_of_many_could_be_claimed(f: &Fixture) {
+    let c = &*f.catalog;
+    let mut jobs = Vec::new();
+    for name in ["ready", "waits", "running", "expired", "done", "parked"] {
+        jobs.push(with_probe(c, name).await.1);
+    }
+    let [ready, waits, running, expired, done, parked] = jobs.as_slice() else { unreachable!() };
+    let unknown = backup_of(&get(c, ready.recording).await, "nowhere");
+    let held = claim(c, waits, "w", T0).await;
+    c.fail(&held, &Failure::temporary("x"), Next::Retry { at: later(70) }, T0).await.unwrap();
+    claim(c, expired, "w", T0).await;
+    claim(c, running, "w", later(30)).await;
+    let held = claim(c, done, "w", T0).await;
+    c.record(&held, &probed("x"), T0).await.unwrap();
+    let held = claim(c, parked, "w", T0).await;
+    c.fail(&held, &Failure::permanent("x"), Next::Park, T0).await.unwrap();
+
+    let all: Vec<_> = jobs.iter().chain([&unknown, ready]).map(|job| job.id).collect();
+    let free = async |seconds| c.claimable(&all, later(seconds)).await.unwrap();
+    assert_eq!(free(60).await, [ready.id, expired.id].into());
+    assert_eq!(free(70).await, [ready.id, expired.id, waits.id].into());
+    assert_eq!(free(90).await, [ready.id, expired.id, waits.id, running.id].into());
+    assert!(c.claimable(&[], later(90)).await.unwrap().is_empty());
+}
+
 pub async fn what_is_ready_is_offered_once_the_oldest_first(f: &Fixture) {
     let c = &*f.catalog;
     let mut expected = Vec::new();

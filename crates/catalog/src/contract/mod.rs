@@ -76,6 +76,7 @@ macro_rules! contract_suite {
                 a_worker_whose_lease_was_lost_writes_nothing_more,
                 an_expired_lease_is_claimed_again_or_still_recorded,
                 only_due_jobs_are_claimed,
+                one_look_says_which_of_many_could_be_claimed,
                 what_is_ready_is_offered_once_the_oldest_first,
                 what_was_offered_and_never_taken_is_offered_again,
                 the_age_of_the_backlog_is_its_oldest_jobs,

@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use domain::{Failure, JobId, Lane, Progress, Timestamp};
 use sqlx::PgConnection;
@@ -144,6 +147,17 @@ pub(super) async fn lead(
     .execute(conn)
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn claimable(
+    conn: &mut PgConnection,
+    jobs: &[JobId],
+    now: Timestamp,
+) -> Result<BTreeSet<JobId>> {
+    let ids: Vec<_> = jobs.iter().map(JobId::to_string).collect();
+    let free = sqlx::query_scalar("SELECT id FROM job WHERE id = ANY ($1) AND ready_at <= $2");
+    let free: Vec<String> = free.bind(ids).bind(now.0).fetch_all(conn).await?;
+    Ok(free.iter().map(|id| codec::parsed(id)).collect::<crate::Result<_>>()?)
 }
 
 /// Takes a due job, of those that are meant.

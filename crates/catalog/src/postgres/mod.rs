@@ -23,7 +23,12 @@ mod schema;
 mod search;
 mod settle;
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use domain::{
@@ -224,6 +229,10 @@ impl Catalog for Postgres {
         places: &Places,
     ) -> Result<Vec<JobId>> {
         once!(self, conn => ledger::offer(&mut conn, lane, now, limit, lost_before, places))
+    }
+
+    async fn claimable(&self, jobs: &[JobId], now: Timestamp) -> Result<BTreeSet<JobId>> {
+        look!(self, conn => ledger::claimable(&mut conn, jobs, now))
     }
 
     /// When the answer is lost, the lease expires.

@@ -141,6 +141,18 @@ pub(super) async fn lead(
     Ok(done.rows_affected() > 0)
 }
 
+pub(super) async fn claimable(
+    conn: &mut SqliteConnection,
+    jobs: &[JobId],
+    now: Timestamp,
+) -> Result<BTreeSet<JobId>> {
+    let free = sqlx::query_scalar(
+        "SELECT id FROM job WHERE id IN (SELECT value FROM json_each(?)) AND ready_at <= ?",
+    );
+    let free: Vec<String> = free.bind(codec::to_json(&jobs)).bind(now.0).fetch_all(conn).await?;
+    free.iter().map(|id| codec::parsed(id)).collect()
+}
+
 pub(super) async fn claim(
     conn: &mut SqliteConnection,
     job: JobId,

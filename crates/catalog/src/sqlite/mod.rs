@@ -22,7 +22,11 @@ mod settle;
 mod transaction;
 mod whole;
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use domain::{
@@ -167,6 +171,10 @@ impl Catalog for Sqlite {
         let mut tx = self.write().await?;
         let jobs = ledger::offer(&mut tx, lane, now, limit, lost_before, places).await;
         tx.end(jobs).await
+    }
+
+    async fn claimable(&self, jobs: &[JobId], now: Timestamp) -> Result<BTreeSet<JobId>> {
+        ledger::claimable(&mut *self.readers.acquire().await?, jobs, now).await
     }
 
     async fn claim_within(
