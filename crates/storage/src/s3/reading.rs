@@ -1,16 +1,18 @@
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     bucket::Bucket,
     checksum::{Check, Kept},
-    fetching::Source,
+    fetching::{Run, Source},
 };
 use crate::{Body, Error, Key, off_thread::joined};
 
-/// An object's bytes, in pieces that are fetched side by side and handed out in order.
+/// An object's bytes, in pieces that are fetched side by side and handed out in order: whatever has come of the first one at once,
+/// however long the rest of it takes.
 ///
 /// A whole object is asked for without a range: then the answer says how long it is and which checksum S3 keeps of it,
 /// and a small object is all there. Of a large one this answer brings the first piece and is then dropped.
@@ -42,26 +44,37 @@ pub(super) async fn get(
     let mut reading = Reading {
         source,
         fetching: VecDeque::new(),
-        ready: Piece::new(),
         next,
         end,
         left: end - start,
         check: kept.filter(|_| !small).map(Kept::check),
     };
-    let check = kept.filter(|_| small);
-    reading.spawn(|source| async move { source.fetch_checked(first, start..next, check).await });
+    if let Some(kept) = kept.filter(|_| small) {
+        reading.spawn(|source, give| async move {
+            // All of it before any of it.
+            for chunk in source.fetch_checked(first, start..next, Some(kept)).await? {
+                let _ = give.send(chunk);
+            }
+            Ok(())
+        });
+    } else {
+        reading
+            .spawn(|source, give| async move { pass_on(source.run(Some(first), start..next), give).await });
+    }
     Ok(Box::pin(futures::stream::try_unfold(reading, Reading::next)))
 }
 
 /// Bytes that follow one another, in chunks that are given away, and freed, one by one.
-type Piece = VecDeque<Bytes>;
+struct Piece {
+    came: mpsc::UnboundedReceiver<Bytes>,
+    /// Why no more came.
+    fetching: AbortOnDropHandle<Result<(), Error>>,
+}
 
 struct Reading {
     source: Source,
-    /// On their way, in order.
-    fetching: VecDeque<AbortOnDropHandle<Result<Piece, Error>>>,
-    /// Of the piece that is handed out.
-    ready: Piece,
+    /// On their way, in order; the first one is handed out.
+    fetching: VecDeque<Piece>,
     /// Where the next piece to be fetched begins.
     next: u64,
     end: u64,
@@ -73,12 +86,13 @@ struct Reading {
 impl Reading {
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, Error> {
         let chunk = loop {
-            if let Some(chunk) = self.ready.pop_front() {
+            self.fetch_ahead();
+            let Some(first) = self.fetching.front_mut() else { return Ok(None) };
+            if let Some(chunk) = first.came.recv().await {
                 break chunk;
             }
-            self.fetch_ahead();
             let Some(first) = self.fetching.pop_front() else { return Ok(None) };
-            self.ready = joined(first).await?;
+            joined(first.fetching).await?;
         };
         self.left -= chunk.len() as u64;
         if let Some(check) = &mut self.check {
@@ -96,14 +110,25 @@ impl Reading {
             let start = self.next;
             self.next = self.end.min(start + self.source.bucket.options.part_size as u64);
             let end = self.next;
-            self.spawn(|source| async move { source.run(None, start..end).collect().await });
+            self.spawn(|source, give| async move { pass_on(source.run(None, start..end), give).await });
         }
     }
 
-    fn spawn<F>(&mut self, fetch: impl FnOnce(Source) -> F)
+    fn spawn<F>(&mut self, fetch: impl FnOnce(Source, mpsc::UnboundedSender<Bytes>) -> F)
     where
-        F: Future<Output = Result<Piece, Error>> + Send + 'static,
+        F: Future<Output = Result<(), Error>> + Send + 'static,
     {
-        self.fetching.push_back(AbortOnDropHandle::new(tokio::spawn(fetch(self.source.clone()))));
+        // Never more than a piece waits there.
+        let (give, came) = mpsc::unbounded_channel();
+        let fetching = AbortOnDropHandle::new(tokio::spawn(fetch(self.source.clone(), give)));
+        self.fetching.push_back(Piece { came, fetching });
     }
+}
+
+async fn pass_on(mut run: Run<'_>, give: mpsc::UnboundedSender<Bytes>) -> Result<(), Error> {
+    while let Some(chunk) = run.next().await? {
+        // Nobody listens once the stream is gone, and then this task is, too.
+        let _ = give.send(chunk);
+    }
+    Ok(())
 }

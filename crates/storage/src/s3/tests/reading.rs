@@ -68,6 +68,22 @@ async fn no_more_is_fetched_than_may_be_on_its_way() {
     assert_eq!(s.tap.count("GetObject"), 32);
 }
 
+/// Whoever works on the bytes as they come begins with the first of them, not with the first piece.
+#[tokio::test]
+async fn what_has_come_of_a_piece_is_handed_out_before_the_rest_of_it() {
+    let s = Scene::new(Unversioned).await;
+    let whole = pattern(3 << 20);
+    s.put("x", whole.clone()).await;
+    let proxy = Proxy::before(Ministack::shared().address());
+    proxy.set(Fault::StallAnswer { after: 600_000 });
+    // Nobody gives the stalled answer up as long as the test goes on.
+    let options = Options { part_size: 1 << 20, patience: Duration::from_secs(3600), ..options() };
+    let mut body = through(&s, &proxy, options).get(&key("x"), None, None).await.unwrap();
+    let first = tokio::time::timeout(Duration::from_secs(60), body.try_next()).await;
+    let first = first.expect("it has come").unwrap().unwrap();
+    assert!(first == whole[..first.len()]);
+}
+
 /// Everything at once, over the wire: an object of a hundred parts, chunks of a size, the checksum compared.
 #[tokio::test]
 async fn an_object_of_many_parts_reads_back() {
