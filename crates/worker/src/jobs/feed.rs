@@ -15,7 +15,7 @@ use std::{
 use domain::{Crc64, Digest, Failure, Output, Preset};
 use futures::StreamExt as _;
 use media::Front;
-use storage::{ErrorKind, Key, Store};
+use storage::{Body, ErrorKind, Key, Store};
 use tokio::{io::AsyncWriteExt as _, net::unix::pipe, sync::watch};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
@@ -110,16 +110,22 @@ impl Feed {
 /// an end instead of a wait, and the job then goes on with a file: while the first one has not closed its end, nobody
 /// could tell the two apart.
 async fn feed(source: Source, path: PathBuf, tell: watch::Sender<Poured>) {
+    // ffmpeg takes a while to start: then the first bytes have come.
+    let mut body = Some(source.body().await);
     loop {
         match pipe::OpenOptions::new().open_sender(&path) {
-            Ok(mut pipe) if matches!(*tell.borrow(), Poured::NotYet) => {
-                widen(&pipe);
-                let poured = source.pour(&mut pipe).await;
-                debug!(well = poured.is_ok(), "poured");
-                // Before the reader is given its end.
-                tell.send_replace(poured.map_or_else(Poured::Badly, |()| Poured::Well));
+            Ok(mut pipe) => {
+                if let Some(body) = body.take() {
+                    widen(&pipe);
+                    let poured = match body {
+                        Ok(body) => source.pour(body, &mut pipe).await,
+                        Err(e) => Err(e),
+                    };
+                    debug!(well = poured.is_ok(), "poured");
+                    // Before the reader is given its end.
+                    tell.send_replace(poured.map_or_else(Poured::Badly, |()| Poured::Well));
+                }
             }
-            Ok(_) => {}
             // Nobody reads.
             Err(e) if e.raw_os_error() == Some(libc::ENXIO) => {}
             Err(_) => return,
@@ -153,22 +159,25 @@ impl Source {
         Ok(Some((front, head, tail, at)))
     }
 
+    /// What is read of the bucket while it is poured, of which the first bytes have come.
+    async fn body(&self) -> Result<Body, storage::Error> {
+        let range = self.moved.as_ref().map(|(front, ..)| front.at..front.cut.0);
+        let mut body = Box::pin(self.store.get(&self.key, self.version.as_deref(), range).await?.peekable());
+        body.as_mut().peek().await;
+        Ok(body)
+    }
+
     /// A reader that leaves early has read enough. Whoever reads all has read the recording, whatever became of it on the way.
-    async fn pour(&self, pipe: &mut pipe::Sender) -> Result<(), storage::Error> {
+    async fn pour(&self, mut body: Body, pipe: &mut pipe::Sender) -> Result<(), storage::Error> {
         let mut seen = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
-        let range = match &self.moved {
-            Some((front, head, _, _)) => {
-                seen.update(head);
-                for bytes in [head, &front.index] {
-                    if pipe.write_all(bytes).await.is_err() {
-                        return Ok(());
-                    }
+        if let Some((front, head, _, _)) = &self.moved {
+            seen.update(head);
+            for bytes in [head, &front.index] {
+                if pipe.write_all(bytes).await.is_err() {
+                    return Ok(());
                 }
-                Some(front.at..front.cut.0)
             }
-            None => None,
-        };
-        let mut body = self.store.get(&self.key, self.version.as_deref(), range).await?;
+        }
         while let Some(chunk) = body.next().await {
             let chunk = chunk?;
             seen.update(&chunk);
@@ -212,5 +221,88 @@ fn make_pipe(path: &Path) -> io::Result<()> {
     match unsafe { libc::mkfifo(name.as_ptr(), 0o600) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use storage::{Fault, Faulty, Memory, Op, Put, put_bytes};
+
+    use super::*;
+
+    const BYTES: &[u8] = b"a recording, or what passes for one";
+
+    struct Scene {
+        store: Arc<Faulty<Memory>>,
+        folder: tempfile::TempDir,
+        poured: watch::Receiver<Poured>,
+        _task: AbortOnDropHandle<()>,
+    }
+
+    impl Scene {
+        /// Somebody has told the bucket to do this to whoever reads.
+        async fn with(fault: Option<Fault>) -> Self {
+            let store = Arc::new(Faulty::new(Memory::new("bucket")));
+            let key = Key::parse("inbox/a.mp4").unwrap();
+            let (_, digest) = put_bytes(&*store, &key, BYTES, Put::default()).await.unwrap();
+            if let Some(fault) = fault {
+                store.on(Op::Get, 1, fault);
+            }
+            let folder = tempfile::tempdir().unwrap();
+            make_pipe(&folder.path().join("flow")).unwrap();
+            let (tell, poured) = watch::channel(Poured::NotYet);
+            let source = Source { store: store.clone(), key, version: None, digest, moved: None };
+            let task = tokio::spawn(feed(source, folder.path().join("flow"), tell));
+            Self { store, folder, poured, _task: AbortOnDropHandle::new(task) }
+        }
+
+        async fn drink(&self) -> Vec<u8> {
+            let path = self.folder.path().join("flow");
+            let drunk = tokio::task::spawn_blocking(move || {
+                let mut bytes = Vec::new();
+                std::fs::File::open(path)?.read_to_end(&mut bytes).map(|_| bytes)
+            });
+            drunk.await.unwrap().unwrap()
+        }
+
+        /// What became of it, when it is known.
+        async fn outcome(&self) -> Result<(), ErrorKind> {
+            let mut poured = self.poured.clone();
+            match &*poured.wait_for(|poured| !matches!(poured, Poured::NotYet)).await.unwrap() {
+                Poured::Badly(e) => Err(e.kind()),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    /// ffmpeg takes a tenth of a second to open what it reads; the bucket takes as long to bring the first bytes.
+    #[tokio::test]
+    async fn the_bucket_is_asked_before_anybody_drinks() {
+        let scene = Scene::with(None).await;
+        while scene.store.calls(Op::Get) == 0 {
+            tokio::time::sleep(LOOK).await;
+        }
+        assert!(matches!(*scene.poured.borrow(), Poured::NotYet));
+        assert_eq!(scene.drink().await, BYTES);
+        assert_eq!(scene.outcome().await, Ok(()));
+        assert!(scene.drink().await.is_empty(), "a second one gets an end");
+        assert_eq!(scene.store.calls(Op::Get), 1);
+    }
+
+    /// Of all that can be wrong with the bytes nobody who drank them is to blame.
+    #[tokio::test]
+    async fn what_kept_the_bytes_from_coming_is_told() {
+        let fail = Fault::Fail { kind: ErrorKind::Unavailable, temporary: true };
+        for (fault, kind, drunk) in [
+            (fail, ErrorKind::Unavailable, 0),
+            (Fault::Cut { after: 10 }, ErrorKind::Unavailable, 10),
+            (Fault::Flip { at: 3 }, ErrorKind::Corrupt, BYTES.len()),
+        ] {
+            let scene = Scene::with(Some(fault)).await;
+            assert_eq!(scene.drink().await.len(), drunk, "{fault:?}");
+            assert_eq!(scene.outcome().await, Err(kind), "{fault:?}");
+        }
     }
 }
