@@ -10,7 +10,7 @@
 //! ```
 //!
 //! WAY: `put` or `get`, where files are compared by size on arrival, as the peers do; or `put-hashed` or `get-hashed`, as the product
-//! does unless it is told otherwise. Sixteen go at once, to S3 thirty-two (s5cmd has 256). The server is on the loopback.
+//! does unless it is told otherwise. Sixteen go at once, to S3 as many as a policy may say, sixty-four (s5cmd has 256). The server is on the loopback.
 
 use std::{
     error::Error,
@@ -39,7 +39,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// As a policy's `connections` would have it.
 fn most_at_once(kind: &str) -> usize {
-    if kind == "s3" { 32 } else { 16 }
+    if kind == "s3" { 64 } else { 16 }
 }
 
 /// Up to here a file is read into memory, which is what other programs do too.

@@ -104,13 +104,19 @@ fn one(protocol: &str, ground: &Ground, pile: &Pile, back: &Path, rounds: usize)
     // With one file it is bytes that cost.
     let alike = ground.alike.as_ref().filter(|_| !pile.is_large());
     let mut same = Costs::default();
-    for _ in 0..rounds {
+    let mut failed = vec![false; ground.ways.len()];
+    for round in 0..rounds {
         if let Some(alike) = alike {
             (ground.empty)()?;
             same.add(alike(pile)?)?;
             arrived(pile, &ground.served)?;
         }
-        for (n, way) in ground.ways.iter().enumerate() {
+        // Whoever comes first finds the machine otherwise than who comes last, so each does in turn.
+        for n in (0..ground.ways.len()).map(|n| (n + round) % ground.ways.len()) {
+            if failed[n] {
+                continue;
+            }
+            let way = &ground.ways[n];
             let mut there_and_back = || {
                 (ground.empty)()?;
                 up[n].add((way.put)(pile)?)?;
@@ -122,9 +128,10 @@ fn one(protocol: &str, ground: &Ground, pile: &Pile, back: &Path, rounds: usize)
             };
             match there_and_back() {
                 Ok(()) => {}
-                // Not every peer can do everything; what is missing in the list is said here.
+                // Not every peer can do everything; what is missing in the list is said here, once.
                 Err(e) if n >= OURS => {
-                    println!("{protocol}, {}, {}: did not succeed: {}", pile.what, way.name, brief(&e))
+                    failed[n] = true;
+                    println!("{protocol}, {}, {}: did not succeed: {}", pile.what, way.name, brief(&e));
                 }
                 Err(e) => return Err(format!("{protocol}: {e}")),
             }
