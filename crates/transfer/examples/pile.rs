@@ -10,7 +10,8 @@
 //! ```
 //!
 //! WAY: `put` or `get`, where files are compared by size on arrival, as the peers do; or `put-hashed` or `get-hashed`, as the product
-//! does unless it is told otherwise. Sixteen go at once, to S3 as many as a policy may say, sixty-four (s5cmd has 256). The server is on the loopback.
+//! does unless it is told otherwise. Sixteen go at once; to S3 sixty-four, as many as a policy may say (s5cmd has 256). The server is
+//! on the loopback.
 
 use std::{
     error::Error,
