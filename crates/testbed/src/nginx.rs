@@ -95,8 +95,8 @@ fn configuration(port: u16, folder: &std::path::Path, certificates: Option<&Cert
     let ssl = if tls.is_some() { "ssl" } else { "" };
     let dav = "dav_methods PUT DELETE; create_full_put_path on; dav_access all:rw;";
     format!(
-        // A process for each processor, as packages have it; who is root makes files as root.
-        "daemon off; worker_processes auto; user root; pid {at}/pid; error_log {at}/error;
+        // Several processes, as packages have it, and no more than tests need; who is root makes files as root.
+        "daemon off; worker_processes 2; user root; pid {at}/pid; error_log {at}/error;
 events {{ worker_connections 512; }}
 http {{
   log_format ours '$request_method $request_uri $status \"$http_content_digest\" \"$http_if_none_match\"';
