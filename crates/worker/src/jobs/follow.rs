@@ -11,12 +11,13 @@ use bytes::Bytes;
 use domain::{Digest, Hasher};
 use media::{FOLLOWED, Front, Making};
 use storage::{Error, ErrorKind, HeadLast, Key, Meta, Put, Store};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
-/// Between two looks whether there is more.
-const LOOK: Duration = Duration::from_millis(10);
+/// Between two looks whether there is more, where pieces come one after the other, and at most: while ffmpeg encodes it takes seconds to
+/// make one, and whoever looks takes a core from it. The end is told and not looked for.
+const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 /// Bytes read at once, and sent as one part.
 const PIECE: u64 = 8 << 20;
 /// Bytes at the beginning that come last: more than any muxer goes back to, and enough for a first part.
@@ -97,6 +98,7 @@ struct Sending {
 
 impl Follower {
     async fn run(mut self) -> Option<Ready> {
+        let mut last = Instant::now();
         loop {
             let over = self.seen.has_changed().is_err();
             let making = self.seen.borrow_and_update().clone();
@@ -112,7 +114,10 @@ impl Follower {
                 _ => Ok(false),
             };
             match step {
-                Ok(true) => continue,
+                Ok(true) => {
+                    last = Instant::now();
+                    continue;
+                }
                 Ok(false) => {}
                 Err(e) => {
                     debug!(error = %e, "not uploaded while it is made");
@@ -129,7 +134,8 @@ impl Follower {
                     }
                 };
             }
-            let _ = tokio::time::timeout(LOOK, self.seen.changed()).await;
+            let look = (last.elapsed() / 8).clamp(LOOK.0, LOOK.1);
+            let _ = tokio::time::timeout(look, self.seen.changed()).await;
         }
     }
 

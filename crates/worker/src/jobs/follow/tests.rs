@@ -101,7 +101,7 @@ async fn an_output_is_uploaded_while_it_grows() {
     let size: [u8; 4] = data[32..36].try_into().unwrap();
     data[32..36].fill(0);
     out.write_all(&data[..FOLLOWED as usize - 1]).unwrap();
-    tokio::time::sleep(LOOK * 5).await;
+    tokio::time::sleep(LOOK.1 * 2).await;
     assert_eq!(s.store.calls(Op::Create), 0, "small so far");
     out.write_all(&data[FOLLOWED as usize - 1..]).unwrap();
     s.until_sent(2).await;
@@ -115,7 +115,7 @@ async fn an_output_is_uploaded_while_it_grows() {
     ]
     .concat();
     out.write_all(&padded).unwrap();
-    tokio::time::sleep(LOOK * 5).await;
+    tokio::time::sleep(LOOK.1 * 2).await;
     assert_eq!(s.store.calls(Op::Write), 2);
     let tail = &padded[..];
     let front = media::to_front(&data[..4096], tail_at, tail).unwrap();
@@ -159,7 +159,7 @@ async fn an_output_that_came_to_nothing_leaves_nothing() {
         if written {
             // It was probed, did not hold up, and an encode was begun instead, which failed.
             s.written(1, "a.webm", None);
-            tokio::time::sleep(LOOK * 20).await;
+            tokio::time::sleep(LOOK.1 * 2).await;
             s.grows(2, "b.webm");
         }
         assert!(s.end().await.is_none());
@@ -216,7 +216,7 @@ async fn an_upload_that_breaks_is_left() {
         s.store.on(Op::Create, 1, fault);
         s.grows(1, "a.webm");
         std::fs::write(s.path("a.webm"), noise(3 * PIECE, 1)).unwrap();
-        tokio::time::sleep(LOOK * 20).await;
+        tokio::time::sleep(LOOK.1 * 2).await;
         s.written(1, "a.webm", None);
         assert!(s.end().await.is_none());
         assert_eq!((s.store.calls(Op::Create), s.seen().await), (1, None));
