@@ -55,8 +55,8 @@ pub use postgres::Postgres;
 pub use query::{Query, SyntaxError};
 pub use sqlite::Sqlite;
 pub use values::{
-    Accepted, AuditEntry, Change, Changed, Claim, Claimed, Counts, Cursor, Description, Ended, Evicting,
-    JobFilter, Known, Next, Over, Page, Purging, Retry, Settle, Settled, Trashed, Trashing,
+    Accepted, AuditEntry, Change, Changed, Claim, Claimed, Counts, Cursor, Deciding, Description, Ended,
+    Evicting, JobFilter, Known, Next, Over, Page, Purging, Retry, Settle, Settled, Trashed, Trashing,
 };
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -199,6 +199,17 @@ pub trait Catalog: Send + Sync {
     /// may still record as long as nobody else claimed the job; otherwise [`Kind::LeaseLost`]. [`Kind::Held`] for a move
     /// of what is held by now: nothing is written, and the job is the caller's to [`fail`](Catalog::fail).
     async fn record(&self, claim: &Claim, outcome: &Outcome, now: Timestamp) -> Result<()>;
+
+    /// [`record`](Catalog::record), and in the same transaction what follows is decided and taken over, of the recording and then of
+    /// its session: nobody finds them undecided in between, and decides the same. False when they stay dirty, because
+    /// another policy is in force than the one that would decide.
+    async fn conclude(
+        &self,
+        claim: &Claim,
+        outcome: &Outcome,
+        by: &Deciding<'_>,
+        now: Timestamp,
+    ) -> Result<bool>;
 
     /// The job failed by itself. [`Kind::LeaseLost`] as in [`record`](Catalog::record).
     async fn fail(&self, claim: &Claim, failure: &Failure, next: Next, now: Timestamp) -> Result<()>;

@@ -29,6 +29,15 @@ pub struct Settle {
     pub alert: Option<Alert>,
 }
 
+/// How whoever records an outcome decides on what it left. Asked in the midst of a transaction, perhaps more than once.
+#[derive(Clone, Copy)]
+pub struct Deciding<'a> {
+    /// The policy that it goes by, as [`settle`](crate::Catalog::settle) is told it.
+    pub policy: &'a str,
+    /// Pure and quick: what it decides on is locked meanwhile.
+    pub decide: &'a (dyn Fn(&Facts) -> Settle + Send + Sync),
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
     /// Taken over. These jobs became pending by it: hand them over.

@@ -13,12 +13,12 @@ use std::{
 };
 
 use catalog::{
-    Catalog, Change, Changed, Postgres, Purging, Query, Settled, Trashed, Trashing,
+    Catalog, Change, Changed, Deciding, Postgres, Purging, Query, Settled, Trashed, Trashing,
     contract::{T0, recording},
     postgres::Options,
 };
 use domain::{
-    Action, Alert, Copy, DeletionLimit, JobState, Lane, NewRecording, Outcome, RecordingId, Rendition,
+    Action, Alert, Copy, DeletionLimit, Facts, JobState, Lane, NewRecording, Outcome, RecordingId, Rendition,
     RenditionFile, Role, Severity, State, Trash,
 };
 use support::{TTL, asking_for, job_of, later, probe_of, probed, session};
@@ -144,19 +144,32 @@ async fn work_through(n: usize, catalog: Arc<Postgres>, done: Arc<AtomicUsize>) 
         let mut settle = Vec::new();
         for it in batch {
             let facts = catalog.facts(it.id).await.unwrap().unwrap();
-            let jobs = jobs_of(it).into_iter().filter(|j| !facts.done.contains(&j.id)).collect();
+            let jobs =
+                jobs_of(it.id, &it.version).into_iter().filter(|j| !facts.done.contains(&j.id)).collect();
             settle.push(asking_for(jobs, it.id, facts.recording.revision));
         }
         for settled in catalog.settle(&settle, "p", T0).await.unwrap() {
             assert_ne!(settled, Settled::OtherPolicy);
         }
         for it in batch {
-            for job in jobs_of(it) {
+            for job in jobs_of(it.id, &it.version) {
                 let Some(held) = catalog.claim(job.id, &format!("w{n}"), T0, TTL).await.unwrap() else {
                     continue;
                 };
                 catalog.renew(&held, T0, TTL, None).await.unwrap();
-                catalog.record(&held, &outcome_of(it, &held.job.spec.action), T0).await.unwrap();
+                let outcome = outcome_of(it, &held.job.spec.action);
+                if n.is_multiple_of(2) {
+                    catalog.record(&held, &outcome, T0).await.unwrap();
+                } else {
+                    let decide = |facts: &Facts| {
+                        let it = &facts.recording;
+                        let mut jobs = jobs_of(it.id, &it.version);
+                        jobs.retain(|j| !facts.done.contains(&j.id));
+                        asking_for(jobs, it.id, it.revision)
+                    };
+                    let by = Deciding { policy: "p", decide: &decide };
+                    assert!(catalog.conclude(&held, &outcome, &by, T0).await.unwrap());
+                }
                 done.fetch_add(1, Ordering::SeqCst);
             }
             catalog.note(it.id, "w", "seen", serde_json::json!({ "by": n }), T0).await.unwrap();
@@ -166,14 +179,14 @@ async fn work_through(n: usize, catalog: Arc<Postgres>, done: Arc<AtomicUsize>) 
     }
 }
 
-fn jobs_of(it: &NewRecording) -> Vec<domain::JobSpec> {
+fn jobs_of(id: RecordingId, version: &str) -> Vec<domain::JobSpec> {
     let actions = [
         Action::Probe,
         Action::Backup { store: "replica".into() },
         Action::Backup { store: "outputs".into() },
         Action::Tag { add: BTreeSet::from(["seen".to_owned()]) },
     ];
-    actions.map(|action| job_of(it.id, &it.version, action)).into()
+    actions.map(|action| job_of(id, version, action)).into()
 }
 
 fn outcome_of(it: &NewRecording, action: &Action) -> Outcome {

@@ -6,13 +6,14 @@ mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
     time::Duration,
 };
 
 use catalog::{
-    Accepted, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed, Claim, Claimed, Description,
-    Eldest, Evicting, Hour, Known, Next, Places, Postgres, Purging, Retry, Sample, Settle, Settled, Sqlite,
-    Trashed, Trashing,
+    Accepted, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed, Claim, Claimed, Deciding,
+    Description, Eldest, Evicting, Hour, Known, Next, Places, Postgres, Purging, Retry, Sample, Settle,
+    Settled, Sqlite, Trashed, Trashing,
     contract::{self, T0, recording},
     postgres::Options,
 };
@@ -73,6 +74,8 @@ enum Said {
     /// What could be claimed, and what came of claiming one.
     Claimed(BTreeSet<JobId>, Claimed),
     Jobs(Vec<domain::JobId>),
+    /// Whether it was decided, and on what.
+    Concluded((bool, Vec<Facts>)),
     Number(u64),
     Yes(bool),
     Nothing,
@@ -326,6 +329,40 @@ fn without_revisions(mut facts: Facts) -> Facts {
     facts
 }
 
+/// Records and decides at once, each asked for as a step's letters say.
+async fn conclude(
+    catalog: &dyn Catalog,
+    claim: &Claim,
+    outcome: &Outcome,
+    (how, which): (u8, u8),
+    now: Timestamp,
+) -> catalog::Result<(bool, Vec<Facts>)> {
+    // An attempt that the server refused is made again from its beginning.
+    let seen = Mutex::new(Vec::new());
+    let decide = |facts: &Facts| {
+        let it = &facts.recording;
+        let mut seen = seen.lock().unwrap();
+        seen.retain(|facts: &Facts| facts.recording.id != it.id);
+        seen.push(without_revisions(facts.clone()));
+        Settle {
+            id: it.id,
+            revision: it.revision,
+            decision: domain::Decision {
+                jobs: jobs_of(it, which),
+                waits: Vec::new(),
+                state: State::ALL[usize::from(how) % State::ALL.len()],
+                reason: ["", "because"][usize::from(how & 1)].into(),
+                due_at: (how & 2 != 0).then_some(now + Duration::from_secs(u64::from(how))),
+                offers: offers_of(how / 4),
+            },
+            alert: (how.is_multiple_of(5)).then(|| alert(how, now)),
+        }
+    };
+    let policy = if how.is_multiple_of(17) { "another" } else { "p" };
+    let decided = catalog.conclude(claim, outcome, &Deciding { policy, decide: &decide }, now).await?;
+    Ok((decided, seen.into_inner().unwrap()))
+}
+
 impl<'a> Side<'a> {
     fn new(catalog: &'a dyn Catalog) -> Self {
         Self { catalog, claims: Vec::new() }
@@ -384,7 +421,11 @@ impl<'a> Side<'a> {
                     return Said::Nothing;
                 };
                 match b % 11 {
-                    0..=3 => done(catalog.record(&claim, &outcome_of(&claim.job.spec, c, now), now).await),
+                    0 | 1 => done(catalog.record(&claim, &outcome_of(&claim.job.spec, c, now), now).await),
+                    2 | 3 => {
+                        let outcome = outcome_of(&claim.job.spec, c, now);
+                        conclude(catalog, &claim, &outcome, (b, c), now).await.map(Said::Concluded)
+                    }
                     4 => done(catalog.fail(&claim, &Failure::permanent("no"), Next::Park, now).await),
                     5 => {
                         let next = Next::Retry { at: now + Duration::from_secs(u64::from(c)) };
@@ -487,7 +528,12 @@ impl<'a> Side<'a> {
                         let evicting = catalog.begin_evict(&claim, 1, now).await.unwrap();
                         said.push(matches!(evicting, Evicting::Go(_)).to_string());
                     }
-                    let done = catalog.record(&claim, &outcome_of(&job, c, now), now).await;
+                    let outcome = outcome_of(&job, c, now);
+                    let done = if b & 128 == 0 {
+                        catalog.record(&claim, &outcome, now).await
+                    } else {
+                        conclude(catalog, &claim, &outcome, (c, a), now).await.map(drop)
+                    };
                     said.push(format!("{:?}", done.map_err(|e| e.kind())));
                 }
                 Ok(Said::Many(said))

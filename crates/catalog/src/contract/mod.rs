@@ -9,6 +9,7 @@ mod kit;
 
 pub mod accept;
 pub mod batches;
+pub mod conclude;
 pub mod custody;
 pub mod describe;
 pub mod destinations;
@@ -97,6 +98,11 @@ macro_rules! contract_suite {
                 tags_are_added,
                 the_audit_tells_the_story,
                 the_audit_log_is_a_chain;
+            conclude:
+                what_follows_is_decided_with_the_outcome_or_neither_is,
+                a_conclusion_outdates_what_was_read_before_it,
+                a_session_is_decided_after_its_track,
+                under_another_policy_the_outcome_is_kept_and_nothing_decided;
             places:
                 an_access_is_remembered,
                 an_archived_recording_is_cold,

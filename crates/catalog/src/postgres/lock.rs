@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::State;
+use domain::{Recording, State};
 use sqlx::PgConnection;
 
 use super::{failure::Result, rows::Columns as _};
@@ -26,6 +26,17 @@ pub(super) struct Standing {
 impl Locked {
     pub(super) fn get_mut(&mut self, recording: &str) -> Option<&mut Standing> {
         self.0.get_mut(recording)
+    }
+
+    /// As this transaction has left it.
+    pub(super) fn is_now(&mut self, recording: &Recording) {
+        let standing = Standing {
+            session: recording.session.map(|session| session.to_string()),
+            revision: recording.revision,
+            state: recording.state,
+            reason: recording.reason.clone(),
+        };
+        self.0.insert(recording.id.to_string(), standing);
     }
 
     /// These and their sessions: what is true of a track is a fact of its session.

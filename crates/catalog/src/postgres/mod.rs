@@ -39,8 +39,8 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::{
     Accepted, AuditEntry, AuditVerdict, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed,
-    Claim, Claimed, Counts, Cursor, Eldest, Ended, Evicting, Hour, JobFilter, Known, Next, Page, Places,
-    Purging, Query, Result, Retry, Sample, Settle, Settled, Told, Trashed, Trashing,
+    Claim, Claimed, Counts, Cursor, Deciding, Eldest, Ended, Evicting, Hour, JobFilter, Known, Next, Page,
+    Places, Purging, Query, Result, Retry, Sample, Settle, Settled, Told, Trashed, Trashing,
 };
 use connection::Held;
 use failure::Failure;
@@ -281,6 +281,16 @@ impl Catalog for Postgres {
 
     async fn record(&self, claim: &Claim, outcome: &Outcome, now: Timestamp) -> Result<()> {
         change!(self, tx => record::record(&mut tx, claim, outcome, now))
+    }
+
+    async fn conclude(
+        &self,
+        claim: &Claim,
+        outcome: &Outcome,
+        by: &Deciding<'_>,
+        now: Timestamp,
+    ) -> Result<bool> {
+        change!(self, settle::BEGIN, self.long_patience, tx => record::conclude(&mut tx, claim, outcome, by, now))
     }
 
     async fn fail(&self, claim: &Claim, failure: &domain::Failure, next: Next, now: Timestamp) -> Result<()> {

@@ -1,14 +1,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{JobId, JobSpec, Outcome, Probe, Recording, Rendition, Timestamp};
+use domain::{JobId, JobSpec, Outcome, Probe, Recording, RecordingId, Rendition, Timestamp};
 use sqlx::PgConnection;
 
 use super::{
-    add_usage, alerts, audit, custody::write, describe, failure::Result, lock, look, remove, search, text,
-    touch,
+    add_usage, alerts, audit,
+    custody::write,
+    describe,
+    failure::Result,
+    lock::{self, Locked},
+    look, remove, search, settle, text, touch,
 };
 use crate::{
-    Claim, Error, codec,
+    Claim, Deciding, Error, codec,
     custody::{self, Effect},
     details,
     usage::Held,
@@ -20,6 +24,46 @@ pub(super) async fn record(
     outcome: &Outcome,
     now: Timestamp,
 ) -> Result<()> {
+    let Some(Recorded { concerned, id, usage, .. }) = write_down(conn, claim, outcome, now).await? else {
+        return Ok(());
+    };
+    touch(conn, &concerned.and_sessions([id.to_string().as_str()])).await?;
+    add_usage(conn, &usage).await
+}
+
+pub(super) async fn conclude(
+    conn: &mut PgConnection,
+    claim: &Claim,
+    outcome: &Outcome,
+    by: &Deciding<'_>,
+    now: Timestamp,
+) -> Result<bool> {
+    let Some(Recorded { mut concerned, id, session, usage }) = write_down(conn, claim, outcome, now).await?
+    else {
+        return Ok(true);
+    };
+    let decided = settle::follow(conn, &mut concerned, (id, session), by, now).await?;
+    add_usage(conn, &usage).await?;
+    Ok(decided)
+}
+
+/// What an outcome has become in this transaction, which has to go on: whom it concerns is to be decided anew, and the usage
+/// comes last.
+struct Recorded {
+    /// Its recording and the session of that.
+    concerned: Locked,
+    id: RecordingId,
+    session: Option<RecordingId>,
+    usage: BTreeMap<String, i64>,
+}
+
+/// Of what was recorded before there is nothing to return: all of it is done.
+async fn write_down(
+    conn: &mut PgConnection,
+    claim: &Claim,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> Result<Option<Recorded>> {
     let spec = &claim.job.spec;
     let (job, id) = (spec.id.to_string(), spec.recording.to_string());
     let concerned = lock::with_sessions(conn, std::slice::from_ref(&id)).await?;
@@ -31,14 +75,14 @@ pub(super) async fn record(
             .ok_or_else(|| Error::lease_lost(claim))?;
     match (token == claim.token, state.as_str()) {
         // The answer to the first time was lost on its way.
-        (true, "done") => return Ok(()),
+        (true, "done") => return Ok(None),
         (true, "running") => {}
         _ => return Err(Error::lease_lost(claim).into()),
     }
     let Some(recording) = look::get(conn, spec.recording).await? else {
         return Err(Error::of_nobody(spec).into());
     };
-    let current = recording.version == spec.version;
+    let (current, session) = (recording.version == spec.version, recording.session);
     let mut usage = BTreeMap::new();
     match outcome {
         Outcome::Probed { probe } => probed(conn, &recording, probe, current).await?,
@@ -84,8 +128,7 @@ pub(super) async fn record(
     .await?;
     let worker = claim.job.worker.as_deref().unwrap_or("worker");
     audit::write(conn, now, worker, "record", Some(&id), details::recorded(spec, outcome, current)).await?;
-    touch(conn, &concerned.and_sessions([id.as_str()])).await?;
-    add_usage(conn, &usage).await
+    Ok(Some(Recorded { concerned, id: spec.recording, session, usage }))
 }
 
 /// Of bytes that are no longer the recording's it says nothing.

@@ -3,8 +3,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{Job, JobSpec, Offer, RecordingId, Timestamp};
 use sqlx::PgConnection;
 
-use super::{alerts, audit, failure::Result, lock, rows, text, touch};
-use crate::{Settle, Settled, codec, custody, details, places::destination, rivals};
+use super::{
+    alerts, audit,
+    failure::Result,
+    lock::{self, Locked},
+    look, rows, text, touch,
+};
+use crate::{Deciding, Settle, Settled, codec, custody, details, places::destination, rivals};
 
 /// Begins a transaction that no new policy can overtake: it waits for all of these, and they for it.
 pub(super) const BEGIN: &str = "BEGIN; LOCK TABLE attention IN ROW EXCLUSIVE MODE";
@@ -26,6 +31,49 @@ pub(super) async fn settle(
     }
     let ids: Vec<String> = batch.iter().map(|it| it.id.to_string()).collect();
     let mut standing = lock::with_sessions(conn, &ids).await?;
+    take_over(conn, batch, &mut standing, now).await
+}
+
+/// What follows from a change that this transaction has made: decided on the recording as it is now, and then on its session,
+/// because what becomes of a track concerns that. They are locked.
+pub(super) async fn follow(
+    conn: &mut PgConnection,
+    standing: &mut Locked,
+    (id, session): (RecordingId, Option<RecordingId>),
+    by: &Deciding<'_>,
+    now: Timestamp,
+) -> Result<bool> {
+    let itself = id.to_string();
+    let concerned: Vec<String> =
+        standing.and_sessions([itself.as_str()]).into_iter().map(str::to_owned).collect();
+    if in_force(conn).await?.is_some_and(|hash| hash != by.policy) {
+        touch(conn, &concerned.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        return Ok(false);
+    }
+    // Whoever has read the former facts decides in vain.
+    sqlx::query("UPDATE recording SET revision = revision + 1 WHERE id = ANY($1)")
+        .bind(&concerned)
+        .execute(&mut *conn)
+        .await?;
+    for id in [Some(id), session].into_iter().flatten() {
+        let Some(facts) = look::facts(conn, id).await? else { continue };
+        standing.is_now(&facts.recording);
+        let settled = take_over(conn, &[(by.decide)(&facts)], standing, now).await?;
+        if !matches!(settled.as_slice(), [Settled::Applied { .. }]) {
+            touch(conn, &[id.to_string().as_str()]).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// Decisions on recordings that are locked.
+async fn take_over(
+    conn: &mut PgConnection,
+    batch: &[Settle],
+    standing: &mut Locked,
+    now: Timestamp,
+) -> Result<Vec<Settled>> {
+    let ids: Vec<String> = batch.iter().map(|it| it.id.to_string()).collect();
     let mut settled = vec![Settled::Stale; batch.len()];
     let mut changes = Changes::default();
     for (turn, (it, id)) in batch.iter().zip(&ids).enumerate() {

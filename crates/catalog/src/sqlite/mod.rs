@@ -40,8 +40,8 @@ use sqlx::{
 
 use crate::{
     Accepted, AuditEntry, AuditVerdict, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed,
-    Claim, Claimed, Counts, Cursor, Eldest, Ended, Evicting, Hour, JobFilter, Known, Next, Page, Places,
-    Purging, Query, Result, Retry, Sample, Settle, Settled, Told, Trashed, Trashing,
+    Claim, Claimed, Counts, Cursor, Deciding, Eldest, Ended, Evicting, Hour, JobFilter, Known, Next, Page,
+    Places, Purging, Query, Result, Retry, Sample, Settle, Settled, Told, Trashed, Trashing,
 };
 use transaction::Transaction;
 
@@ -223,7 +223,19 @@ impl Catalog for Sqlite {
     async fn record(&self, claim: &Claim, outcome: &Outcome, now: Timestamp) -> Result<()> {
         let mut tx = self.write().await?;
         let done = record::record(&mut tx, claim, outcome, now).await;
-        tx.end(done).await
+        tx.end(done).await.map(drop)
+    }
+
+    async fn conclude(
+        &self,
+        claim: &Claim,
+        outcome: &Outcome,
+        by: &Deciding<'_>,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let mut tx = self.write().await?;
+        let decided = record::conclude(&mut tx, claim, outcome, by, now).await;
+        tx.end(decided).await
     }
 
     async fn fail(&self, claim: &Claim, failure: &Failure, next: Next, now: Timestamp) -> Result<()> {

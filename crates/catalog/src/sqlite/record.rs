@@ -1,20 +1,21 @@
 use domain::{JobId, JobSpec, Outcome, Probe, Recording, Rendition, Timestamp};
 use sqlx::SqliteConnection;
 
-use super::{add_usage, alerts, audit, custody::write, describe, ledger, look, remove, search};
+use super::{add_usage, alerts, audit, custody::write, describe, ledger, look, remove, search, settle};
 use crate::{
-    Claim, Error, Result, codec,
+    Claim, Deciding, Error, Result, codec,
     custody::{self, Effect},
     details,
     usage::Held,
 };
 
+/// Of what was recorded before there is nothing to return: all of it is done.
 pub(super) async fn record(
     conn: &mut SqliteConnection,
     claim: &Claim,
     outcome: &Outcome,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Option<Recording>> {
     let spec = &claim.job.spec;
     let job = spec.id.to_string();
     let (state, token): (String, i64) = sqlx::query_as("SELECT state, token FROM job WHERE id = ?")
@@ -24,7 +25,7 @@ pub(super) async fn record(
         .ok_or_else(|| Error::lease_lost(claim))?;
     match (token == claim.token, state.as_str()) {
         // The answer to the first time was lost on its way.
-        (true, "done") => return Ok(()),
+        (true, "done") => return Ok(None),
         (true, "running") => {}
         _ => return Err(Error::lease_lost(claim)),
     }
@@ -69,7 +70,28 @@ pub(super) async fn record(
     let worker = claim.job.worker.as_deref().unwrap_or("worker");
     let details = details::recorded(spec, outcome, current);
     audit::write(conn, now, worker, "record", Some(&id), details).await?;
-    ledger::touch_with_session(conn, &id).await
+    ledger::touch_with_session(conn, &id).await?;
+    Ok(Some(recording))
+}
+
+pub(super) async fn conclude(
+    conn: &mut SqliteConnection,
+    claim: &Claim,
+    outcome: &Outcome,
+    by: &Deciding<'_>,
+    now: Timestamp,
+) -> Result<bool> {
+    let Some(recording) = record(conn, claim, outcome, now).await? else { return Ok(true) };
+    if settle::in_force(conn).await?.is_some_and(|hash| hash != by.policy) {
+        return Ok(false);
+    }
+    // The session second: what becomes of its track concerns it.
+    for id in [Some(recording.id), recording.session].into_iter().flatten() {
+        if let Some(facts) = look::facts(conn, id).await? {
+            settle::settle_one(conn, &(by.decide)(&facts), now).await?;
+        }
+    }
+    Ok(true)
 }
 
 /// Of bytes that are no longer the recording's it says nothing.

@@ -20,7 +20,7 @@ pub(super) async fn settle(
     Ok(settled)
 }
 
-async fn settle_one(conn: &mut SqliteConnection, it: &Settle, now: Timestamp) -> Result<Settled> {
+pub(super) async fn settle_one(conn: &mut SqliteConnection, it: &Settle, now: Timestamp) -> Result<Settled> {
     let id = it.id.to_string();
     let found = sqlx::query("SELECT state, reason FROM recording WHERE id = ? AND revision = ?")
         .bind(&id)
@@ -213,6 +213,6 @@ pub(super) async fn policy_in_force(conn: &mut SqliteConnection, hash: &str, now
     Ok(true)
 }
 
-async fn in_force(conn: &mut SqliteConnection) -> Result<Option<String>> {
+pub(super) async fn in_force(conn: &mut SqliteConnection) -> Result<Option<String>> {
     Ok(sqlx::query_scalar("SELECT value FROM setting WHERE name = 'policy'").fetch_optional(conn).await?)
 }
