@@ -291,7 +291,7 @@ fn get(address: &str, path: &str) -> String {
 }
 
 /// Where a worker is killed: every named point of the flow that a fleet's worker passes.
-const POINTS: [&str; 12] = [
+const POINTS: [&str; 11] = [
     "intake-hashed",
     "intake-accepted",
     "intake-settled",
@@ -302,7 +302,6 @@ const POINTS: [&str; 12] = [
     "job-publishing:1",
     "job-published:1",
     "job-recorded:2",
-    "job-settled:2",
     "job-acknowledged:2",
 ];
 

@@ -10,7 +10,7 @@ use support::{Library, call, camera, eventually};
 
 /// As `worker::Point` has them (`every_point_is_in_the_table` holds the two together), and at which of its visits
 /// there the process is killed: early, and in the middle of much else. What happens once a batch is visited once.
-const POINTS: [(&str, &[u32]); 13] = [
+const POINTS: [(&str, &[u32]); 12] = [
     ("intake-hashed", &[1, 4]),
     ("intake-stored", &[1, 4]),
     ("intake-accepted", &[1]),
@@ -22,7 +22,6 @@ const POINTS: [(&str, &[u32]); 13] = [
     ("job-publishing", &[1, 3]),
     ("job-published", &[1, 3]),
     ("job-recorded", &[1, 6]),
-    ("job-settled", &[1, 6]),
     ("job-acknowledged", &[1, 6]),
 ];
 

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, Result};
-use catalog::{Settle, Settled};
-use domain::{RecordingId, Usage};
+use catalog::{Claim, Deciding, Settle, Settled};
+use domain::{Facts, Outcome, RecordingId, Timestamp, Usage};
 use tracing::error;
 
 use crate::{Library, tell};
@@ -23,9 +23,7 @@ impl Library {
             for id in &pending {
                 // Gone in the meantime: nothing to decide on.
                 let Some(facts) = self.catalog.facts(*id).await.context("reading facts")? else { continue };
-                let decision = policy::decide(&self.policy, &facts, &Usage::default(), now);
-                let alert = tell::of_state(&facts.recording, &decision, now);
-                batch.push(Settle { id: *id, revision: facts.recording.revision, decision, alert });
+                batch.push(self.decision(&facts, now));
             }
             let settled = self.catalog.settle(&batch, self.policy.hash(), now).await.context("settling")?;
             pending.clear();
@@ -37,19 +35,40 @@ impl Library {
                     // They stay dirty, and whoever has the policy in force decides. What this worker does, it
                     // does by jobs that were decided on; only deciding is no longer its business.
                     Settled::OtherPolicy => {
-                        if !self.outdated.swap(true, Ordering::SeqCst) {
-                            error!(
-                                policy = self.policy.hash(),
-                                "another process put another policy in force; this one decides nothing more: \
-                                 stop one of them, or start this one anew with the policy in force"
-                            );
-                        }
+                        self.is_outdated();
                         return Ok(());
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Writes down what came of a job, with all that follows from it.
+    pub(crate) async fn conclude(&self, claim: &Claim, outcome: &Outcome) -> Result<(), catalog::Error> {
+        let now = self.now();
+        let decide = |facts: &Facts| self.decision(facts, now);
+        let by = Deciding { policy: self.policy.hash(), decide: &decide };
+        if !self.catalog.conclude(claim, outcome, &by, now).await? {
+            self.is_outdated();
+        }
+        Ok(())
+    }
+
+    fn decision(&self, facts: &Facts, now: Timestamp) -> Settle {
+        let decision = policy::decide(&self.policy, facts, &Usage::default(), now);
+        let alert = tell::of_state(&facts.recording, &decision, now);
+        Settle { id: facts.recording.id, revision: facts.recording.revision, decision, alert }
+    }
+
+    fn is_outdated(&self) {
+        if !self.outdated.swap(true, Ordering::SeqCst) {
+            error!(
+                policy = self.policy.hash(),
+                "another process put another policy in force; this one decides nothing more: stop one of them, or start \
+                 this one anew with the policy in force"
+            );
+        }
     }
 
     /// Decides on everything that changed, that time has made due, or that no event told of. Returns how many.

@@ -25,10 +25,8 @@ pub enum Point {
     JobPublishing,
     /// All output files are in the store; the ledger does not know.
     JobPublished,
-    /// The outcome is recorded; what follows from it is not decided.
+    /// The outcome is recorded and what follows decided; the message is not acknowledged.
     JobRecorded,
-    /// What follows is decided; the message is not acknowledged.
-    JobSettled,
     /// The message is acknowledged.
     JobAcknowledged,
     /// The bytes are in another store, too, read back, and nobody was found to hold the recording; the catalog has not
@@ -47,7 +45,7 @@ pub enum Point {
 }
 
 impl Point {
-    pub const ALL: [Point; 19] = [
+    pub const ALL: [Point; 18] = [
         Self::IntakeHashed,
         Self::IntakeStored,
         Self::IntakeAccepted,
@@ -59,7 +57,6 @@ impl Point {
         Self::JobPublishing,
         Self::JobPublished,
         Self::JobRecorded,
-        Self::JobSettled,
         Self::JobAcknowledged,
         Self::MoveVerified,
         Self::ExportMidway,
@@ -82,7 +79,6 @@ impl Point {
             Self::JobPublishing => "job-publishing",
             Self::JobPublished => "job-published",
             Self::JobRecorded => "job-recorded",
-            Self::JobSettled => "job-settled",
             Self::JobAcknowledged => "job-acknowledged",
             Self::MoveVerified => "move-verified",
             Self::ExportMidway => "export-midway",

@@ -73,7 +73,7 @@ impl Runner {
         }
         let mut held = (held.line.is_some() && done.is_ok()).then_some(held);
         measure::job(&claim.job.spec.action, &done, started.elapsed());
-        let kept = match done {
+        let written = match done {
             Ok(outcome) => self.record(&claim, outcome).await,
             Err(Stop::Failed(failure)) => self.fail(&claim, failure).await,
             Err(Stop::Later(at)) => {
@@ -90,11 +90,7 @@ impl Runner {
             }
         };
         drop(heartbeat);
-        let settled = match kept {
-            Ok(()) => self.settle(&claim).await,
-            Err(e) => Err(e),
-        };
-        match settled {
+        match written {
             // Promise 4: acknowledged only now, when the outcome is durably recorded.
             Ok(()) => {
                 if let Some(message) = message {
@@ -113,7 +109,7 @@ impl Runner {
 
     async fn record(&self, claim: &Claim, outcome: Outcome) -> Result<()> {
         self.ask_for_manifest(claim).await?;
-        match self.library.catalog.record(claim, &outcome, self.library.now()).await {
+        match self.library.conclude(claim, &outcome).await {
             // It may be released in a moment; and what a rule asked for, it asks for again then.
             Err(e) if e.kind() == catalog::Kind::Held => {
                 return self.fail(claim, Failure::temporary(e.to_string())).await;
@@ -142,7 +138,8 @@ impl Runner {
                 info!(reason = %failure, failures, again = %at, "failed; will be tried again")
             }
         }
-        self.library.catalog.fail(claim, &failure, next, now).await.context("recording the failure")
+        self.library.catalog.fail(claim, &failure, next, now).await.context("recording the failure")?;
+        self.settle(claim.job.spec.recording).await
     }
 
     /// Before the end of an export that was taken up again is written down: a crash between the two has it done once more.
@@ -153,13 +150,10 @@ impl Runner {
         }
     }
 
-    /// What follows from the outcome, for the recording and for the session it belongs to.
-    async fn settle(&self, claim: &Claim) -> Result<()> {
-        let mut ids: Vec<RecordingId> = vec![claim.job.spec.recording];
-        ids.extend(self.library.recording(claim.job.spec.recording).await?.session);
-        self.library.decide(&ids).await?;
-        self.library.steps.at(Point::JobSettled);
-        Ok(())
+    /// What follows from a failure, for the recording and for the session it belongs to.
+    async fn settle(&self, id: RecordingId) -> Result<()> {
+        let session = self.library.recording(id).await?.session;
+        self.library.decide(&[Some(id), session].into_iter().flatten().collect::<Vec<_>>()).await
     }
 
     /// The ledger hands it over again when it is time; this message has served.

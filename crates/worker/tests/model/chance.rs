@@ -168,7 +168,6 @@ fn point() -> impl Strategy<Value = Point> {
         Point::JobReceived,
         Point::JobClaimed,
         Point::JobRecorded,
-        Point::JobSettled,
         Point::JobAcknowledged,
         Point::MoveVerified,
         Point::PurgeBegun,
