@@ -38,13 +38,16 @@ pub(super) async fn conclude(
     by: &Deciding<'_>,
     now: Timestamp,
 ) -> Result<bool> {
-    let Some(Recorded { mut concerned, id, session, usage }) = write_down(conn, claim, outcome, now).await?
-    else {
-        return Ok(true);
-    };
-    let decided = settle::follow(conn, &mut concerned, (id, session), by, now).await?;
+    let Some(it) = write_down(conn, claim, outcome, now).await? else { return Ok(true) };
+    let Recorded { mut concerned, id, session, policy, usage } = it;
+    let may_decide = policy.is_none_or(|policy| policy == by.policy);
+    if may_decide {
+        settle::follow(conn, &mut concerned, (id, session), by, now).await?;
+    } else {
+        touch(conn, &concerned.and_sessions([id.to_string().as_str()])).await?;
+    }
     add_usage(conn, &usage).await?;
-    Ok(decided)
+    Ok(may_decide)
 }
 
 /// What an outcome has become in this transaction, which has to go on: whom it concerns is to be decided anew, and the usage
@@ -54,6 +57,8 @@ struct Recorded {
     concerned: Locked,
     id: RecordingId,
     session: Option<RecordingId>,
+    /// The one in force.
+    policy: Option<String>,
     usage: BTreeMap<String, i64>,
 }
 
@@ -67,12 +72,14 @@ async fn write_down(
     let spec = &claim.job.spec;
     let (job, id) = (spec.id.to_string(), spec.recording.to_string());
     let concerned = lock::with_sessions(conn, std::slice::from_ref(&id)).await?;
-    let (state, token): (String, i64) =
-        sqlx::query_as("SELECT state, token FROM job WHERE id = $1 FOR NO KEY UPDATE")
-            .bind(&job)
-            .fetch_optional(&mut *conn)
-            .await?
-            .ok_or_else(|| Error::lease_lost(claim))?;
+    let (state, token, policy): (String, i64, Option<String>) = sqlx::query_as(
+        "SELECT state, token, (SELECT value FROM setting WHERE name = 'policy') FROM job WHERE id = $1
+         FOR NO KEY UPDATE",
+    )
+    .bind(&job)
+    .fetch_optional(&mut *conn)
+    .await?
+    .ok_or_else(|| Error::lease_lost(claim))?;
     match (token == claim.token, state.as_str()) {
         // The answer to the first time was lost on its way.
         (true, "done") => return Ok(None),
@@ -128,7 +135,7 @@ async fn write_down(
     .await?;
     let worker = claim.job.worker.as_deref().unwrap_or("worker");
     audit::write(conn, now, worker, "record", Some(&id), details::recorded(spec, outcome, current)).await?;
-    Ok(Some(Recorded { concerned, id: spec.recording, session, usage }))
+    Ok(Some(Recorded { concerned, id: spec.recording, session, policy, usage }))
 }
 
 /// Of bytes that are no longer the recording's it says nothing.

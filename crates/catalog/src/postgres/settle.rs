@@ -31,39 +31,36 @@ pub(super) async fn settle(
     }
     let ids: Vec<String> = batch.iter().map(|it| it.id.to_string()).collect();
     let mut standing = lock::with_sessions(conn, &ids).await?;
-    take_over(conn, batch, &mut standing, now).await
+    take_over(conn, batch, &mut standing, Basis::Known, now).await
 }
 
-/// What follows from a change that this transaction has made: decided on the recording as it is now, and then on its session,
-/// because what becomes of a track concerns that. They are locked.
+/// What follows from an outcome that this transaction has written down: decided on its recording as that is now, and then on the
+/// session, because what becomes of a track concerns that. They are locked.
 pub(super) async fn follow(
     conn: &mut PgConnection,
     standing: &mut Locked,
     (id, session): (RecordingId, Option<RecordingId>),
     by: &Deciding<'_>,
     now: Timestamp,
-) -> Result<bool> {
-    let itself = id.to_string();
-    let concerned: Vec<String> =
-        standing.and_sessions([itself.as_str()]).into_iter().map(str::to_owned).collect();
-    if in_force(conn).await?.is_some_and(|hash| hash != by.policy) {
-        touch(conn, &concerned.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-        return Ok(false);
-    }
-    // Whoever has read the former facts decides in vain.
-    sqlx::query("UPDATE recording SET revision = revision + 1 WHERE id = ANY($1)")
-        .bind(&concerned)
-        .execute(&mut *conn)
-        .await?;
+) -> Result<()> {
     for id in [Some(id), session].into_iter().flatten() {
         let Some(facts) = look::facts(conn, id).await? else { continue };
         standing.is_now(&facts.recording);
-        let settled = take_over(conn, &[(by.decide)(&facts)], standing, now).await?;
+        let settled = take_over(conn, &[(by.decide)(&facts)], standing, Basis::New, now).await?;
         if !matches!(settled.as_slice(), [Settled::Applied { .. }]) {
             touch(conn, &[id.to_string().as_str()]).await?;
         }
     }
-    Ok(true)
+    Ok(())
+}
+
+/// What is decided on.
+#[derive(Clone, Copy, PartialEq)]
+enum Basis {
+    /// Facts as they were.
+    Known,
+    /// Facts that this transaction has written: whoever has read the former ones decides in vain, whatever comes of it here.
+    New,
 }
 
 /// Decisions on recordings that are locked.
@@ -71,6 +68,7 @@ async fn take_over(
     conn: &mut PgConnection,
     batch: &[Settle],
     standing: &mut Locked,
+    basis: Basis,
     now: Timestamp,
 ) -> Result<Vec<Settled>> {
     let ids: Vec<String> = batch.iter().map(|it| it.id.to_string()).collect();
@@ -87,7 +85,7 @@ async fn take_over(
         }
         let before = std::mem::replace(&mut itself.state, it.decision.state);
         let reason = text(&it.decision.reason);
-        if before != it.decision.state || itself.reason != reason {
+        if basis == Basis::New || before != it.decision.state || itself.reason != reason {
             itself.reason = reason.into_owned();
             itself.revision += 1;
             changes.moved.push((id, it));
@@ -116,7 +114,7 @@ struct Changes<'a> {
     of: BTreeSet<&'a str>,
     /// With their places in the batch.
     applied: Vec<(usize, &'a str, &'a Settle)>,
-    /// To another state, or to another reason for it.
+    /// To another state, or to another reason for it, or on facts that are new.
     moved: Vec<(&'a str, &'a Settle)>,
     woken: BTreeSet<String>,
     story: Vec<audit::Entry>,
