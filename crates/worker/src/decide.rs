@@ -1,6 +1,6 @@
 //! FACTS -> DECIDE -> JOBS: the only place where decisions become ledger rows.
 
-use std::sync::atomic::Ordering;
+use std::{collections::HashMap, sync::atomic::Ordering};
 
 use anyhow::{Context as _, Result};
 use catalog::{Claim, Deciding, Settle, Settled};
@@ -18,13 +18,9 @@ impl Library {
     pub async fn decide(&self, ids: &[RecordingId]) -> Result<()> {
         let mut pending: Vec<RecordingId> = ids.to_vec();
         while !pending.is_empty() {
-            let mut batch = Vec::with_capacity(pending.len());
             let now = self.now();
-            for id in &pending {
-                // Gone in the meantime: nothing to decide on.
-                let Some(facts) = self.catalog.facts(*id).await.context("reading facts")? else { continue };
-                batch.push(self.decision(&facts, now));
-            }
+            let facts = self.facts_of(&pending).await.context("reading facts")?;
+            let batch: Vec<Settle> = facts.iter().map(|facts| self.decision(facts, now)).collect();
             let settled = self.catalog.settle(&batch, self.policy.hash(), now).await.context("settling")?;
             pending.clear();
             for (settle, settled) in batch.iter().zip(settled) {
@@ -53,6 +49,17 @@ impl Library {
             self.is_outdated();
         }
         Ok(())
+    }
+
+    /// In the order asked: a track comes before its session, which what becomes of it concerns. Who is gone in the meantime is not
+    /// among them.
+    async fn facts_of(&self, ids: &[RecordingId]) -> Result<Vec<Facts>, catalog::Error> {
+        if let [one] = ids {
+            return Ok(self.catalog.facts(*one).await?.into_iter().collect());
+        }
+        let found = self.catalog.facts_of(ids).await?;
+        let mut found: HashMap<_, _> = found.into_iter().map(|facts| (facts.recording.id, facts)).collect();
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
     }
 
     fn decision(&self, facts: &Facts, now: Timestamp) -> Settle {
