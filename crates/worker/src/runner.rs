@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use catalog::{Claim, Claimed, JobFilter};
-use domain::{Action, Cost, Failure, Job, JobId, JobState, Lane, Timestamp};
+use domain::{Action, Cost, Failure, Job, JobId, JobState, Lane, Recording, Timestamp};
 use futures::FutureExt as _;
 use queue::Message;
 use tokio::{
@@ -435,13 +435,16 @@ impl Runner {
         let heartbeat =
             Heartbeat::start(library.catalog.clone(), library.clock.clone(), claim.clone(), library.lease);
         let keep = Keep::start(library, message.receipt.clone());
-        let cost = self.cost(&claim).await?;
+        let mut recording = library.catalog.get(claim.job.spec.recording).await?;
+        let cost = self.cost(&claim, recording.as_ref());
         let mut room = Room::AtOnce;
         let admit = || self.admission.admit(lane, cost, line.is_some());
         let admitted = match admit().now_or_never() {
             Some(admitted) => admitted,
             None => {
                 room = Room::After;
+                // It is read anew when there is room.
+                recording = None;
                 for other in others.drain(..) {
                     self.give_back(&other).await;
                 }
@@ -457,16 +460,18 @@ impl Runner {
                 }
             }
         };
+        // What waits for its share of a line reads it when its turn comes.
+        let recording = recording.filter(|_| line.is_none());
         let span = span_of(&claim);
         let (runner, busy, stop) = (self.clone(), self.gate.busy(), stop.clone());
         let work = async move {
             let held = Held { _room: admitted, line };
-            let mut held =
-                runner.finish(claim, heartbeat, Some(Ticket { message, keep }), held).instrument(span).await;
+            let ticket = Some(Ticket { message, keep });
+            let mut held = runner.finish(claim, recording, heartbeat, ticket, held).instrument(span).await;
             while let Some(line) = held.take() {
                 let Some((claim, heartbeat)) = runner.next(&line, &stop).await else { break };
                 let span = span_of(&claim);
-                held = runner.finish(claim, heartbeat, None, line).instrument(span).await;
+                held = runner.finish(claim, None, heartbeat, None, line).instrument(span).await;
             }
             drop(busy);
         };
@@ -474,12 +479,11 @@ impl Runner {
         Ok(room)
     }
 
-    async fn cost(&self, claim: &Claim) -> Result<Cost> {
+    fn cost(&self, claim: &Claim, recording: Option<&Recording>) -> Cost {
         let spec = &claim.job.spec;
-        let recording = self.library.catalog.get(spec.recording).await?;
-        let mut cost = media::cost(&spec.action, recording.as_ref().and_then(|r| r.media()));
-        cost.disk = jobs::disk(&self.library, &spec.action, recording.as_ref());
-        Ok(cost)
+        let mut cost = media::cost(&spec.action, recording.and_then(|r| r.media()));
+        cost.disk = jobs::disk(&self.library, &spec.action, recording);
+        cost
     }
 }
 

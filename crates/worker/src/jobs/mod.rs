@@ -49,6 +49,7 @@ pub(crate) struct Context<'a> {
 pub(crate) async fn perform(
     library: &Library,
     claim: &Claim,
+    read: Option<Recording>,
     progress: &watch::Sender<Option<Progress>>,
 ) -> Result<Outcome, Stop> {
     let spec = &claim.job.spec;
@@ -59,8 +60,10 @@ pub(crate) async fn perform(
         ))
         .into());
     }
-    let recording =
-        library.recording(spec.recording).await.map_err(|e| Failure::temporary(format!("{e:#}")))?;
+    let recording = match read {
+        Some(recording) => recording,
+        None => library.recording(spec.recording).await.map_err(|e| Failure::temporary(format!("{e:#}")))?,
+    };
     if recording.version != spec.version {
         return Err(
             Failure::permanent("the recording was replaced by a newer version; its own jobs follow").into()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use catalog::{Claim, Claimed, Next};
-use domain::{Action, Failure, JobId, Outcome, RecordingId, Timestamp};
+use domain::{Action, Failure, JobId, Outcome, Recording, RecordingId, Timestamp};
 use queue::Message;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -42,10 +42,12 @@ impl Runner {
     }
 
     /// Does one claimed job and writes down what came of it. When the catalog does not take it, the lease runs
-    /// out and the job is done again. What it held is given back where another may follow at once.
+    /// out and the job is done again. What it held is given back where another may follow at once. Its recording is given
+    /// where it was read just now.
     pub(super) async fn finish(
         &self,
         claim: Claim,
+        recording: Option<Recording>,
         heartbeat: Heartbeat,
         ticket: Option<Ticket>,
         mut held: Held,
@@ -56,7 +58,7 @@ impl Runner {
             line.take_share(&self.library).await;
         }
         let done = tokio::select! {
-            done = jobs::perform(&self.library, &claim, &heartbeat.progress) => done,
+            done = jobs::perform(&self.library, &claim, recording, &heartbeat.progress) => done,
             never = held.keep_share(&self.library) => match never {},
             () = heartbeat.lost.cancelled() => Err(Stop::Lost),
             () = Ticket::lost(ticket.as_ref()) => {
