@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use domain::{Lane, Timestamp};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
@@ -22,6 +22,8 @@ use crate::{
 const ROLE: &str = "relay";
 /// How often the leader looks when nothing wakes it: what another process's decision waits at most.
 const TICK: Duration = Duration::from_millis(250);
+/// From one look to the next at least: where many jobs end, one look serves all that ended meanwhile.
+const BREATH: Duration = Duration::from_millis(20);
 /// How often the others ask whether they lead by now.
 const CANDIDATE: Duration = Duration::from_secs(5);
 /// Jobs handed over at a time.
@@ -94,6 +96,7 @@ impl Relay {
     async fn take_turns(&mut self, wake: &Notify, stop: CancellationToken) {
         let mut failures = 0u32;
         loop {
+            let begun = Instant::now();
             let pause = match self.turn().await {
                 Ok(true) => TICK,
                 Ok(false) => CANDIDATE.min(self.library.lease / 3),
@@ -109,7 +112,7 @@ impl Relay {
             failures = 0;
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = wake.notified() => {}
+                () = wake.notified() => tokio::time::sleep_until(begun + BREATH).await,
                 () = tokio::time::sleep(pause) => {}
             }
         }
