@@ -66,6 +66,8 @@ pub enum Fault {
     ReplyLost,
     /// No answer until the caller gives up.
     Hang,
+    /// It is done as ever, only later.
+    Late { by: Duration },
 }
 
 impl<S: Store> Faulty<S> {
@@ -99,7 +101,7 @@ impl<S: Store> Faulty<S> {
 
 fn possible(op: Op, fault: Fault) -> bool {
     match fault {
-        Fault::Fail { .. } | Fault::Hang => true,
+        Fault::Fail { .. } | Fault::Hang | Fault::Late { .. } => true,
         Fault::Cut { .. } | Fault::Flip { .. } => matches!(op, Op::Get | Op::Create),
         Fault::NoSpace { .. } => op == Op::Create,
         Fault::ReplyLost => matches!(
@@ -143,6 +145,10 @@ impl Script {
                     .temporary(temporary))
             }
             Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Late { by }) => {
+                tokio::time::sleep(by).await;
+                Ok(None)
+            }
             fault => Ok(fault),
         }
     }

@@ -57,6 +57,9 @@ const FAR: Duration = Duration::from_secs(60);
 const LATER_JOBS: u32 = 1000;
 /// How often the bulk lane looks whether there is room again.
 const FULL: Duration = Duration::from_secs(1);
+/// Room that comes within this has hardly been waited for, and what came with the one that waits is not given back: copies of
+/// small files make room all the time, and who gives a message back is a step nearer to having it among the dead letters.
+const SOON: Duration = Duration::from_millis(100);
 /// Event messages looked at together: reading and hashing is what they cost.
 const EVENTS: usize = 8;
 
@@ -439,7 +442,11 @@ impl Runner {
         let cost = self.cost(&claim, recording.as_ref());
         let mut room = Room::AtOnce;
         let admit = || self.admission.admit(lane, cost, line.is_some());
-        let admitted = match admit().now_or_never() {
+        let soon = match admit().now_or_never() {
+            Some(admitted) => Some(admitted),
+            None => tokio::time::timeout(SOON, admit()).await.ok(),
+        };
+        let admitted = match soon {
             Some(admitted) => admitted,
             None => {
                 room = Room::After;

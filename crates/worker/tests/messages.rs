@@ -2,15 +2,22 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use catalog::JobFilter;
 use domain::JobState;
-use queue::Lane;
-use storage::{Faulty, Memory, Op};
-use support::{Hands, ingest_as, library, runner, until};
+use queue::{Depth, Error, Lane, Message, Queue, Receipt};
+use storage::{Fault, Faulty, Memory, Op};
+use support::{Hands, ingest_as, library, library_of, runner, until};
 use tokio_util::sync::CancellationToken;
-use worker::Steps;
+use worker::{LIBRARY_STORE, Limits, Runner, Steps};
 
 /// Enough for several to be received together; the queue takes equal messages for one.
 const RECORDINGS: usize = 12;
@@ -64,4 +71,72 @@ async fn what_is_done_already_is_not_done_again_and_hides_nothing() {
     assert_eq!(replica.calls(Op::Commit), RECORDINGS as u64 + 1, "each recording once");
     let again = library.catalog.jobs(&JobFilter::default(), 99).await.unwrap();
     assert!(again.iter().all(|job| job.attempts == 1), "none was done again");
+}
+
+/// Counts what is given back.
+#[derive(Debug)]
+struct GivenBack(Arc<dyn Queue>, AtomicUsize);
+
+#[async_trait]
+impl Queue for GivenBack {
+    async fn send(&self, lane: Lane, body: String, delay: Duration) -> Result<(), Error> {
+        self.0.send(lane, body, delay).await
+    }
+    async fn receive(&self, lanes: &[Lane], max: usize, wait: Duration) -> Result<Vec<Message>, Error> {
+        self.0.receive(lanes, max, wait).await
+    }
+    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<(), Error> {
+        self.0.extend(receipt, visibility).await
+    }
+    async fn ack(&self, receipt: &Receipt) -> Result<(), Error> {
+        self.0.ack(receipt).await
+    }
+    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), Error> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.release(receipt, delay).await
+    }
+    async fn depth(&self) -> Result<Vec<Depth>, Error> {
+        self.0.depth().await
+    }
+}
+
+/// More small copies than may run at once: each makes room in a moment, so that nothing is given back meanwhile. With SQS that
+/// would be two requests more for each, and each time one step nearer to the dead letters.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_room_in_a_moment_is_not_given_back() {
+    const COPIES: usize = 60;
+    let home = tempfile::tempdir().unwrap();
+    let clock = Hands::new();
+    let inbox: Arc<dyn storage::Store> = Arc::new(Memory::new(LIBRARY_STORE));
+    let none = "version: 1\nrules: []\n";
+    let library = library_of(home.path(), clock.clone(), none, vec![inbox.clone()], Steps::default()).await;
+    for n in 0..COPIES {
+        ingest_as(&library, home.path(), &format!("{n}.txt")).await;
+    }
+    runner(&library, Duration::from_secs(5)).run_to_rest(CancellationToken::new()).await;
+
+    let replica = Arc::new(Faulty::new(Memory::new("replica")));
+    for n in 1..=COPIES as u64 {
+        replica.on(Op::Commit, n, Fault::Late { by: Duration::from_millis(10) });
+    }
+    let of: Vec<Arc<dyn storage::Store>> = vec![inbox, replica.clone()];
+    let library = library_of(home.path(), clock, support::POLICY, of, Steps::default()).await;
+    let mut library = Arc::into_inner(library).expect("nobody else has it");
+    let queue = Arc::new(GivenBack(library.queue.clone(), AtomicUsize::new(0)));
+    library.queue = queue.clone();
+    // There is memory for four at a time.
+    let limits = Limits {
+        threads: 2,
+        memory: 128 << 20,
+        disk: 1 << 40,
+        drain: Duration::from_secs(5),
+        backlog: None,
+        walk_every: None,
+    };
+    let runner = Runner::new(Arc::new(library), limits);
+    runner.begin().await.unwrap();
+    runner.run_to_rest(CancellationToken::new()).await;
+    assert_eq!(replica.calls(Op::Commit), COPIES as u64);
+    let given_back = queue.1.load(Ordering::SeqCst);
+    assert!(given_back < COPIES / 6, "{given_back}: none on a machine that does nothing else");
 }

@@ -34,7 +34,7 @@ impl Clock for Hands {
 }
 
 /// Keeps a copy of everything in the store that the test watches.
-const POLICY: &str = "version: 1\nstores: { replica: { url: /replica } }\nrules:\n  \
+pub const POLICY: &str = "version: 1\nstores: { replica: { url: /replica } }\nrules:\n  \
                       - { name: second, match: all, backup: replica }\n";
 
 pub async fn library(home: &Path, clock: Arc<Hands>, replica: Arc<dyn Store>, steps: Steps) -> Arc<Library> {
