@@ -125,8 +125,13 @@ impl Relay {
             return Ok(false);
         }
         self.library.sweep().await?;
+        let now = self.library.now();
+        let look = self.looked_for_lost.is_none_or(|at| now.since(at) >= DEPTH.min(self.library.lease));
         for lane in Lane::ALL {
-            self.hand_over(lane).await?;
+            self.hand_over(lane, look).await?;
+        }
+        if look {
+            self.looked_for_lost = Some(now);
         }
         self.ask_for_a_walk().await?;
         // Trouble with it keeps nobody from working, and nothing goes by it.
@@ -167,20 +172,16 @@ impl Relay {
         Ok(leads)
     }
 
-    async fn hand_over(&mut self, lane: Lane) -> Result<()> {
+    /// Looks, too, for what the queue has lost or never took: the ledger has it handed over.
+    async fn hand_over(&self, lane: Lane, look: bool) -> Result<()> {
         let library = &self.library;
         let now = library.now();
-        let look = self.looked_for_lost.is_none_or(|at| now.since(at) >= DEPTH.min(library.lease))
-            && lane == Lane::Bulk;
         let mut lost_before = None;
         let mut room = u64::MAX;
         if look || self.bounds.backlog.is_some() {
             let depth = library.queue.depth().await?;
             let of = depth.iter().find(|d| d.lane == lane.into()).map_or(0, |d| d.visible + d.delayed);
             room = self.bounds.backlog.map_or(u64::MAX, |most| most.saturating_sub(of));
-            if look {
-                self.looked_for_lost = Some(now);
-            }
             // Handed over a lease ago, not taken, and nothing visible in the queue: lost on the way.
             lost_before = (of == 0 && (look || lane == Lane::Interactive)).then(|| now - library.lease);
         }

@@ -11,8 +11,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use catalog::JobFilter;
-use domain::JobState;
+use catalog::{Batch, BatchId, JobFilter};
+use domain::{Action, JobSpec, JobState};
 use queue::{Depth, Error, Lane, Message, Queue, Receipt};
 use storage::{Fault, Faulty, Memory, Op};
 use support::{Hands, ingest_as, library, library_of, runner, until};
@@ -139,4 +139,96 @@ async fn what_has_room_in_a_moment_is_not_given_back() {
     assert_eq!(replica.calls(Op::Commit), COPIES as u64);
     let given_back = queue.1.load(Ordering::SeqCst);
     assert!(given_back < COPIES / 6, "{given_back}: none on a machine that does nothing else");
+}
+
+/// Takes nothing until it is told to.
+#[derive(Debug)]
+struct Away(Arc<dyn Queue>, AtomicUsize);
+
+#[async_trait]
+impl Queue for Away {
+    async fn send(&self, lane: Lane, body: String, delay: Duration) -> Result<(), Error> {
+        if lane != Lane::Events && self.1.load(Ordering::SeqCst) > 0 {
+            self.1.fetch_sub(1, Ordering::SeqCst);
+            return Err(Error::new(queue::ErrorKind::Unavailable, "the queue was told to be away"));
+        }
+        self.0.send(lane, body, delay).await
+    }
+    async fn receive(&self, lanes: &[Lane], max: usize, wait: Duration) -> Result<Vec<Message>, Error> {
+        self.0.receive(lanes, max, wait).await
+    }
+    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<(), Error> {
+        self.0.extend(receipt, visibility).await
+    }
+    async fn ack(&self, receipt: &Receipt) -> Result<(), Error> {
+        self.0.ack(receipt).await
+    }
+    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), Error> {
+        self.0.release(receipt, delay).await
+    }
+    async fn depth(&self) -> Result<Vec<Depth>, Error> {
+        self.0.depth().await
+    }
+}
+
+/// Promise 3: what the queue did not take when it was handed over is handed over again, whoever waits for it: in a fleet, where
+/// nobody counts what the queue has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_queue_did_not_take_is_handed_over_again() {
+    for lane in domain::Lane::ALL {
+        let home = tempfile::tempdir().unwrap();
+        let clock = Hands::new();
+        let none = "version: 1\nrules: []\n";
+        let replica = Arc::new(Faulty::new(Memory::new("replica")));
+        let of: Vec<Arc<dyn storage::Store>> = vec![Arc::new(Memory::new(LIBRARY_STORE)), replica.clone()];
+        let library = library_of(home.path(), clock.clone(), none, of, Steps::default()).await;
+        let id = ingest_as(&library, home.path(), "note.txt").await;
+        runner(&library, Duration::from_secs(5)).run_to_rest(CancellationToken::new()).await;
+
+        let it = library.catalog.get(id).await.unwrap().unwrap();
+        let action = Action::Backup { store: "replica".into() };
+        let job = JobSpec {
+            id: action.job_id(it.id, &it.version),
+            recording: it.id,
+            version: it.version.clone(),
+            action,
+            lane,
+            rule: "by hand".into(),
+            reason: "a test asks for it".into(),
+        };
+        let batch = Batch {
+            id: BatchId::derive(&[b"one"]),
+            verb: "backup".into(),
+            by: "user".into(),
+            what: "all".into(),
+            created_at: library.now(),
+        };
+        library.catalog.order(&batch, std::slice::from_ref(&job), library.now()).await.unwrap();
+        let mut library = Arc::into_inner(library).expect("nobody else has it");
+        library.queue = Arc::new(Away(library.queue.clone(), AtomicUsize::new(1)));
+        let library = Arc::new(library);
+        let limits = Limits {
+            threads: 2,
+            memory: 1 << 30,
+            disk: 1 << 40,
+            drain: Duration::from_secs(5),
+            backlog: None,
+            walk_every: None,
+        };
+        let stop = CancellationToken::new();
+        let running = tokio::spawn({
+            let (runner, stop) = (Runner::new(library.clone(), limits), stop.clone());
+            async move { runner.run(stop).await }
+        });
+        for _ in 0..500 {
+            if replica.calls(Op::Commit) > 0 {
+                break;
+            }
+            clock.pass(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stop.cancel();
+        running.await.unwrap();
+        assert_eq!(replica.calls(Op::Commit), 1, "{lane:?}");
+    }
 }
