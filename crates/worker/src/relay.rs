@@ -22,8 +22,6 @@ use crate::{
 const ROLE: &str = "relay";
 /// How often the leader looks when nothing wakes it: what another process's decision waits at most.
 const TICK: Duration = Duration::from_millis(250);
-/// From one look to the next at least: where many jobs end, one look serves all that ended meanwhile.
-const BREATH: Duration = Duration::from_millis(20);
 /// How often the others ask whether they lead by now.
 const CANDIDATE: Duration = Duration::from_secs(5);
 /// Jobs handed over at a time.
@@ -97,7 +95,9 @@ impl Relay {
         let mut failures = 0u32;
         loop {
             let begun = Instant::now();
-            let pause = match self.turn().await {
+            let turn = self.turn().await;
+            let took = begun.elapsed();
+            let pause = match turn {
                 Ok(true) => TICK,
                 Ok(false) => CANDIDATE.min(self.library.lease / 3),
                 Err(e) => {
@@ -112,7 +112,9 @@ impl Relay {
             failures = 0;
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = wake.notified() => tokio::time::sleep_until(begun + BREATH).await,
+                // Where many jobs end, one look serves all that ended meanwhile: it rests as long as it took to look, and never
+                // longer than if nothing had woken it.
+                () = wake.notified() => tokio::time::sleep(took.min(TICK)).await,
                 () = tokio::time::sleep(pause) => {}
             }
         }
