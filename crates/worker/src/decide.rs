@@ -31,7 +31,7 @@ impl Library {
                     // They stay dirty, and whoever has the policy in force decides. What this worker does, it
                     // does by jobs that were decided on; only deciding is no longer its business.
                     Settled::OtherPolicy => {
-                        self.is_outdated();
+                        self.decides_no_more();
                         return Ok(());
                     }
                 }
@@ -46,7 +46,7 @@ impl Library {
         let decide = |facts: &Facts| self.decision(facts, now);
         let by = Deciding { policy: self.policy.hash(), decide: &decide };
         if !self.catalog.conclude(claim, outcome, &by, now).await? {
-            self.is_outdated();
+            self.decides_no_more();
         }
         Ok(())
     }
@@ -68,7 +68,8 @@ impl Library {
         Settle { id: facts.recording.id, revision: facts.recording.revision, decision, alert }
     }
 
-    fn is_outdated(&self) {
+    /// Another policy is in force: deciding is no longer this one's business.
+    fn decides_no_more(&self) {
         if !self.outdated.swap(true, Ordering::SeqCst) {
             error!(
                 policy = self.policy.hash(),

@@ -5,6 +5,7 @@ mod doing;
 use std::{
     collections::VecDeque,
     convert::Infallible,
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -12,7 +13,6 @@ use std::{
 use anyhow::{Context as _, Result};
 use catalog::{Claim, Claimed, JobFilter};
 use domain::{Action, Cost, Failure, Job, JobId, JobState, Lane, Recording, Timestamp};
-use futures::FutureExt as _;
 use queue::Message;
 use tokio::{
     sync::{Notify, Semaphore},
@@ -441,14 +441,10 @@ impl Runner {
         let mut recording = library.catalog.get(claim.job.spec.recording).await?;
         let cost = self.cost(&claim, recording.as_ref());
         let mut room = Room::AtOnce;
-        let admit = || self.admission.admit(lane, cost, line.is_some());
-        let soon = match admit().now_or_never() {
-            Some(admitted) => Some(admitted),
-            None => tokio::time::timeout(SOON, admit()).await.ok(),
-        };
-        let admitted = match soon {
-            Some(admitted) => admitted,
-            None => {
+        let mut admit = pin!(self.admission.admit(lane, cost, line.is_some()));
+        let admitted = match tokio::time::timeout(SOON, &mut admit).await {
+            Ok(admitted) => admitted,
+            Err(_) => {
                 room = Room::After;
                 // It is read anew when there is room.
                 recording = None;
@@ -459,7 +455,7 @@ impl Runner {
                 let spec = &claim.job.spec;
                 tokio::spawn(jobs::prefetch(library.clone(), spec.recording, spec.action.clone()));
                 tokio::select! {
-                    admitted = admit() => admitted,
+                    admitted = admit => admitted,
                     () = stop.cancelled() => {
                         self.hand_back(&claim, Some(&message)).await?;
                         return Ok(room);

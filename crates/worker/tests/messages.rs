@@ -17,7 +17,7 @@ use queue::{Depth, Error, Lane, Message, Queue, Receipt};
 use storage::{Fault, Faulty, Memory, Op};
 use support::{Hands, ingest_as, library, library_of, runner, until};
 use tokio_util::sync::CancellationToken;
-use worker::{LIBRARY_STORE, Limits, Runner, Steps};
+use worker::{LIBRARY_STORE, Library, Limits, Runner, Steps};
 
 /// Enough for several to be received together; the queue takes equal messages for one.
 const RECORDINGS: usize = 12;
@@ -73,31 +73,56 @@ async fn what_is_done_already_is_not_done_again_and_hides_nothing() {
     assert!(again.iter().all(|job| job.attempts == 1), "none was done again");
 }
 
-/// Counts what is given back.
+/// A queue that counts what is given back to it, and takes nothing as often as it is told.
 #[derive(Debug)]
-struct GivenBack(Arc<dyn Queue>, AtomicUsize);
+struct Watched {
+    queue: Arc<dyn Queue>,
+    given_back: AtomicUsize,
+    away: AtomicUsize,
+}
+
+impl Watched {
+    /// Instead of the library's own.
+    fn put_into(library: Arc<Library>, away: usize) -> (Arc<Library>, Arc<Self>) {
+        let mut library = Arc::into_inner(library).expect("nobody else has it");
+        let (given_back, away) = (AtomicUsize::new(0), AtomicUsize::new(away));
+        let queue = Arc::new(Self { queue: library.queue.clone(), given_back, away });
+        library.queue = queue.clone();
+        (Arc::new(library), queue)
+    }
+}
 
 #[async_trait]
-impl Queue for GivenBack {
+impl Queue for Watched {
     async fn send(&self, lane: Lane, body: String, delay: Duration) -> Result<(), Error> {
-        self.0.send(lane, body, delay).await
+        let less = |n: usize| n.checked_sub(1);
+        if self.away.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
+            return Err(Error::new(queue::ErrorKind::Unavailable, "the queue was told to be away"));
+        }
+        self.queue.send(lane, body, delay).await
     }
     async fn receive(&self, lanes: &[Lane], max: usize, wait: Duration) -> Result<Vec<Message>, Error> {
-        self.0.receive(lanes, max, wait).await
+        self.queue.receive(lanes, max, wait).await
     }
     async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<(), Error> {
-        self.0.extend(receipt, visibility).await
+        self.queue.extend(receipt, visibility).await
     }
     async fn ack(&self, receipt: &Receipt) -> Result<(), Error> {
-        self.0.ack(receipt).await
+        self.queue.ack(receipt).await
     }
     async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), Error> {
-        self.1.fetch_add(1, Ordering::SeqCst);
-        self.0.release(receipt, delay).await
+        self.given_back.fetch_add(1, Ordering::SeqCst);
+        self.queue.release(receipt, delay).await
     }
     async fn depth(&self) -> Result<Vec<Depth>, Error> {
-        self.0.depth().await
+        self.queue.depth().await
     }
+}
+
+/// As a fleet's: nobody counts what the queue has.
+fn limits(memory: u64) -> Limits {
+    let drain = Duration::from_secs(5);
+    Limits { threads: 2, memory, disk: 1 << 40, drain, backlog: None, walk_every: None }
 }
 
 /// More small copies than may run at once: each makes room in a moment, so that nothing is given back meanwhile. With SQS that
@@ -121,58 +146,17 @@ async fn what_has_room_in_a_moment_is_not_given_back() {
     }
     let of: Vec<Arc<dyn storage::Store>> = vec![inbox, replica.clone()];
     let library = library_of(home.path(), clock, support::POLICY, of, Steps::default()).await;
-    let mut library = Arc::into_inner(library).expect("nobody else has it");
-    let queue = Arc::new(GivenBack(library.queue.clone(), AtomicUsize::new(0)));
-    library.queue = queue.clone();
+    let (library, queue) = Watched::put_into(library, 0);
     // There is memory for four at a time.
-    let limits = Limits {
-        threads: 2,
-        memory: 128 << 20,
-        disk: 1 << 40,
-        drain: Duration::from_secs(5),
-        backlog: None,
-        walk_every: None,
-    };
-    let runner = Runner::new(Arc::new(library), limits);
+    let runner = Runner::new(library, limits(128 << 20));
     runner.begin().await.unwrap();
     runner.run_to_rest(CancellationToken::new()).await;
     assert_eq!(replica.calls(Op::Commit), COPIES as u64);
-    let given_back = queue.1.load(Ordering::SeqCst);
+    let given_back = queue.given_back.load(Ordering::SeqCst);
     assert!(given_back < COPIES / 6, "{given_back}: none on a machine that does nothing else");
 }
 
-/// Takes nothing until it is told to.
-#[derive(Debug)]
-struct Away(Arc<dyn Queue>, AtomicUsize);
-
-#[async_trait]
-impl Queue for Away {
-    async fn send(&self, lane: Lane, body: String, delay: Duration) -> Result<(), Error> {
-        if lane != Lane::Events && self.1.load(Ordering::SeqCst) > 0 {
-            self.1.fetch_sub(1, Ordering::SeqCst);
-            return Err(Error::new(queue::ErrorKind::Unavailable, "the queue was told to be away"));
-        }
-        self.0.send(lane, body, delay).await
-    }
-    async fn receive(&self, lanes: &[Lane], max: usize, wait: Duration) -> Result<Vec<Message>, Error> {
-        self.0.receive(lanes, max, wait).await
-    }
-    async fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<(), Error> {
-        self.0.extend(receipt, visibility).await
-    }
-    async fn ack(&self, receipt: &Receipt) -> Result<(), Error> {
-        self.0.ack(receipt).await
-    }
-    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), Error> {
-        self.0.release(receipt, delay).await
-    }
-    async fn depth(&self) -> Result<Vec<Depth>, Error> {
-        self.0.depth().await
-    }
-}
-
-/// Promise 3: what the queue did not take when it was handed over is handed over again, whoever waits for it: in a fleet, where
-/// nobody counts what the queue has.
+/// Promise 3: what the queue did not take when it was handed over is handed over again, in a fleet too and whoever waits for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_queue_did_not_take_is_handed_over_again() {
     for lane in domain::Lane::ALL {
@@ -204,20 +188,10 @@ async fn what_the_queue_did_not_take_is_handed_over_again() {
             created_at: library.now(),
         };
         library.catalog.order(&batch, std::slice::from_ref(&job), library.now()).await.unwrap();
-        let mut library = Arc::into_inner(library).expect("nobody else has it");
-        library.queue = Arc::new(Away(library.queue.clone(), AtomicUsize::new(1)));
-        let library = Arc::new(library);
-        let limits = Limits {
-            threads: 2,
-            memory: 1 << 30,
-            disk: 1 << 40,
-            drain: Duration::from_secs(5),
-            backlog: None,
-            walk_every: None,
-        };
+        let (library, _) = Watched::put_into(library, 1);
         let stop = CancellationToken::new();
         let running = tokio::spawn({
-            let (runner, stop) = (Runner::new(library.clone(), limits), stop.clone());
+            let (runner, stop) = (Runner::new(library, limits(1 << 30)), stop.clone());
             async move { runner.run(stop).await }
         });
         for _ in 0..500 {
