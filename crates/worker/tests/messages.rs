@@ -142,7 +142,7 @@ async fn what_has_room_in_a_moment_is_not_given_back() {
 
     let replica = Arc::new(Faulty::new(Memory::new("replica")));
     for n in 1..=COPIES as u64 {
-        replica.on(Op::Commit, n, Fault::Late { by: Duration::from_millis(10) });
+        replica.on(Op::Commit, n, Fault::Late { by: Duration::from_millis(25) });
     }
     let of: Vec<Arc<dyn storage::Store>> = vec![inbox, replica.clone()];
     let library = library_of(home.path(), clock, support::POLICY, of, Steps::default()).await;
