@@ -193,16 +193,15 @@ pub trait Catalog: Send + Sync {
     /// Whether the lease is this claim's and has not expired: to be asked before anything irrevocable.
     async fn holds(&self, claim: &Claim, now: Timestamp) -> Result<bool>;
 
-    /// The outcome becomes a fact and the job done, in one transaction; the recording (and its session) is to
-    /// be decided again. What is readable again by it is exported at once, where that waits. Recording the same claim's outcome
-    /// again changes nothing. A lease that has expired
-    /// may still record as long as nobody else claimed the job; otherwise [`Kind::LeaseLost`]. [`Kind::Held`] for a move
-    /// of what is held by now: nothing is written, and the job is the caller's to [`fail`](Catalog::fail).
-    async fn record(&self, claim: &Claim, outcome: &Outcome, now: Timestamp) -> Result<()>;
-
-    /// [`record`](Catalog::record), and in the same transaction what follows is decided and taken over, of the recording and then of
-    /// its session: nobody finds them undecided in between, and decides the same. False when they stay dirty, because
-    /// another policy is in force than the one that would decide.
+    /// The outcome becomes a fact and the job done, and what follows is decided and taken over, of the recording and then of its
+    /// session: in one transaction, so that nobody finds them undecided in between and decides the same. A decision that is not
+    /// taken over, being made on other facts, leaves them dirty. So does another policy in force than the one that
+    /// would decide, and the answer is false.
+    ///
+    /// What is readable again by it is exported at once, where that waits. Concluding the same claim again changes nothing. A lease
+    /// that has expired may still conclude as long as nobody else claimed the job; otherwise [`Kind::LeaseLost`].
+    /// [`Kind::Held`] for a move of what is held by now: nothing is written, and the job is the caller's to
+    /// [`fail`](Catalog::fail).
     async fn conclude(
         &self,
         claim: &Claim,
@@ -211,7 +210,7 @@ pub trait Catalog: Send + Sync {
         now: Timestamp,
     ) -> Result<bool>;
 
-    /// The job failed by itself. [`Kind::LeaseLost`] as in [`record`](Catalog::record).
+    /// The job failed by itself. [`Kind::LeaseLost`] as in [`conclude`](Catalog::conclude).
     async fn fail(&self, claim: &Claim, failure: &Failure, next: Next, now: Timestamp) -> Result<()>;
 
     /// Gives the job back undone and without blame, to be taken from `until` on: the worker is shutting down, or it is not the

@@ -14,7 +14,7 @@ use std::{
 
 use catalog::{
     Catalog, Change, Changed, Deciding, Postgres, Purging, Query, Settled, Trashed, Trashing,
-    contract::{T0, recording},
+    contract::{Record as _, T0, recording},
     postgres::Options,
 };
 use domain::{

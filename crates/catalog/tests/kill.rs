@@ -11,7 +11,7 @@ use std::{
 
 use catalog::{
     Catalog, Sqlite, Trashed, Trashing,
-    contract::{T0, recording},
+    contract::{Record as _, T0, recording},
 };
 use domain::{DeletionLimit, JobState, RecordingId, Trash};
 use support::{TTL, asking_for, probe_of, probed};

@@ -15,7 +15,7 @@ use std::{
 
 use catalog::{
     Catalog, Claim, Postgres, Settled,
-    contract::{T0, recording},
+    contract::{Record as _, T0, recording},
     postgres::Options,
 };
 use domain::{JobState, NewRecording, RecordingId};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use catalog::{
     Catalog, Sqlite,
-    contract::{T0, recording},
+    contract::{Record as _, T0, recording},
 };
 use domain::{
     Action, AudioFacts, Dynamic, Lane, MediaFacts, Outcome, Probe, StreamFacts, StreamKind, Verdict,

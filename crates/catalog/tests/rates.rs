@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use catalog::{
     Catalog, Postgres,
-    contract::{T0, recording},
+    contract::{Record as _, T0, recording},
     postgres::Options,
 };
 use domain::Lane;

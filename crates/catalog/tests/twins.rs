@@ -14,7 +14,7 @@ use catalog::{
     Accepted, Batch, BatchId, BatchState, BatchStatus, Catalog, Change, Changed, Claim, Claimed, Deciding,
     Description, Eldest, Evicting, Hour, Known, Next, Places, Postgres, Purging, Retry, Sample, Settle,
     Settled, Sqlite, Trashed, Trashing,
-    contract::{self, T0, recording},
+    contract::{self, Record as _, T0, recording},
     postgres::Options,
 };
 use domain::{

@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use catalog::{Catalog as _, Claim, JobFilter, Kind, Sqlite};
-use domain::{Clock as _, JobState, Outcome};
+use catalog::{Catalog as _, Claim, Deciding, JobFilter, Kind, Sqlite};
+use domain::{Clock as _, Facts, JobState, Outcome};
 use storage::{Memory, Store as _};
 use support::{Hands, ingest, library, runner, until};
 use tokio_util::sync::CancellationToken;
@@ -57,7 +57,9 @@ async fn a_worker_that_lost_its_lease_writes_nothing_more() {
     assert_eq!(replica.list("", None, 10).await.unwrap().len(), 1);
     assert_eq!(library.catalog.copies(id).await.unwrap().len(), 1);
     let outcome = Outcome::Tagged { tags: ["late".to_owned()].into() };
-    let refused = library.catalog.record(&late, &outcome, clock.now()).await.unwrap_err();
+    let decide = |_: &Facts| unreachable!("nothing is written, so nothing follows");
+    let by = Deciding { policy: library.policy.hash(), decide: &decide };
+    let refused = library.catalog.conclude(&late, &outcome, &by, clock.now()).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::LeaseLost);
 }
 

@@ -1,12 +1,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
+use async_trait::async_trait;
 use domain::{
     Action, Certificate, Copy, Crc64, Decision, DeletionLimit, Digest, Facts, Job, JobSpec, Kind, Lane,
     MediaFacts, NewRecording, Outcome, Probe, Recording, RecordingId, Rendition, RenditionFile, Role, Sha256,
     State, Timestamp, Track, Trash, Verdict,
 };
 
-use crate::{Catalog, Change, Changed, Claim, Settle, Settled, Trashed, Trashing};
+use crate::{Catalog, Change, Changed, Claim, Deciding, Result, Settle, Settled, Trashed, Trashing};
 
 /// When the suite takes place.
 pub const T0: Timestamp = Timestamp(1_790_000_000_000);
@@ -123,6 +124,27 @@ pub(super) async fn settle(
     let settled =
         catalog.settle(&[Settle { id, revision, decision, alert: None }], "p", now).await.expect("settles");
     settled.into_iter().next().expect("one for one")
+}
+
+/// An outcome alone, for cases that look at nothing but what it is itself.
+#[async_trait]
+pub trait Record {
+    /// [`conclude`](Catalog::conclude)d with decisions that are not taken over: whom it concerns is dirty then.
+    async fn record(&self, claim: &Claim, outcome: &Outcome, now: Timestamp) -> Result<()>;
+}
+
+#[async_trait]
+impl<C: Catalog + ?Sized> Record for C {
+    async fn record(&self, claim: &Claim, outcome: &Outcome, now: Timestamp) -> Result<()> {
+        let on_other_facts = |facts: &Facts| Settle {
+            id: facts.recording.id,
+            revision: facts.recording.revision - 1,
+            decision: decided(facts.recording.state, vec![]),
+            alert: None,
+        };
+        let by = Deciding { policy: "p", decide: &on_other_facts };
+        self.conclude(claim, outcome, &by, now).await.map(drop)
+    }
 }
 
 /// To be settled on the recording as it is.

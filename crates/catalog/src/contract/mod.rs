@@ -32,7 +32,7 @@ use futures::future::BoxFuture;
 use crate::Catalog;
 #[cfg(all(test, feature = "postgres"))]
 pub use kit::asking_for_a_probe;
-pub use kit::{T0, recording, sha256};
+pub use kit::{Record, T0, recording, sha256};
 
 /// An empty catalog.
 pub struct Fixture {

@@ -279,10 +279,6 @@ impl Catalog for Postgres {
         look!(self, conn => ledger::holds(&mut conn, claim, now))
     }
 
-    async fn record(&self, claim: &Claim, outcome: &Outcome, now: Timestamp) -> Result<()> {
-        change!(self, tx => record::record(&mut tx, claim, outcome, now))
-    }
-
     async fn conclude(
         &self,
         claim: &Claim,

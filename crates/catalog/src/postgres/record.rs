@@ -18,19 +18,6 @@ use crate::{
     usage::Held,
 };
 
-pub(super) async fn record(
-    conn: &mut PgConnection,
-    claim: &Claim,
-    outcome: &Outcome,
-    now: Timestamp,
-) -> Result<()> {
-    let Some(Recorded { concerned, id, usage, .. }) = write_down(conn, claim, outcome, now).await? else {
-        return Ok(());
-    };
-    touch(conn, &concerned.and_sessions([id.to_string().as_str()])).await?;
-    add_usage(conn, &usage).await
-}
-
 pub(super) async fn conclude(
     conn: &mut PgConnection,
     claim: &Claim,

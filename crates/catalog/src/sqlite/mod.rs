@@ -220,12 +220,6 @@ impl Catalog for Sqlite {
         ledger::holds(&mut *self.readers.acquire().await?, claim, now).await
     }
 
-    async fn record(&self, claim: &Claim, outcome: &Outcome, now: Timestamp) -> Result<()> {
-        let mut tx = self.write().await?;
-        let done = record::record(&mut tx, claim, outcome, now).await;
-        tx.end(done).await.map(drop)
-    }
-
     async fn conclude(
         &self,
         claim: &Claim,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Of what was recorded before there is nothing to return: all of it is done.
-pub(super) async fn record(
+async fn write_down(
     conn: &mut SqliteConnection,
     claim: &Claim,
     outcome: &Outcome,
@@ -81,7 +81,7 @@ pub(super) async fn conclude(
     by: &Deciding<'_>,
     now: Timestamp,
 ) -> Result<bool> {
-    let Some(recording) = record(conn, claim, outcome, now).await? else { return Ok(true) };
+    let Some(recording) = write_down(conn, claim, outcome, now).await? else { return Ok(true) };
     if settle::in_force(conn).await?.is_some_and(|hash| hash != by.policy) {
         return Ok(false);
     }
