@@ -291,10 +291,12 @@ fn get(address: &str, path: &str) -> String {
 }
 
 /// Where a worker is killed: every named point of the flow that a fleet's worker passes.
-const POINTS: [&str; 11] = [
+const POINTS: [&str; 13] = [
     "intake-hashed",
     "intake-accepted",
     "intake-settled",
+    "job-offered:1",
+    "job-handed-over:2",
     "job-received:2",
     "job-claimed:1",
     "job-claimed:3",

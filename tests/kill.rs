@@ -10,12 +10,14 @@ use support::{Library, call, camera, eventually};
 
 /// As `worker::Point` has them (`every_point_is_in_the_table` holds the two together), and at which of its visits
 /// there the process is killed: early, and in the middle of much else. What happens once a batch is visited once.
-const POINTS: [(&str, &[u32]); 12] = [
+const POINTS: [(&str, &[u32]); 14] = [
     ("intake-hashed", &[1, 4]),
     ("intake-stored", &[1, 4]),
     ("intake-accepted", &[1]),
     ("intake-settled", &[1]),
     ("intake-removed", &[1, 4]),
+    ("job-offered", &[1, 3]),
+    ("job-handed-over", &[2]),
     ("job-received", &[1, 6]),
     ("job-claimed", &[1, 6]),
     ("job-made", &[1, 3]),

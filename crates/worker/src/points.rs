@@ -15,6 +15,10 @@ pub enum Point {
     IntakeSettled,
     /// The file is gone from the inbox.
     IntakeRemoved,
+    /// The ledger has its jobs handed over; the queue does not have them.
+    JobOffered,
+    /// What was ready is in the queue; nobody was told of what happened.
+    JobHandedOver,
     /// A message was received; the job is not claimed.
     JobReceived,
     /// The lease is ours; nothing is done.
@@ -45,12 +49,14 @@ pub enum Point {
 }
 
 impl Point {
-    pub const ALL: [Point; 18] = [
+    pub const ALL: [Point; 20] = [
         Self::IntakeHashed,
         Self::IntakeStored,
         Self::IntakeAccepted,
         Self::IntakeSettled,
         Self::IntakeRemoved,
+        Self::JobOffered,
+        Self::JobHandedOver,
         Self::JobReceived,
         Self::JobClaimed,
         Self::JobMade,
@@ -73,6 +79,8 @@ impl Point {
             Self::IntakeAccepted => "intake-accepted",
             Self::IntakeSettled => "intake-settled",
             Self::IntakeRemoved => "intake-removed",
+            Self::JobOffered => "job-offered",
+            Self::JobHandedOver => "job-handed-over",
             Self::JobReceived => "job-received",
             Self::JobClaimed => "job-claimed",
             Self::JobMade => "job-made",

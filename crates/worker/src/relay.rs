@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::{
-    Library, Manifests, beside::Beside, drift, events, leftovers, rounds::Rounds, survey::Survey,
+    Library, Manifests, Point, beside::Beside, drift, events, leftovers, rounds::Rounds, survey::Survey,
     watch::Watch,
 };
 
@@ -135,6 +135,7 @@ impl Relay {
         if look {
             self.looked_for_lost = Some(now);
         }
+        self.library.steps.at(Point::JobHandedOver);
         self.ask_for_a_walk().await?;
         // Trouble with it keeps nobody from working, and nothing goes by it.
         if let Err(e) = self.rounds.turn(&self.library).await {
@@ -200,6 +201,7 @@ impl Relay {
                 return Ok(());
             }
             room = room.saturating_sub(jobs.len() as u64);
+            library.steps.at(Point::JobOffered);
             let bodies: Vec<String> = jobs.iter().map(ToString::to_string).collect();
             // Offered and not sent: they are offered again, as if the queue had lost them.
             library.queue.send_many(lane.into(), bodies).await.context("handing jobs over")?;

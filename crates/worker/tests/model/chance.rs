@@ -165,6 +165,7 @@ fn trouble() -> impl Strategy<Value = (Op, u64, Fault)> {
 
 fn point() -> impl Strategy<Value = Point> {
     select(vec![
+        Point::JobOffered,
         Point::JobReceived,
         Point::JobClaimed,
         Point::JobRecorded,

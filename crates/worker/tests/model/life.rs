@@ -57,15 +57,20 @@ impl Life {
     pub fn begin(home: &Path, clock: &Arc<Hands>, law: &Law, memories: &[Memory]) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let doom = Arc::new(Doom::default());
+        let turns = Arc::new(Turns::default());
         let steps = Steps::new({
-            let doom = doom.clone();
-            move |point| doom.at(point)
+            let (doom, turns) = (doom.clone(), turns.clone());
+            move |point| {
+                if point == Point::JobHandedOver {
+                    turns.one_more();
+                }
+                doom.at(point);
+            }
         });
         let stores: Vec<Arc<Faulty<Memory>>> =
             memories.iter().map(|memory| Arc::new(Faulty::new(memory.clone()))).collect();
         let of: Vec<Arc<dyn Store>> = stores.iter().map(|s| s.clone() as Arc<dyn Store>).collect();
         let text = law.to_string();
-        let turns = Arc::new(Turns::default());
         let mut library =
             runtime.block_on(support::library_of(home, support::Hands::new(), &text, of, steps));
         let it = Arc::get_mut(&mut library).expect("nobody else has it yet");
@@ -127,7 +132,7 @@ impl Life {
             let mut calm = 0;
             for _ in 0..3000 {
                 let before = self.turns.seen();
-                self.come_round(before.looks + 4).await?;
+                self.come_round(before.turns + 2).await?;
                 let idle = self.turns.open().await == 0 && self.turns.seen().sent == before.sent;
                 calm = if idle { calm + 1 } else { 0 };
                 if calm == 2 {
@@ -138,9 +143,9 @@ impl Life {
         })
     }
 
-    async fn come_round(&self, looks: u64) -> Result<(), Killed> {
+    async fn come_round(&self, turns: u64) -> Result<(), Killed> {
         let mut seen = self.turns.follow();
-        while seen.borrow_and_update().looks < looks {
+        while seen.borrow_and_update().turns < turns {
             if self.is_dead() {
                 return Err(Killed);
             }

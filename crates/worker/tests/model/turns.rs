@@ -1,4 +1,4 @@
-//! The embedded queue, and how often the relay has come round: it looks how deep each lane is in every turn.
+//! The embedded queue, and how often the relay has come round.
 
 use std::time::Duration;
 
@@ -15,12 +15,16 @@ pub struct Turns {
 /// Counted from the beginning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Two in a turn.
-    pub looks: u64,
+    pub turns: u64,
     pub sent: u64,
 }
 
 impl Turns {
+    /// The relay has handed over what was ready.
+    pub fn one_more(&self) {
+        self.seen.send_modify(|seen| seen.turns += 1);
+    }
+
     pub fn seen(&self) -> Seen {
         *self.seen.borrow()
     }
@@ -55,7 +59,6 @@ impl Queue for Turns {
         self.inner.release(receipt, delay).await
     }
     async fn depth(&self) -> Result<Vec<Depth>, Error> {
-        self.seen.send_modify(|seen| seen.looks += 1);
         self.inner.depth().await
     }
 }
