@@ -173,6 +173,10 @@ pub trait Catalog: Send + Sync {
     /// Nobody has it, and nobody is to have it before `until`. A job that somebody took meanwhile is left alone.
     async fn put_off(&self, job: JobId, now: Timestamp, until: Timestamp) -> Result<()>;
 
+    /// Whether there may be anything for whoever leads: a recording to decide on, a job to hand over, an alert to tell. One look,
+    /// instead of one for each of them; true for what goes to a destination as long as it waits for a place there.
+    async fn stirs(&self, now: Timestamp) -> Result<bool>;
+
     /// The job that goes there and has been ready for longest, of those that were handed over to nobody, the interactive lane's
     /// first: for whoever has just come from there.
     async fn next_to(&self, to: &str, now: Timestamp) -> Result<Option<JobId>>;

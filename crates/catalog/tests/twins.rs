@@ -102,6 +102,7 @@ struct Standing {
     counts: catalog::Counts,
     usage: domain::Usage,
     to_decide: Vec<RecordingId>,
+    stirs: bool,
     waiting: BTreeMap<Lane, Timestamp>,
     alerts: BTreeSet<String>,
     known: Vec<Option<Known>>,
@@ -560,10 +561,12 @@ impl<'a> Side<'a> {
             }
             14 => {
                 let lost = (b & 1 == 0).then_some(Timestamp(now.0 - i64::from(c) * 1_000));
-                catalog
+                let stirs = catalog.stirs(now).await.unwrap();
+                let offered = catalog
                     .offer_within(Lane::ALL[usize::from(a) % 2], now, u32::from(b % 5), lost, &places())
-                    .await
-                    .map(Said::Jobs)
+                    .await;
+                assert!(stirs || lost.is_some() || offered.as_ref().is_ok_and(Vec::is_empty), "{offered:?}");
+                offered.map(Said::Jobs)
             }
             _ => match a % 9 {
                 0 => catalog.recover(Some("up-"), now).await.map(Said::Number),
@@ -608,6 +611,10 @@ impl<'a> Side<'a> {
         let verdict = catalog.audit_verify().await.unwrap();
         assert_eq!((verdict.first_bad, verdict.unchained), (None, 0));
         let audit = catalog.audit(None, 9_999).await.unwrap();
+        let (to_decide, stirs) =
+            (catalog.to_decide(now, None, 99).await.unwrap(), catalog.stirs(now).await.unwrap());
+        let is_quiet = to_decide.is_empty() && catalog.unsent(1).await.unwrap().is_empty();
+        assert!(stirs || is_quiet);
         let mut found = Vec::new();
         for query in
             ["", "call", "person 1", "tag:tag1 -kind:session", "state:ready,failed", "talk OR state:accepted"]
@@ -624,7 +631,8 @@ impl<'a> Side<'a> {
             audit: audit.into_iter().map(|e| (e.at, e.actor, e.what, e.recording, e.details)).collect(),
             counts: catalog.counts().await.unwrap(),
             usage: catalog.usage().await.unwrap(),
-            to_decide: catalog.to_decide(now, None, 99).await.unwrap(),
+            to_decide,
+            stirs,
             waiting: catalog.waiting_since(now).await.unwrap(),
             alerts: catalog.unsent(99).await.unwrap().into_iter().map(|(_, a)| format!("{a:?}")).collect(),
             known,

@@ -363,3 +363,49 @@ pub async fn jobs_are_listed_and_counted(f: &Fixture) {
     );
     assert_eq!((counts.recordings[&State::Processing], counts.bytes), (2, 2_000));
 }
+
+/// Whoever leads asks four times a second: it must hear of all that there is to do, and of nothing where there is nothing.
+pub async fn what_there_is_to_do_stirs(f: &Fixture) {
+    let c = &*f.catalog;
+    let stirs = async |seconds| c.stirs(later(seconds)).await.unwrap();
+    assert!(!stirs(0).await);
+    let it = accept(c, &recording("a.mp4")).await;
+    assert!(stirs(0).await, "it is to be decided");
+    let mut until = decided(State::Ready, vec![]);
+    until.due_at = Some(later(100));
+    settle(c, it.id, until.clone(), T0).await;
+    assert!(!stirs(99).await);
+    assert!(stirs(100).await, "it is time to decide again");
+
+    for lane in Lane::ALL {
+        let spec = spec(&it, Action::Verify { store: lane.as_str().into(), last: T0 }, lane);
+        let mut asks = processing(vec![spec.clone()]);
+        asks.due_at = Some(later(1_000));
+        settle(c, it.id, asks, T0).await;
+        assert!(stirs(0).await, "{lane:?}: it is to be handed over");
+        assert_eq!(offered(c, lane, T0).await, [spec.id]);
+        assert!(!stirs(0).await, "{lane:?}: it is on its way");
+        let held = claim(c, &spec, "w", T0).await;
+        assert!(!stirs(59).await, "{lane:?}: somebody has it");
+        assert!(stirs(61).await, "{lane:?}: its lease has run out");
+        c.fail(&held, &Failure::permanent("no"), Next::Park, T0).await.unwrap();
+        settle(c, it.id, until.clone(), T0).await;
+        assert!(!stirs(0).await);
+    }
+
+    let alert = domain::Alert {
+        key: "news".into(),
+        severity: domain::Severity::Info,
+        service: "suite".into(),
+        subject: "news".into(),
+        cause: String::new(),
+        next: String::new(),
+        recording: None,
+        at: T0,
+    };
+    c.raise(&[alert]).await.unwrap();
+    assert!(stirs(0).await, "it is to be told");
+    let unsent = c.unsent(9).await.unwrap();
+    c.sent(&[unsent[0].0], T0).await.unwrap();
+    assert!(!stirs(0).await);
+}

@@ -87,7 +87,8 @@ macro_rules! contract_suite {
                 a_job_given_back_has_not_failed,
                 orphans_are_recovered,
                 a_lease_is_renewed_with_progress,
-                jobs_are_listed_and_counted;
+                jobs_are_listed_and_counted,
+                what_there_is_to_do_stirs;
             record:
                 an_outcome_is_recorded_with_all_that_follows_or_not_at_all,
                 recording_twice_is_recording_once,

@@ -63,6 +63,23 @@ pub(super) const TAKEN: &str = "
 SELECT (SELECT count(*) FROM job WHERE destination = $1 AND state = 'running' AND lease_until > $2)
      + (SELECT count(*) FROM job WHERE destination = $1 AND offered_at > $3)";
 
+pub(super) async fn stirs(conn: &mut PgConnection, now: Timestamp) -> Result<bool> {
+    Ok(sqlx::query_scalar(STIRS).bind(now.0).fetch_one(conn).await?)
+}
+
+/// One step along an index for each: in an order, because that is what keeps a planner on the index.
+pub(super) const STIRS: &str = "
+SELECT (SELECT at FROM attention WHERE at <= $1 ORDER BY at LIMIT 1) IS NOT NULL
+   OR (SELECT fresh_at FROM job WHERE lane = 0 AND destination IS NULL AND fresh_at <= $1
+       ORDER BY fresh_at LIMIT 1) IS NOT NULL
+   OR (SELECT fresh_at FROM job WHERE lane = 0 AND destination IS NOT NULL AND fresh_at IS NOT NULL
+       ORDER BY destination LIMIT 1) IS NOT NULL
+   OR (SELECT fresh_at FROM job WHERE lane = 1 AND destination IS NULL AND fresh_at <= $1
+       ORDER BY fresh_at LIMIT 1) IS NOT NULL
+   OR (SELECT fresh_at FROM job WHERE lane = 1 AND destination IS NOT NULL AND fresh_at IS NOT NULL
+       ORDER BY destination LIMIT 1) IS NOT NULL
+   OR (SELECT seq FROM alert WHERE sent_at IS NULL ORDER BY seq LIMIT 1) IS NOT NULL";
+
 pub(super) async fn next_to(conn: &mut PgConnection, to: &str, now: Timestamp) -> Result<Option<JobId>> {
     for lane in Lane::ALL {
         let next = sqlx::query_scalar(NEXT_TO).bind(codec::lane_number(lane)).bind(now.0).bind(text(to));

@@ -257,6 +257,10 @@ impl Catalog for Postgres {
         look!(self, conn => ledger::put_off(&mut conn, job, now, until))
     }
 
+    async fn stirs(&self, now: Timestamp) -> Result<bool> {
+        look!(self, conn => ledger::stirs(&mut conn, now))
+    }
+
     async fn next_to(&self, to: &str, now: Timestamp) -> Result<Option<JobId>> {
         look!(self, conn => ledger::next_to(&mut conn, to, now))
     }

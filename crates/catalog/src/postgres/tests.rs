@@ -100,6 +100,7 @@ async fn frequent_questions_are_answered_from_an_index() {
             (ledger::OFFER_TO.into(), vec!["1".into(), t0.clone(), "50".into(), "'partner'".into()]),
             &["job_fresh_to"],
         ),
+        ((ledger::STIRS.into(), vec![t0.clone()]), &["attention_at", "job_fresh", "job_fresh_to"]),
         ((ledger::NEXT_TO.into(), vec!["1".into(), t0.clone(), "'partner'".into()]), &["job_fresh_to"]),
         ((ledger::DESTINATIONS.into(), vec!["1".into()]), &["job_fresh_to"]),
         (

@@ -196,6 +196,10 @@ impl Catalog for Sqlite {
         tx.end(done).await
     }
 
+    async fn stirs(&self, now: Timestamp) -> Result<bool> {
+        ledger::stirs(&mut *self.readers.acquire().await?, now).await
+    }
+
     async fn next_to(&self, to: &str, now: Timestamp) -> Result<Option<JobId>> {
         ledger::next_to(&mut *self.readers.acquire().await?, to, now).await
     }
