@@ -37,7 +37,10 @@ impl Confinement {
             rlimits.apply()?;
         }
         #[cfg(target_os = "linux")]
-        self.apply_linux()?;
+        {
+            batch();
+            self.apply_linux()?;
+        }
         Ok(())
     }
 
@@ -80,6 +83,20 @@ fn default_signals() {
     for signal in 1..32 {
         // SAFETY: SIG_DFL runs no code of ours. SIGKILL and SIGSTOP refuse, which is what they are for.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// A child computes: it gets the processor in long pieces, and whoever wakes up to tend it (a lease, a heartbeat, a page
+/// for somebody) goes before it. An encoder's threads switch half as often (sched(7), measured on Linux 6.18). Advice and no
+/// fence: where it is refused nothing is lost. A service that was put behind all others stays there.
+#[cfg(target_os = "linux")]
+fn batch() {
+    // SAFETY: neither call has preconditions; `normal` outlives the second.
+    unsafe {
+        if libc::sched_getscheduler(0) == libc::SCHED_OTHER {
+            let normal: libc::sched_param = std::mem::zeroed();
+            libc::sched_setscheduler(0, libc::SCHED_BATCH, &normal);
+        }
     }
 }
 

@@ -20,6 +20,23 @@ async fn the_end_is_told() {
     assert_eq!(run(room.python("import os; os.abort()")).await.exit, Exit::Signal(libc::SIGABRT));
 }
 
+/// What computes lets those who tend it go first; and behind a service that was put behind all others it stays behind.
+#[tokio::test]
+async fn children_are_batch_work() {
+    let room = Room::new();
+    let policy = "import os, threading\n\
+                  thread = threading.Thread(target=lambda: print(os.sched_getscheduler(0), end=' '))\n\
+                  thread.start(); thread.join()\n\
+                  print(os.SCHED_BATCH, os.SCHED_IDLE)";
+    let seen = run(room.python(policy)).await;
+    assert_eq!(text(&seen), format!("{0} {0} {1}", libc::SCHED_BATCH, libc::SCHED_IDLE));
+    // Threads inherit it, the one that starts the child too.
+    let none: libc::sched_param = unsafe { std::mem::zeroed() };
+    assert_eq!(unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &none) }, 0);
+    let seen = run(room.python(policy)).await;
+    assert_eq!(text(&seen), format!("{0} {1} {0}", libc::SCHED_IDLE, libc::SCHED_BATCH));
+}
+
 /// Without a stdin the child finds its end at once.
 #[tokio::test]
 async fn no_stdin() {
