@@ -296,7 +296,7 @@ const POINTS: [&str; 13] = [
     "intake-accepted",
     "intake-settled",
     "job-offered:1",
-    "job-handed-over:2",
+    "job-handed-over:6",
     "job-received:2",
     "job-claimed:1",
     "job-claimed:3",

@@ -17,7 +17,7 @@ const POINTS: [(&str, &[u32]); 14] = [
     ("intake-settled", &[1]),
     ("intake-removed", &[1, 4]),
     ("job-offered", &[1, 3]),
-    ("job-handed-over", &[2]),
+    ("job-handed-over", &[2, 9]),
     ("job-received", &[1, 6]),
     ("job-claimed", &[1, 6]),
     ("job-made", &[1, 3]),

@@ -194,7 +194,7 @@ impl Relay {
             let of = depth.iter().find(|d| d.lane == lane.into()).map_or(0, |d| d.visible + d.delayed);
             room = self.bounds.backlog.map_or(u64::MAX, |most| most.saturating_sub(of));
             // Handed over a lease ago, not taken, and nothing visible in the queue: lost on the way.
-            lost_before = (of == 0 && (look || lane == Lane::Interactive)).then(|| now - library.lease);
+            lost_before = (look && of == 0).then(|| now - library.lease);
         }
         loop {
             let limit = u32::try_from(room).unwrap_or(BATCH).min(BATCH);
