@@ -1,6 +1,7 @@
 //! What CI runs; a developer runs the same.
 
 use crate::{
+    demo,
     run::{cargo, root, run},
     setup,
 };
@@ -31,7 +32,10 @@ pub fn all() -> Result<(), String> {
     run(cargo(&["doc", "--locked", "--workspace", "--no-deps", "--all-features"])
         .env("RUSTDOCFLAGS", "-D warnings"))?;
     deny()?;
-    test(&[])
+    test(&[])?;
+    // What the README tells a stranger to run first.
+    demo::run(&[])?;
+    demo::run(&["--cloud".to_owned()])
 }
 
 /// Licences, bans and sources from the lock file alone. Advisories need RustSec's database from the network:

@@ -28,7 +28,8 @@ pub fn run(args: &[String]) -> Result<(), String> {
         fs::remove_dir_all(&library).map_err(|e| format!("cannot clear {}: {e}", library.display()))?;
     }
     let given: Vec<PathBuf> = args.iter().map(PathBuf::from).collect();
-    let sources = if given.is_empty() { vec![record(&home)?] } else { given };
+    let ours = given.is_empty();
+    let sources = if ours { vec![record(&home)?] } else { given };
 
     let quietly = |args: &[&str]| {
         let mut command = Command::new(&videorec);
@@ -38,8 +39,8 @@ pub fn run(args: &[String]) -> Result<(), String> {
     };
     let mut ingest = quietly(&["ingest"]);
     ingest.args(&sources);
-    // Exit code 1 says that some recording did not become ready: the table shows which and why.
-    let _ = execute(&mut ingest);
+    // Exit code 1 says that some recording did not become ready: the table shows which and why. Of yours, that is how it is.
+    let ingested = execute(&mut ingest);
     execute(&mut quietly(&["ls", "--renditions"]))?;
 
     let library = library.display();
@@ -50,7 +51,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
          {videorec} --library {library} plan\n  \
          {videorec} up --library {library}      then drop files into {library}/inbox"
     );
-    Ok(())
+    if ours { ingested } else { Ok(()) }
 }
 
 /// One participant: the size that a browser would negotiate, a tone of its own, and when they were there.

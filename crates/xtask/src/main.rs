@@ -18,7 +18,7 @@ const HELP: &str = "\
 cargo xtask demo [PATH...]   set up, build, and turn a few recordings (yours, if given) into a library
 cargo xtask demo --cloud     the same as a fleet, wholly on this machine: an emulator of AWS, PostgreSQL, a worker
 cargo xtask test [ARGS...]   set up and run all tests (ARGS go to `cargo test`)
-cargo xtask ci               what CI runs: fmt, clippy, deny, docs, test
+cargo xtask ci               what CI runs: fmt, clippy, deny, docs, test, and both demos
 cargo xtask bench [NAME...]  paired measurements against bare ffmpeg and plain tools; prints ratios; --small only shows
                              that the fleet's benches work
 ";

@@ -53,13 +53,33 @@ pub fn run() -> Result<(), String> {
     println!("\nThe fleet:");
     execute(&mut around.videorec(&["fleet"]))?;
     println!("\nWhat the topic told its subscriber:");
-    print!("{}", around.script(&["told"])?);
+    let told = around.script(&["told"])?;
+    print!("{told}");
 
     around::terminate(&worker)?;
     let status = worker.wait().map_err(|e| e.to_string())?;
     println!("\nThe worker drained and ended ({status}); emulator and database end with this command.");
     println!("`videorec work --help` says what a worker of yours needs.");
-    finished
+    finished?;
+    if !status.success() {
+        return Err(format!("the worker did not end cleanly; see {}", log.display()));
+    }
+    let ready = listed(&around, &["--json", "ls", "--limit", "1000"], &["ready"])?.1;
+    if ready != files - 1 {
+        return Err(format!("{ready} recordings are ready instead of {}; see {}", files - 1, log.display()));
+    }
+    if !told.contains("interview.mp4") {
+        return Err("the topic told nobody of the file that is no recording".into());
+    }
+    Ok(())
+}
+
+/// How many lines there are, and how many are in one of these states.
+fn listed(around: &Around, args: &[&str], states: &[&str]) -> Result<(usize, usize), String> {
+    let out = around.videorec(args).stderr(Stdio::inherit()).output().map_err(|e| e.to_string())?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let of = |line: &&str| states.iter().any(|state| line.contains(&format!(r#""state":"{state}""#)));
+    Ok((text.lines().count(), text.lines().filter(of).count()))
 }
 
 /// Says how far it is until every file came to its end.
@@ -67,15 +87,8 @@ fn watch(around: &Around, files: usize, worker: &mut Child) -> Result<(), String
     let until = Instant::now() + PATIENCE;
     let mut before = String::new();
     loop {
-        let count = |args: &[&str], of: &[&str]| -> Result<(usize, usize), String> {
-            let out = around.videorec(args).stderr(Stdio::inherit()).output().map_err(|e| e.to_string())?;
-            let text = String::from_utf8_lossy(&out.stdout).into_owned();
-            let open =
-                text.lines().filter(|l| of.iter().any(|state| l.contains(&format!(r#""state":"{state}""#))));
-            Ok((text.lines().count(), open.count()))
-        };
-        let (came, open) = count(&["--json", "ls", "--limit", "1000"], &["accepted", "processing"])?;
-        let (jobs, left) = count(&["--json", "jobs", "--limit", "1000"], &["pending", "running"])?;
+        let (came, open) = listed(around, &["--json", "ls", "--limit", "1000"], &["accepted", "processing"])?;
+        let (jobs, left) = listed(around, &["--json", "jobs", "--limit", "1000"], &["pending", "running"])?;
         let now = format!(
             "{came} of {files} files came in, {} at their end; {} of {jobs} jobs done",
             came - open,
