@@ -16,7 +16,12 @@ use tokio::{runtime::Runtime, sync::Notify, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use worker::{Library, Point, Runner, Steps, Stores};
 
-use crate::{law::Law, support, turns::Turns};
+use crate::{
+    history::STORES,
+    law::{Law, Rule, Verb, Whom},
+    support,
+    turns::Turns,
+};
 
 /// Time that passes, or goes back, when the test says so.
 pub struct Hands(AtomicI64);
@@ -168,8 +173,15 @@ impl Life {
             return self.kill();
         }
         self.stop.cancel();
-        let Self { runtime, running, .. } = self;
-        runtime.block_on(async { running.await.expect("it does not panic") });
+        let Self { runtime, running, doom, .. } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                // Whoever is told to stop takes the turn to its end, and may come to that point there.
+                () = doom.told.notified() => {}
+                ended = running => ended.expect("it does not panic"),
+            }
+        });
         runtime.shutdown_background();
     }
 
@@ -219,4 +231,26 @@ impl Doom {
             std::panic::resume_unwind(Box::new("the process was killed"));
         }
     }
+}
+
+/// The points of the relay are come to on its last turn too, after the order to stop: that is no failure of what is tried.
+#[test]
+fn who_is_killed_while_being_stopped_was_killed() {
+    let home = tempfile::tempdir().unwrap();
+    let law = Law {
+        copies: 1,
+        trash_h: 1,
+        percent: 5,
+        floor: 1,
+        most_bytes: None,
+        verify_percent: 1,
+        rules: vec![Rule { whom: Whom::default(), verb: Verb::Backup("replica") }],
+    };
+    let memories = STORES.map(|name| Memory::new(name).with_classes());
+    let life = Life::begin(home.path(), &Hands::new(), &law, &memories);
+    life.doom(Point::JobHandedOver, 1);
+    let doom = life.doom.clone();
+    life.end();
+    assert!(doom.dead.load(Ordering::SeqCst), "it came to that point");
+    Life::begin(home.path(), &Hands::new(), &law, &memories).end();
 }
