@@ -110,6 +110,15 @@ pub(crate) fn rendition(action: &Action) -> Option<&str> {
     }
 }
 
+/// Of jobs: what is made is the same job whoever asks for it. Where an order of it is cancelled a rule may want it still, and its
+/// recording is decided on anew.
+macro_rules! anybodys {
+    () => {
+        r#"(action LIKE '{"do":"convert"%' OR action LIKE '{"do":"mix"%')"#
+    };
+}
+pub(crate) use anybodys;
+
 /// A batch, a state of jobs, how many of it are in that, and their bytes.
 pub(crate) type Tally = (String, String, i64, i64);
 

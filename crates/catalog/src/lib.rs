@@ -287,8 +287,9 @@ pub trait Catalog: Send + Sync {
     /// Newest first.
     async fn batches(&self, limit: u32) -> Result<Vec<BatchStatus>>;
 
-    /// Pauses a batch, lets it go on, or cancels it, which is final. Who works on a job of it is not disturbed. False
-    /// when there is no such batch or it is so already.
+    /// Pauses a batch, lets it go on, or cancels it, which is final. Who works on a job of it is not disturbed. What was to be
+    /// made by it may be asked for by a rule as well: its recording becomes dirty. False when there is no such batch or it is
+    /// so already.
     async fn set_batch(&self, id: BatchId, state: BatchState, by: &str, now: Timestamp) -> Result<bool>;
 
     // ---- history

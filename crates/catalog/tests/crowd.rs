@@ -14,7 +14,7 @@ use std::{
 
 use catalog::{
     Catalog, Change, Changed, Deciding, Postgres, Purging, Query, Settled, Trashed, Trashing,
-    contract::{Record as _, T0, recording},
+    contract::{Record as _, T0, making, recording},
     postgres::Options,
 };
 use domain::{
@@ -183,7 +183,7 @@ fn jobs_of(id: RecordingId, version: &str) -> Vec<domain::JobSpec> {
     let actions = [
         Action::Probe,
         Action::Backup { store: "replica".into() },
-        Action::Backup { store: "outputs".into() },
+        making(),
         Action::Tag { add: BTreeSet::from(["seen".to_owned()]) },
     ];
     actions.map(|action| job_of(id, version, action)).into()
@@ -195,11 +195,11 @@ fn outcome_of(it: &NewRecording, action: &Action) -> Outcome {
         Action::Probe => probed(),
         Action::Tag { add } => Outcome::Tagged { tags: add.clone() },
         // The same bytes from every recording, in another order: black pictures are all alike.
-        Action::Backup { store } if store == "outputs" => {
+        Action::Convert { .. } => {
             let mut files: Vec<_> = ["black", "silence", "poster"]
                 .map(|bytes| RenditionFile {
                     role: Role::Poster,
-                    store: store.clone(),
+                    store: "outputs".into(),
                     key: format!("{}/{bytes}", it.id),
                     digest: domain::Digest { sha256: catalog::contract::sha256(bytes), ..it.digest },
                 })

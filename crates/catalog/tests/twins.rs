@@ -163,7 +163,7 @@ fn jobs_of(it: &Recording, which: u8) -> Vec<JobSpec> {
     let actions = [
         Action::Probe,
         Action::Backup { store: "replica".into() },
-        Action::Backup { store: "outputs".into() },
+        contract::making(),
         Action::Tag { add: ["tag1".to_owned()].into() },
         // Lanes have this one.
         Action::Probe,
@@ -233,7 +233,7 @@ fn outcome_of(spec: &JobSpec, how: u8, now: Timestamp) -> Outcome {
     match &spec.action {
         Action::Probe => support::probed(),
         Action::Tag { add } => Outcome::Tagged { tags: add.clone() },
-        Action::Backup { store } if store == "outputs" => Outcome::Rendered {
+        Action::Convert { .. } => Outcome::Rendered {
             rendition: Rendition {
                 // Now and then somebody else's: that is refused as a whole.
                 recording: if how.is_multiple_of(7) { id_of(how) } else { spec.recording },

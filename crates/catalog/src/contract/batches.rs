@@ -1,7 +1,9 @@
-use domain::{Action, Failure, JobSpec, JobState, Lane, State};
+use domain::{Action, Failure, JobSpec, JobState, Lane, Recording, State};
 
 use super::{Fixture, kit::*};
-use crate::{Batch, BatchId, BatchState, BatchStatus, Catalog, Ended, JobFilter, Next, Retry};
+use crate::{
+    Batch, BatchId, BatchState, BatchStatus, Catalog, Ended, JobFilter, Next, Retry, Settle, Settled,
+};
 
 fn batch(n: u8) -> Batch {
     Batch {
@@ -143,6 +145,62 @@ pub async fn a_cancelled_batch_is_over(f: &Fixture) {
     settle(c, it.id, processing(vec![jobs[1].clone()]), later(4)).await;
     claim(c, &jobs[1], "w", later(5)).await;
     claim(c, &jobs[0], "w", later(5)).await;
+}
+
+/// A rule may ask for the same rendition, and nobody else would look again whether one does.
+pub async fn what_an_order_leaves_unmade_is_decided_on_anew(f: &Fixture) {
+    let c = &*f.catalog;
+    let checks = ordered(c, 4).await;
+    let mut jobs = Vec::new();
+    for check in &checks[..3] {
+        jobs.push(spec(&get(c, check.recording).await, making(), Lane::Bulk));
+    }
+    jobs.push(checks[3].clone());
+    c.order(&batch(1), &jobs, T0).await.unwrap();
+    let settled = |it: &Recording| Settle {
+        id: it.id,
+        revision: it.revision,
+        decision: processing(vec![spec(it, making(), Lane::Bulk)]),
+        alert: None,
+    };
+    let mut before = Vec::new();
+    for spec in &jobs[..2] {
+        let it = get(c, spec.recording).await;
+        settle(c, it.id, processing(vec![spec.clone()]), later(1)).await;
+        before.push(settled(&get(c, spec.recording).await));
+    }
+    let held = claim(c, &jobs[0], "w", later(1)).await;
+    let made = claim(c, &jobs[2], "w", later(1)).await;
+    c.set_batch(batch(1).id, BatchState::Paused, "ana", later(2)).await.unwrap();
+    c.set_batch(batch(1).id, BatchState::Running, "ana", later(2)).await.unwrap();
+    assert_eq!(dirty(c, later(2)).await, [].into());
+    c.set_batch(batch(1).id, BatchState::Paused, "ana", later(2)).await.unwrap();
+
+    assert!(c.set_batch(batch(1).id, BatchState::Cancelled, "ana", later(3)).await.unwrap());
+    assert_eq!(
+        dirty(c, later(3)).await,
+        [jobs[1].recording].into(),
+        "not what is checked, nor what somebody has"
+    );
+    // What was decided while the order was there goes by it.
+    assert_eq!(c.settle(&before[1..], "p", later(3)).await.unwrap()[0], Settled::Stale);
+    let it = get(c, jobs[1].recording).await;
+    settle(c, it.id, processing(vec![jobs[1].clone()]), later(3)).await;
+    assert_eq!(dirty(c, later(3)).await, [].into());
+    claim(c, &jobs[1], "w", later(3)).await;
+
+    // The same of what is given back, and nothing of what is done.
+    c.release(&held, later(4)).await.unwrap();
+    assert_eq!(c.claim(jobs[0].id, "w", later(4), TTL).await.unwrap(), None);
+    assert_eq!(job(c, jobs[0].id).await.state, JobState::Cancelled);
+    assert_eq!(dirty(c, later(4)).await, [jobs[0].recording].into());
+    assert_eq!(c.settle(&before[..1], "p", later(4)).await.unwrap()[0], Settled::Stale);
+    assert_eq!(c.claim(jobs[0].id, "w", later(5), TTL).await.unwrap(), None);
+    let it = get(c, jobs[0].recording).await;
+    settle(c, it.id, processing(vec![jobs[0].clone()]), later(5)).await;
+    claim(c, &jobs[0], "w", later(5)).await;
+    c.record(&made, &rendered(&made, "waveform", "made", 1), later(6)).await.unwrap();
+    assert_eq!(status(c).await.done, 1);
 }
 
 pub async fn nothing_is_ordered_of_what_goes_or_is_gone(f: &Fixture) {

@@ -3,8 +3,8 @@ use std::{collections::BTreeSet, time::Duration};
 use async_trait::async_trait;
 use domain::{
     Action, Certificate, Copy, Crc64, Decision, DeletionLimit, Digest, Facts, Job, JobSpec, Kind, Lane,
-    MediaFacts, NewRecording, Outcome, Probe, Recording, RecordingId, Rendition, RenditionFile, Role, Sha256,
-    State, Timestamp, Track, Trash, Verdict,
+    MediaFacts, NewRecording, Outcome, Output, Preset, Probe, Recording, RecordingId, Rendition,
+    RenditionFile, Role, Sha256, State, Timestamp, Track, Trash, Verdict,
 };
 
 use crate::{Catalog, Change, Changed, Claim, Deciding, Result, Settle, Settled, Trashed, Trashing};
@@ -87,6 +87,12 @@ pub(super) async fn job(catalog: &dyn Catalog, id: domain::JobId) -> Job {
 
 pub(super) fn probe_of(it: &Recording) -> JobSpec {
     spec(it, Action::Probe, Lane::Bulk)
+}
+
+/// Has something made.
+pub fn making() -> Action {
+    let output = Output::Waveform { width: 640, height: 64 };
+    Action::Convert { preset: Preset { name: "waveform".into(), output } }
 }
 
 pub(super) fn backup_of(it: &Recording, store: &str) -> JobSpec {

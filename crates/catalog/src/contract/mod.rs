@@ -32,7 +32,7 @@ use futures::future::BoxFuture;
 use crate::Catalog;
 #[cfg(all(test, feature = "postgres"))]
 pub use kit::asking_for_a_probe;
-pub use kit::{Record, T0, recording, sha256};
+pub use kit::{Record, T0, making, recording, sha256};
 
 /// An empty catalog.
 pub struct Fixture {
@@ -136,6 +136,7 @@ macro_rules! contract_suite {
                 what_is_ordered_is_done_whatever_is_decided,
                 a_paused_batch_rests_and_goes_on,
                 a_cancelled_batch_is_over,
+                what_an_order_leaves_unmade_is_decided_on_anew,
                 nothing_is_ordered_of_what_goes_or_is_gone;
             destinations:
                 no_more_leave_for_a_destination_than_it_has_places,

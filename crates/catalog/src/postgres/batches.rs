@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use domain::{Action, JobSpec, Timestamp};
 use sqlx::PgConnection;
 
-use super::{audit, failure::Result, lock, rows, text};
+use super::{audit, failure::Result, lock, rows, text, touch};
 use crate::{
     Batch, BatchId, BatchState, BatchStatus,
     batch::{self, Tally, shown},
@@ -139,6 +139,16 @@ pub(super) async fn set(
     now: Timestamp,
 ) -> Result<bool> {
     let batch = id.to_string();
+    if state == BatchState::Cancelled {
+        let concerned: Vec<String> = sqlx::query_scalar(concat!(
+            "SELECT DISTINCT recording FROM job WHERE batch = $1 AND state IN ('pending', 'paused') AND ",
+            batch::anybodys!()
+        ))
+        .bind(&batch)
+        .fetch_all(&mut *conn)
+        .await?;
+        lock::with_sessions(conn, &concerned).await?;
+    }
     let changed = sqlx::query("UPDATE batch SET state = $1 WHERE id = $2 AND state NOT IN ($1, 'cancelled')")
         .bind(state.as_str())
         .bind(&batch)
@@ -149,14 +159,18 @@ pub(super) async fn set(
     }
     audit::write(conn, now, by, state.verb(), None, details::batch(id)).await?;
     // Whoever was handed one while it was paused has put it aside: they are handed over anew.
-    sqlx::query(
-        "UPDATE job SET state = $1, offered_at = NULL, finished_at = CASE $1 WHEN 'cancelled' THEN $2::bigint END
-         WHERE batch = $3 AND state IN ('pending', 'paused')",
-    )
+    let over: Vec<String> = sqlx::query_scalar(concat!(
+        "WITH changed AS (
+             UPDATE job SET state = $1, offered_at = NULL, finished_at = CASE $1 WHEN 'cancelled' THEN $2::bigint END
+             WHERE batch = $3 AND state IN ('pending', 'paused') RETURNING recording, action)
+         SELECT DISTINCT recording FROM changed WHERE $1 = 'cancelled' AND ",
+        batch::anybodys!()
+    ))
     .bind(state.of_its_jobs())
     .bind(now.0)
     .bind(&batch)
-    .execute(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    touch(conn, &over.iter().map(String::as_str).collect::<Vec<_>>()).await?;
     Ok(true)
 }

@@ -14,7 +14,8 @@ use super::{
     rows, text, touch,
 };
 use crate::{
-    Claim, Claimed, Error, Happening, Next, Places, Retry, codec, details, places::on_its_way_since,
+    Claim, Claimed, Error, Happening, Next, Places, Retry, batch::anybodys, codec, details,
+    places::on_its_way_since,
 };
 
 /// Whom another caller is handing over at this moment is not waited for: it has him already.
@@ -204,6 +205,8 @@ pub(super) enum First {
     Said(Claimed),
     /// It goes there, and nobody has it: [`claim_to`] says whether there is a place.
     Goes(String),
+    /// Given back by somebody after its batch was cancelled: [`put_aside`] is next.
+    Over,
 }
 
 /// Most jobs go nowhere and are claimed by one statement. Who loses the race waits for the winner's row and then finds it taken.
@@ -228,8 +231,14 @@ pub(super) async fn claim(
     if let Some(to) = to {
         return Ok(First::Goes(to));
     }
-    put_aside(conn, job, now).await?;
-    Ok(First::Said(Claimed::Nothing))
+    let is_over: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM job JOIN batch b ON b.id = job.batch
+                        WHERE job.id = $1 AND job.state = 'pending' AND b.state = 'cancelled')",
+    )
+    .bind(job.to_string())
+    .fetch_one(conn)
+    .await?;
+    Ok(if is_over { First::Over } else { First::Said(Claimed::Nothing) })
 }
 
 /// In a transaction: whoever claims something that goes to the same place waits until it is known whether this one has a place.
@@ -273,16 +282,27 @@ pub(super) async fn put_off(
     Ok(())
 }
 
-/// Given back by somebody after its batch was cancelled.
-async fn put_aside(conn: &mut PgConnection, job: JobId, now: Timestamp) -> Result<()> {
-    sqlx::query(
+/// In a transaction: what was given back by somebody after its batch was cancelled.
+pub(super) async fn put_aside(conn: &mut PgConnection, job: JobId, now: Timestamp) -> Result<()> {
+    let concerned: Vec<String> =
+        sqlx::query_scalar(concat!("SELECT recording FROM job WHERE id = $1 AND ", anybodys!()))
+            .bind(job.to_string())
+            .fetch_all(&mut *conn)
+            .await?;
+    if !concerned.is_empty() {
+        lock::with_sessions(conn, &concerned).await?;
+    }
+    let aside = sqlx::query(
         "UPDATE job SET state = 'cancelled', finished_at = $1, offered_at = NULL
          WHERE id = $2 AND state = 'pending' AND batch IN (SELECT id FROM batch WHERE state = 'cancelled')",
     )
     .bind(now.0)
     .bind(job.to_string())
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
+    if aside.rows_affected() > 0 {
+        touch(conn, &concerned.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    }
     Ok(())
 }
 

@@ -250,6 +250,10 @@ impl Catalog for Postgres {
                 let which = (job, to.as_str(), places.of(&to));
                 change!(self, tx => ledger::claim_to(&mut tx, which, worker, now, ttl))
             }
+            ledger::First::Over => {
+                change!(self, tx => ledger::put_aside(&mut tx, job, now))?;
+                Ok(Claimed::Nothing)
+            }
         }
     }
 

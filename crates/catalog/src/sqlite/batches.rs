@@ -114,6 +114,16 @@ pub(super) async fn list(conn: &mut SqliteConnection, limit: u32) -> Result<Vec<
     shown(batches, &tallies)
 }
 
+/// Recordings of which something was to be made.
+macro_rules! rested {
+    () => {
+        concat!(
+            "SELECT DISTINCT recording FROM job WHERE batch = ? AND state IN ('pending', 'paused') AND ",
+            batch::anybodys!()
+        )
+    };
+}
+
 pub(super) async fn set(
     conn: &mut SqliteConnection,
     id: BatchId,
@@ -131,6 +141,14 @@ pub(super) async fn set(
         return Ok(false);
     }
     audit::write(conn, now, by, state.verb(), None, details::batch(id)).await?;
+    if state == BatchState::Cancelled {
+        for sql in [
+            concat!("UPDATE recording SET revision = revision + 1 WHERE id IN (", rested!(), ")"),
+            concat!("INSERT OR REPLACE INTO attention (id, at) SELECT recording, 0 FROM (", rested!(), ")"),
+        ] {
+            sqlx::query(sql).bind(&batch).execute(&mut *conn).await?;
+        }
+    }
     // Whoever was handed one while it was paused has put it aside: they are handed over anew.
     sqlx::query(
         "UPDATE job SET state = ?1, offered_at = NULL, finished_at = CASE ?1 WHEN 'cancelled' THEN ?2 END

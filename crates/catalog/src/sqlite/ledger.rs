@@ -8,7 +8,8 @@ use sqlx::SqliteConnection;
 
 use super::{audit, history, rows, touch, touch_session_of};
 use crate::{
-    Claim, Claimed, Error, Happening, Next, Places, Result, Retry, codec, details, places::on_its_way_since,
+    Claim, Claimed, Error, Happening, Next, Places, Result, Retry, batch::anybodys, codec, details,
+    places::on_its_way_since,
 };
 
 /// What there is to hand over. Looked at apart from marking it, because mostly there is nothing and then nothing is
@@ -244,15 +245,20 @@ pub(super) async fn put_off(
 
 /// Given back by somebody after its batch was cancelled.
 async fn put_aside(conn: &mut SqliteConnection, job: JobId, now: Timestamp) -> Result<()> {
-    sqlx::query(
+    let aside: Option<(String, bool)> = sqlx::query_as(concat!(
         "UPDATE job SET state = 'cancelled', finished_at = ?, offered_at = NULL
-         WHERE id = ? AND state = 'pending' AND batch IN (SELECT id FROM batch WHERE state = 'cancelled')",
-    )
+         WHERE id = ? AND state = 'pending' AND batch IN (SELECT id FROM batch WHERE state = 'cancelled')
+         RETURNING recording, ",
+        anybodys!()
+    ))
     .bind(now.0)
     .bind(job.to_string())
-    .execute(conn)
+    .fetch_optional(&mut *conn)
     .await?;
-    Ok(())
+    match aside {
+        Some((recording, true)) => touch(conn, &recording).await,
+        _ => Ok(()),
+    }
 }
 
 pub(super) async fn renew(
