@@ -2,9 +2,14 @@
 
 mod support;
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use support::{Library, browser, call, camera, eventually};
+
+const RULE: &str = "rules:
+  - { name: voices, match: { kind: recording, type: video/* }, convert: [voice] }
+  - { name: calls, match: { kind: session }, mix: { layout: audio-only, loudness: -16LUFS } }
+";
 
 /// No rule makes anything: what there is in the end was ordered.
 const POLICY: &str = "version: 1
@@ -75,4 +80,73 @@ fn what_is_ordered_is_made_once_and_anew_when_that_is_said() {
     library.ok(&["convert", "name:film", "--to", "voice", "--anew"]);
     until(&library, || jobs() == before + 1);
     assert_eq!(made(&library, "film.mp4"), ["voice"]);
+}
+
+/// A rule that comes after the order has a library's worth of encoding to do else.
+#[test]
+fn what_was_ordered_is_not_made_again_by_a_rule_that_asks_for_the_same() {
+    let library = Library::new();
+    fs::create_dir_all(library.root()).expect("a folder");
+    let policy = library.root().join("policy.yaml");
+    fs::write(&policy, POLICY).expect("a policy");
+    let path = |name: &str| library.home.path().join(name);
+    camera(&path("film.mp4"));
+    browser(&path("talk.webm"), 2, 300);
+    call(&path("call"));
+    for name in ["film.mp4", "talk.webm", "call"] {
+        library.ok(&["ingest", path(name).to_str().expect("UTF-8")]);
+    }
+    let convert = ["convert", "name:film", "--to", "voice"];
+    library.ok(&convert);
+    library.ok(&["mix", "kind:session", "--layout", "audio-only", "--loudness", "-16LUFS"]);
+    let twice = library.ok(&convert);
+    assert!(twice.contains("convert: 0 recordings") && twice.contains("1 ordered already"), "{twice}");
+    assert_eq!(library.json(&["jobs", "--state", "pending"]).len(), 2);
+    until(&library, || library.json(&["jobs", "--state", "pending"]).is_empty());
+    let by_hand = made_by(&library);
+    assert_eq!(by_hand.len(), 2, "{by_hand:?}");
+
+    fs::write(&policy, POLICY.replace("rules: []\n", RULE)).expect("a policy");
+    let plan = library.ok(&["plan"]);
+    assert!(plan.contains("convert voice") && !plan.contains("mix"), "{plan}");
+    until(&library, || made(&library, "talk.webm") == ["voice"]);
+    let after = made_by(&library);
+    assert!(by_hand.iter().all(|job| after.contains(job)), "{by_hand:?}: {after:?}");
+
+    // What is to be made anew is, by a job of its own.
+    library.ok(&["convert", "name:film", "--to", "voice", "--anew"]);
+    until(&library, || made_by(&library).len() == after.len() && made_by(&library) != after);
+}
+
+/// What a rule asks for as well is made all the same.
+#[test]
+fn an_order_that_is_cancelled_takes_nothing_from_a_rule() {
+    let library = Library::new();
+    fs::create_dir_all(library.root()).expect("a folder");
+    let policy = library.root().join("policy.yaml");
+    fs::write(&policy, POLICY).expect("a policy");
+    let path = |name: &str| library.home.path().join(name);
+    camera(&path("film.mp4"));
+    browser(&path("talk.webm"), 2, 300);
+    for name in ["film.mp4", "talk.webm"] {
+        library.ok(&["ingest", path(name).to_str().expect("UTF-8")]);
+    }
+    let order = library.json(&["convert", "name:film", "--to", "voice"]);
+    let batch = order[0]["batch"].as_str().expect("an id").to_owned();
+    library.ok(&["batch", "pause", &batch]);
+    fs::write(&policy, POLICY.replace("rules: []\n", RULE)).expect("a policy");
+    until(&library, || made(&library, "talk.webm") == ["voice"]);
+    assert!(made(&library, "film.mp4").is_empty(), "it is paused");
+    library.ok(&["batch", "cancel", &batch]);
+    until(&library, || made(&library, "film.mp4") == ["voice"]);
+    let jobs = library.json(&["jobs"]);
+    let made: Vec<_> = jobs.iter().filter(|job| job["action"]["do"] == "convert").collect();
+    assert_eq!(made.len(), 2, "{made:#?}");
+}
+
+/// The jobs that the renditions come from.
+fn made_by(library: &Library) -> BTreeSet<String> {
+    let all = library.recordings();
+    let renditions = all.values().flat_map(|it| it["renditions"].as_array().into_iter().flatten());
+    renditions.map(|made| made["job"].as_str().expect("a job").to_owned()).collect()
 }

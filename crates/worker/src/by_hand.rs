@@ -57,7 +57,8 @@ impl Verb {
     }
 
     /// The job for one recording. A batch's jobs have ids of their own: what was ordered once and undone since can be ordered
-    /// again, while ordering one batch twice is ordering it once.
+    /// again, while ordering one batch twice is ordering it once. But what is made is the same whoever asks for it: it is the
+    /// job that a rule would ask for, so that nothing is encoded twice because a rule came before the order or after it.
     pub fn job(
         &self,
         policy: &Policy,
@@ -65,8 +66,17 @@ impl Verb {
         facts: &Facts,
         now: Timestamp,
     ) -> Result<JobSpec, LeftOut> {
-        there(&facts.recording)?;
-        Ok(ordered(batch, &facts.recording, self.action(policy, facts, now)?))
+        let it = &facts.recording;
+        there(it)?;
+        let mut job = ordered(batch, it, self.action(policy, facts, now)?);
+        if let Self::Make { .. } = self {
+            let anybodys = job.action.job_id(it.id, &it.version);
+            // One that is done stays done: what it made is gone, or to be made anew.
+            if !facts.done.contains(&anybodys) {
+                job.id = anybodys;
+            }
+        }
+        Ok(job)
     }
 
     fn action(&self, policy: &Policy, facts: &Facts, now: Timestamp) -> Result<Action, LeftOut> {

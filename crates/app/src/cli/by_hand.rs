@@ -278,7 +278,7 @@ pub enum Batch {
     Pause { id: String },
     /// Go on
     Resume { id: String },
-    /// Do no more of it
+    /// Do no more of it, but for what a rule asks for as well
     Cancel { id: String },
 }
 

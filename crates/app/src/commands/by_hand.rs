@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Result;
 use catalog::Trashed;
-use domain::{Clock as _, Preset, RecordingId, Timestamp};
+use domain::{Clock as _, JobId, JobState, Preset, RecordingId, Timestamp};
 use policy::{Making, Policy};
 use worker::{
     by_hand::{self, LeftOut, Verb},
@@ -89,6 +89,8 @@ pub struct Sum {
     pub bytes: u64,
     pub money: Money,
     already: u64,
+    /// A job that does it waits or runs.
+    under_way: u64,
     /// By reason.
     refused: BTreeMap<String, (u64, String)>,
     /// What has to be restored first, and one of it.
@@ -125,6 +127,9 @@ impl Sum {
         line.push_str(&money(&self.money));
         if self.already > 0 {
             line.push_str(&format!("; {} so already", self.already));
+        }
+        if self.under_way > 0 {
+            line.push_str(&format!("; {} ordered already", self.under_way));
         }
         ui::line(&line);
         for (why, (n, example)) in &self.refused {
@@ -171,6 +176,7 @@ async fn order(
                 job = Err(LeftOut::Refused(why));
             }
             match job {
+                Ok(job) if is_under_way(&view, job.id).await? => sum.under_way += 1,
                 Ok(job) => {
                     sum.count += 1;
                     sum.bytes += facts.recording.digest.size;
@@ -188,7 +194,7 @@ async fn order(
         ui::json(&serde_json::json!({
             "batch": (!only_plan && sum.count > 0).then_some(&batch.id), "verb": verb.name(),
             "recordings": sum.count, "bytes": sum.bytes, "already": sum.already,
-            "refused": sum.refusals(),
+            "under_way": sum.under_way, "refused": sum.refusals(),
         }));
     } else {
         sum.print(verb.name());
@@ -200,6 +206,11 @@ async fn order(
         }
     }
     Ok(if sum.is_whole() { Code::Done } else { Code::Partly })
+}
+
+async fn is_under_way(view: &View, id: JobId) -> Result<bool> {
+    let there = view.catalog.job(id).await?;
+    Ok(there.is_some_and(|job| matches!(job.state, JobState::Pending | JobState::Running)))
 }
 
 fn known_store(policy: &Policy, name: &str) -> Result<()> {
