@@ -6,9 +6,9 @@ use sandbox::{Exit, Limits};
 use tokio::io::AsyncReadExt;
 
 use crate::container::{self, Container, Kind};
-use crate::describe::Description;
+use crate::describe::{Description, Stream};
 use crate::packets::{Decoded, Scan};
-use crate::windows::{self, Work};
+use crate::windows::{self, Plan, Work};
 use crate::{Check, Tools, facts, guard, samples, verdict};
 
 impl Tools {
@@ -160,36 +160,63 @@ impl Child<'_> {
     /// Decodes what the plan says: video and audio apart, so that neither attachments nor subtitles are decoded.
     async fn decode(&self, description: &Description, scan: &Scan) -> Result<Decoded, Failure> {
         let mut decoded = Decoded::default();
-        for (kind, selector) in [(StreamKind::Video, "V"), (StreamKind::Audio, "a")] {
-            let (work, streams, memory) = cost(description, scan, kind);
-            // One stream may use a second core; many of them are many decoders already.
-            let threads = if streams > 1 { 1 } else { self.tools.threads.min(MAX_THREADS) };
-            let memory = memory + u64::from(threads) * streams * THREAD;
-            let plan = windows::plan(self.tools.check, &work);
-            if work.cost == 0 {
+        let [video, audio] = [StreamKind::Video, StreamKind::Audio].map(|kind| cost(description, scan, kind));
+        if self.at_once(description, [&video.work, &audio.work]) {
+            // Starting ffprobe takes longer than decoding a clip does.
+            let (mut scan, both) = (Scan::default(), video.and(&audio));
+            let end = self.decode_some(&both, None, None, &mut scan).await?;
+            // What is wrong is told by what each kind comes to alone.
+            if end.success() {
+                decoded.add(scan, true);
+                return Ok(decoded);
+            }
+        }
+        for (cost, selector) in [(video, "V"), (audio, "a")] {
+            if cost.work.cost == 0 {
                 continue;
             }
-            for interval in plan.runs() {
-                let mut args = guard::ffprobe();
-                args.extend(words("-err_detect explode -threads"));
-                args.push(threads.to_string());
-                args.extend(["-select_streams".to_owned(), selector.to_owned()]);
+            for interval in windows::plan(self.tools.check, &cost.work).runs() {
                 let everything = interval.is_none();
-                args.extend(
-                    interval.into_iter().flat_map(|interval| ["-read_intervals".to_owned(), interval]),
-                );
-                args.extend(words("-show_packets -show_frames -show_entries"));
-                args.push(DECODED.to_owned());
-                let wall = if self.tools.check == crate::Check::Full { FULL_CHECK } else { CHECK };
                 // Out of budget is no fault of the recording: what was decoded until then is judged. A run of its
                 // own for each window, because after a seek all that precedes a key frame is to be left out.
                 let mut scan = Scan::default();
-                let end = self.lines(args, limits(wall, memory), &mut scan).await?;
+                let end = self.decode_some(&cost, Some(selector), interval, &mut scan).await?;
                 decoded.crashed = decoded.crashed.or(crash(end));
                 decoded.add(scan, everything && end.success());
             }
         }
         Ok(decoded)
+    }
+
+    /// Whether both kinds are decoded as a whole, and cheaply, and there is nothing else.
+    fn at_once(&self, description: &Description, works: [&Work; 2]) -> bool {
+        let check = self.tools.check;
+        let plays = |stream: &Stream| matches!(stream.kind(), StreamKind::Video | StreamKind::Audio);
+        check == Check::Windows
+            && description.streams.iter().all(plays)
+            && works.iter().all(|work| work.cost > 0 && windows::plan(check, work) == Plan::Everything)
+            && works[0].cost.saturating_add(works[1].cost) <= windows::BUDGET
+    }
+
+    async fn decode_some(
+        &self,
+        cost: &Cost,
+        selector: Option<&str>,
+        interval: Option<String>,
+        scan: &mut Scan,
+    ) -> Result<Exit, Failure> {
+        // One stream may use a second core; many of them are many decoders already.
+        let threads = if cost.alone { self.tools.threads.min(MAX_THREADS) } else { 1 };
+        let memory = MEMORY + cost.pictures + u64::from(threads) * cost.streams * THREAD;
+        let mut args = guard::ffprobe();
+        args.extend(words("-err_detect explode -threads"));
+        args.push(threads.to_string());
+        args.extend(selector.into_iter().flat_map(|it| ["-select_streams".to_owned(), it.to_owned()]));
+        args.extend(interval.into_iter().flat_map(|it| ["-read_intervals".to_owned(), it]));
+        args.extend(words("-show_packets -show_frames -show_entries"));
+        args.push(DECODED.to_owned());
+        let wall = if self.tools.check == Check::Full { FULL_CHECK } else { CHECK };
+        self.lines(args, limits(wall, memory), scan).await
     }
 
     /// Runs ffprobe with line output and feeds the lines to `scan`.
@@ -271,8 +298,29 @@ impl Child<'_> {
     }
 }
 
-/// What decoding all streams of a kind costs, how many there are, and the address space that their pictures may take.
-fn cost(description: &Description, scan: &Scan, kind: StreamKind) -> (Work, u64, u64) {
+/// What decoding all streams of a kind costs.
+struct Cost {
+    work: Work,
+    streams: u64,
+    /// There is no other of its kind.
+    alone: bool,
+    /// Bytes of address space that pictures may take.
+    pictures: u64,
+}
+
+impl Cost {
+    /// Both at once; of `work` the cost alone means something then.
+    fn and(&self, other: &Cost) -> Cost {
+        Cost {
+            work: Work { cost: self.work.cost + other.work.cost, ..self.work },
+            streams: self.streams + other.streams,
+            alone: self.alone && other.alone,
+            pictures: self.pictures + other.pictures,
+        }
+    }
+}
+
+fn cost(description: &Description, scan: &Scan, kind: StreamKind) -> Cost {
     let mut work = Work { start: i64::MAX, ..Work::default() };
     let (mut end, mut pixels) = (i64::MIN, 0);
     let mut intervals = Vec::new();
@@ -289,7 +337,8 @@ fn cost(description: &Description, scan: &Scan, kind: StreamKind) -> (Work, u64,
     let streams = intervals.len() as u64;
     work.key_interval =
         intervals.into_iter().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
-    (work, streams, MEMORY + pixels.min(guard::MAX_PIXELS) * BYTES_A_PIXEL)
+    let pictures = pixels.min(guard::MAX_PIXELS) * BYTES_A_PIXEL;
+    Cost { work, streams, alone: streams <= 1, pictures }
 }
 
 async fn read_container(source: &Path) -> Result<Container, Failure> {

@@ -24,7 +24,7 @@ pub(crate) enum Plan {
 }
 
 /// About two to five seconds of one core, by codec.
-const BUDGET: u64 = 1_000_000_000;
+pub(crate) const BUDGET: u64 = 1_000_000_000;
 /// A third of that for the windows of a long one, so that the check stays a small part of what converting takes (4 % of
 /// a 720p transcode's time went here); what it does not see, converting does.
 const SAMPLE: u64 = BUDGET / 3;
