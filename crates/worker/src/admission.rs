@@ -17,7 +17,8 @@ const WAITING: usize = 16;
 #[derive(Clone)]
 pub struct Admission {
     bulk: Threads,
-    /// Interactive work has threads of its own, so that a person does not wait behind an hour's encoding.
+    /// Interactive work has threads of its own, so that a person does not wait behind an hour's encoding; and those that bulk work
+    /// leaves idle, so that a machine that only looks at what came in is not half idle.
     interactive: Threads,
     /// Work that only waits (for a store, mostly) takes one of these instead of a thread.
     waiting: Arc<Semaphore>,
@@ -58,21 +59,22 @@ impl Admission {
 
     /// Waits until there is room. A job that wants more than there is gets all of it and runs alone.
     ///
-    /// Threads come first and each lane has its own, asked for by one dispatcher; then memory, then disk, in this
+    /// Threads come first, asked for by one dispatcher a lane; then memory, then disk, in this
     /// order for everybody, so that no two jobs ever wait for each other. A job that `has_line`, one of its destination's
     /// connections, takes none of the room for jobs that wait: else a few slow partners had all of it.
     pub async fn admit(&self, lane: Lane, cost: Cost, has_line: bool) -> Admitted {
-        let threads = match lane {
-            Lane::Interactive => &self.interactive,
-            Lane::Bulk => &self.bulk,
+        let threads = match (cost.threads, lane) {
+            (0, _) => acquire(&self.waiting, u32::from(!has_line)).await,
+            (threads, Lane::Bulk) => self.bulk.acquire(threads).await,
+            (threads, Lane::Interactive) => tokio::select! {
+                biased;
+                own = self.interactive.acquire(threads) => own,
+                // Behind bulk work that waits already, and before what comes later.
+                lent = self.bulk.acquire(threads) => lent,
+            },
         };
-        let (permits, wanted) = match cost.threads {
-            0 => (&self.waiting, u32::from(!has_line)),
-            threads_wanted => (&threads.permits, threads_wanted.min(threads.all)),
-        };
-        let closed = "the semaphores are never closed";
         Admitted {
-            _threads: permits.clone().acquire_many_owned(wanted).await.expect(closed),
+            _threads: threads,
             _memory: self.memory.acquire(cost.memory).await,
             _disk: self.disk.acquire(cost.disk).await,
         }
@@ -87,13 +89,21 @@ impl Bytes {
 
     async fn acquire(&self, bytes: u64) -> OwnedSemaphorePermit {
         let steps = u32::try_from(bytes.div_ceil(STEP)).unwrap_or(u32::MAX).min(self.all);
-        self.permits.clone().acquire_many_owned(steps).await.expect("the semaphores are never closed")
+        acquire(&self.permits, steps).await
     }
+}
+
+async fn acquire(permits: &Arc<Semaphore>, wanted: u32) -> OwnedSemaphorePermit {
+    permits.clone().acquire_many_owned(wanted).await.expect("the semaphores are never closed")
 }
 
 impl Threads {
     fn new(all: u32) -> Self {
         Self { permits: Arc::new(Semaphore::new(all as usize)), all }
+    }
+
+    async fn acquire(&self, wanted: u32) -> OwnedSemaphorePermit {
+        acquire(&self.permits, wanted.min(self.all)).await
     }
 }
 
@@ -167,5 +177,29 @@ mod tests {
         assert!(fits(&admission, Lane::Bulk, 64, 1 << 20).await.is_none(), "needs the machine alone");
         drop(second);
         assert!(fits(&admission, Lane::Bulk, 64, 1 << 40).await.is_some(), "too large runs alone");
+    }
+
+    /// What bulk work does not use is lent, and comes back to whoever waits for it.
+    #[tokio::test]
+    async fn interactive_work_has_what_bulk_work_leaves_idle() {
+        let admission = Admission::new(&limits());
+        let mut all = Vec::new();
+        for _ in 0..3 {
+            all.push(fits(&admission, Lane::Interactive, 1, 1 << 20).await.expect("its own and two lent"));
+        }
+        assert!(fits(&admission, Lane::Interactive, 1, 1 << 20).await.is_none());
+        assert!(fits(&admission, Lane::Bulk, 1, 1 << 20).await.is_none(), "until one comes back");
+        let cost = Cost { threads: 64, memory: 0, disk: 0 };
+        let mut encode = std::pin::pin!(admission.admit(Lane::Bulk, cost, false));
+        assert!((&mut encode).now_or_never().is_none());
+        all.pop();
+        assert!((&mut encode).now_or_never().is_none(), "it wants both");
+        assert!(fits(&admission, Lane::Interactive, 1, 1 << 20).await.is_none(), "and is not passed by");
+        all.pop();
+        let encode = encode.now_or_never().expect("both are back");
+        assert!(fits(&admission, Lane::Interactive, 1, 1 << 20).await.is_none());
+        drop(all);
+        assert!(fits(&admission, Lane::Interactive, 1, 1 << 20).await.is_some(), "it has its own meanwhile");
+        drop(encode);
     }
 }
