@@ -31,6 +31,9 @@ SET random_page_cost = 1.1;
 SET idle_in_transaction_session_timeout = '60s';
 ";
 
+/// A connection that is older is replaced when it is wanted next: a server keeps what it learnt in each, and whoever has a new
+/// password or another server behind the same name comes to it.
+const OLD: Duration = Duration::from_secs(30 * 60);
 /// A connection that has rested for longer is asked whether it still lives before it is used.
 const RESTED: Duration = Duration::from_secs(2);
 /// Longer than any living server needs to say yes.
@@ -58,12 +61,16 @@ pub(super) fn pool(url: &str, options: &Options) -> crate::Result<PgPool> {
     let pool = PgPoolOptions::new()
         .max_connections(options.connections.max(1))
         .acquire_timeout(options.acquire_timeout)
-        // An idle worker holds no connection that another one may need.
-        .idle_timeout(Some(Duration::from_secs(5 * 60)))
+        // Not with sqlx 0.9.0: what looks after idle connections can spin for ever (its issue 3645). See `OLD`.
+        .idle_timeout(None)
+        .max_lifetime(None)
         // Instead of asking before every use; see `RESTED`.
         .test_before_acquire(false)
         .before_acquire(|conn, meta| {
             Box::pin(async move {
+                if meta.age > OLD {
+                    return Ok(false);
+                }
                 if meta.idle_for < RESTED {
                     return Ok(true);
                 }

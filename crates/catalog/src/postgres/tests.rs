@@ -14,6 +14,16 @@ async fn fresh() -> Postgres {
     Postgres::connect(&url, &Options { connections: 3, ..Options::default() }).await.unwrap()
 }
 
+/// What sqlx 0.9.0 starts otherwise may take a core for ever and keep the process from ending: its issue 3645. To go with the
+/// release that has its pull request 4289.
+#[tokio::test]
+async fn nothing_looks_after_idle_connections() {
+    let catalog = fresh().await;
+    let options = catalog.pool.options();
+    assert_eq!((options.get_idle_timeout(), options.get_max_lifetime()), (None, None));
+    assert_eq!(options.get_min_connections(), 0);
+}
+
 /// Whatever the server's and the database's defaults are.
 #[tokio::test]
 async fn connections_are_set_up_as_our_promises_need() {

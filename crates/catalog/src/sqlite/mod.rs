@@ -83,12 +83,13 @@ impl Sqlite {
         let readers = readers.thread_name(|n| format!("catalog-read-{n}"));
         let pool = || {
             SqlitePoolOptions::new()
+                // Not with sqlx 0.9.0: what looks after idle connections can spin for ever, at the process's end too, when one is
+                // given back in the instant of its start (sqlx issue 3645, mended by 4289 after that release).
                 .max_lifetime(None)
+                .idle_timeout(None)
                 .test_before_acquire(false)
                 // Our own callers queue for as long as the work before them takes.
                 .acquire_timeout(6 * PATIENCE)
-                // An idle worker holds no caches.
-                .idle_timeout(Some(Duration::from_secs(60)))
         };
         Ok(Self {
             writer: pool().max_connections(1).connect_lazy_with(writer),

@@ -9,6 +9,18 @@ async fn fresh() -> (tempfile::TempDir, Sqlite) {
     (folder, catalog)
 }
 
+/// What sqlx 0.9.0 starts otherwise may take a core for ever and keep the process from ending: its issue 3645. To go with the
+/// release that has its pull request 4289.
+#[tokio::test]
+async fn nothing_looks_after_idle_connections() {
+    let (_folder, catalog) = fresh().await;
+    for pool in [&catalog.writer, &catalog.readers] {
+        let options = pool.options();
+        assert_eq!((options.get_idle_timeout(), options.get_max_lifetime()), (None, None));
+        assert_eq!(options.get_min_connections(), 0);
+    }
+}
+
 /// What is asked many times a second walks along an index and stops at its limit, however many there are.
 #[tokio::test]
 async fn frequent_questions_are_answered_from_an_index() {
