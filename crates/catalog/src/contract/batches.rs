@@ -86,6 +86,8 @@ pub async fn what_is_ordered_is_done_whatever_is_decided(f: &Fixture) {
     let batches = c.batches(9).await.unwrap();
     assert_eq!(batches.iter().map(|b| b.batch.id).collect::<Vec<_>>(), [batch(2).id, batch(1).id]);
     assert_eq!((batches[0].pending, batches[1].parked), (1, 0));
+    // Its former attempts say nothing of the next: as many as park a job would park this one at once.
+    assert_eq!(claim(c, &jobs[1], "w", later(5)).await.job.attempts, 1);
 }
 
 pub async fn a_paused_batch_rests_and_goes_on(f: &Fixture) {

@@ -72,8 +72,8 @@ pub(super) async fn order(
          ORDER BY n.turn
          ON CONFLICT (id) DO UPDATE SET
              state = excluded.state, run_after = excluded.run_after, lane = excluded.lane, rule = excluded.rule,
-             reason = excluded.reason, batch = excluded.batch, bytes = excluded.bytes, failures = 0, error = NULL, finished_at = NULL,
-             offered_at = NULL
+             reason = excluded.reason, batch = excluded.batch, bytes = excluded.bytes, failures = 0, attempts = 0, error = NULL,
+             finished_at = NULL, offered_at = NULL
          WHERE job.state IN ('cancelled', 'parked') AND job.batch IS DISTINCT FROM excluded.batch",
     )
     .bind(entered_as)

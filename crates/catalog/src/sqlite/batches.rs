@@ -55,7 +55,7 @@ pub(super) async fn order(
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?12, ?13 FROM recording r
              WHERE r.id = ?2 AND (r.state NOT IN ('trashed', 'deleted') OR r.state = 'trashed' AND ?11)
              ON CONFLICT (id) DO UPDATE SET state = ?8, run_after = ?9, lane = ?5, rule = ?6, reason = ?7, batch = ?10,
-                                            bytes = ?13, failures = 0, error = NULL, finished_at = NULL, offered_at = NULL
+                                            bytes = ?13, failures = 0, attempts = 0, error = NULL, finished_at = NULL, offered_at = NULL
              WHERE state IN ('cancelled', 'parked') AND batch IS NOT ?10",
         )
         .bind(spec.id.to_string())
