@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 use crate::container::{self, Container, Kind};
 use crate::describe::{Description, Stream};
 use crate::packets::{Decoded, Scan};
-use crate::windows::{self, Plan, Work};
+use crate::windows::{self, Work};
 use crate::{Check, Tools, facts, guard, samples, verdict};
 
 impl Tools {
@@ -160,27 +160,27 @@ impl Child<'_> {
     /// Decodes what the plan says: video and audio apart, so that neither attachments nor subtitles are decoded.
     async fn decode(&self, description: &Description, scan: &Scan) -> Result<Decoded, Failure> {
         let mut decoded = Decoded::default();
-        let [video, audio] = [StreamKind::Video, StreamKind::Audio].map(|kind| cost(description, scan, kind));
-        if self.at_once(description, [&video.work, &audio.work]) {
-            // Starting ffprobe takes longer than decoding a clip does.
-            let (mut scan, both) = (Scan::default(), video.and(&audio));
-            let end = self.decode_some(&both, None, None, &mut scan).await?;
+        let [video, audio] = [StreamKind::Video, StreamKind::Audio].map(|kind| load(description, scan, kind));
+        let plays = |stream: &Stream| matches!(stream.kind(), StreamKind::Video | StreamKind::Audio);
+        if description.streams.iter().all(plays) && windows::at_once(self.tools.check, &[video.0, audio.0]) {
+            let mut scan = Scan::default();
+            let end = self.decode_some(&video.1.and(&audio.1), None, None, &mut scan).await?;
             // What is wrong is told by what each kind comes to alone.
             if end.success() {
                 decoded.add(scan, true);
                 return Ok(decoded);
             }
         }
-        for (cost, selector) in [(video, "V"), (audio, "a")] {
-            if cost.work.cost == 0 {
+        for ((work, load), selector) in [(video, "V"), (audio, "a")] {
+            if work.cost == 0 {
                 continue;
             }
-            for interval in windows::plan(self.tools.check, &cost.work).runs() {
+            for interval in windows::plan(self.tools.check, &work).runs() {
                 let everything = interval.is_none();
                 // Out of budget is no fault of the recording: what was decoded until then is judged. A run of its
                 // own for each window, because after a seek all that precedes a key frame is to be left out.
                 let mut scan = Scan::default();
-                let end = self.decode_some(&cost, Some(selector), interval, &mut scan).await?;
+                let end = self.decode_some(&load, Some(selector), interval, &mut scan).await?;
                 decoded.crashed = decoded.crashed.or(crash(end));
                 decoded.add(scan, everything && end.success());
             }
@@ -188,26 +188,17 @@ impl Child<'_> {
         Ok(decoded)
     }
 
-    /// Whether both kinds are decoded as a whole, and cheaply, and there is nothing else.
-    fn at_once(&self, description: &Description, works: [&Work; 2]) -> bool {
-        let check = self.tools.check;
-        let plays = |stream: &Stream| matches!(stream.kind(), StreamKind::Video | StreamKind::Audio);
-        check == Check::Windows
-            && description.streams.iter().all(plays)
-            && works.iter().all(|work| work.cost > 0 && windows::plan(check, work) == Plan::Everything)
-            && works[0].cost.saturating_add(works[1].cost) <= windows::BUDGET
-    }
-
+    /// Decodes the streams that are selected (all of them without a selector) in an interval (or everything).
     async fn decode_some(
         &self,
-        cost: &Cost,
+        load: &Load,
         selector: Option<&str>,
         interval: Option<String>,
         scan: &mut Scan,
     ) -> Result<Exit, Failure> {
         // One stream may use a second core; many of them are many decoders already.
-        let threads = if cost.alone { self.tools.threads.min(MAX_THREADS) } else { 1 };
-        let memory = MEMORY + cost.pictures + u64::from(threads) * cost.streams * THREAD;
+        let threads = if load.alone { self.tools.threads.min(MAX_THREADS) } else { 1 };
+        let memory = MEMORY + load.pictures + u64::from(threads) * load.streams * THREAD;
         let mut args = guard::ffprobe();
         args.extend(words("-err_detect explode -threads"));
         args.push(threads.to_string());
@@ -298,9 +289,8 @@ impl Child<'_> {
     }
 }
 
-/// What decoding all streams of a kind costs.
-struct Cost {
-    work: Work,
+/// What one run of ffprobe has to hold.
+struct Load {
     streams: u64,
     /// There is no other of its kind.
     alone: bool,
@@ -308,11 +298,9 @@ struct Cost {
     pictures: u64,
 }
 
-impl Cost {
-    /// Both at once; of `work` the cost alone means something then.
-    fn and(&self, other: &Cost) -> Cost {
-        Cost {
-            work: Work { cost: self.work.cost + other.work.cost, ..self.work },
+impl Load {
+    fn and(&self, other: &Load) -> Load {
+        Load {
             streams: self.streams + other.streams,
             alone: self.alone && other.alone,
             pictures: self.pictures + other.pictures,
@@ -320,7 +308,8 @@ impl Cost {
     }
 }
 
-fn cost(description: &Description, scan: &Scan, kind: StreamKind) -> Cost {
+/// What decoding all streams of a kind costs, and takes.
+fn load(description: &Description, scan: &Scan, kind: StreamKind) -> (Work, Load) {
     let mut work = Work { start: i64::MAX, ..Work::default() };
     let (mut end, mut pixels) = (i64::MIN, 0);
     let mut intervals = Vec::new();
@@ -338,7 +327,7 @@ fn cost(description: &Description, scan: &Scan, kind: StreamKind) -> Cost {
     work.key_interval =
         intervals.into_iter().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
     let pictures = pixels.min(guard::MAX_PIXELS) * BYTES_A_PIXEL;
-    Cost { work, streams, alone: streams <= 1, pictures }
+    (work, Load { streams, alone: streams <= 1, pictures })
 }
 
 async fn read_container(source: &Path) -> Result<Container, Failure> {

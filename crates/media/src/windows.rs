@@ -24,7 +24,7 @@ pub(crate) enum Plan {
 }
 
 /// About two to five seconds of one core, by codec.
-pub(crate) const BUDGET: u64 = 1_000_000_000;
+const BUDGET: u64 = 1_000_000_000;
 /// A third of that for the windows of a long one, so that the check stays a small part of what converting takes (4 % of
 /// a 720p transcode's time went here); what it does not see, converting does.
 const SAMPLE: u64 = BUDGET / 3;
@@ -64,6 +64,15 @@ pub(crate) fn plan(check: Check, work: &Work) -> Plan {
     Plan::Windows(windows)
 }
 
+/// Whether all of several kinds is decoded, cheaply, so that one run may do it: starting ffprobe takes longer than decoding a clip
+/// does.
+pub(crate) fn at_once(check: Check, works: &[Work]) -> bool {
+    let everything = |work: &Work| work.cost > 0 && plan(check, work) == Plan::Everything;
+    check == Check::Windows
+        && works.iter().all(everything)
+        && works.iter().fold(0, |sum: u64, work| sum.saturating_add(work.cost)) <= BUDGET
+}
+
 impl Plan {
     /// ffprobe's `-read_intervals` for each run of its own; none of it for everything.
     pub fn runs(&self) -> Vec<Option<String>> {
@@ -93,6 +102,25 @@ mod tests {
             Work { duration: 30 * S, start: 0, cost: 900 * picture(1280 * 720), key_interval: Some(2 * S) };
         assert_eq!(plan(Check::Windows, &work), Plan::Everything);
         assert_eq!(plan(Check::None, &work), Plan::Nothing);
+    }
+
+    #[test]
+    fn several_kinds_at_once_where_all_of_all_is_cheap() {
+        let of = |seconds: i64, cost: u64| Work {
+            duration: seconds * S,
+            start: 0,
+            cost,
+            key_interval: Some(2 * S),
+        };
+        let clip = [of(30, 300 * picture(640 * 480)), of(30, 1_400 * SOUND)];
+        assert!(at_once(Check::Windows, &clip));
+        assert!(!at_once(Check::Full, &clip), "which takes as long as it takes");
+        assert!(!at_once(Check::None, &clip));
+        assert!(!at_once(Check::Windows, &[clip[0], Work::default()]), "there is one kind only");
+        assert!(!at_once(Check::Windows, &[of(300, 9_000 * picture(1280 * 720)), clip[1]]), "in windows");
+        assert!(!at_once(Check::Windows, &[of(30, BUDGET), clip[1]]), "each is cheap, and both are not");
+        // Without a duration everything is decoded, whatever it costs.
+        assert!(!at_once(Check::Windows, &[of(0, u64::MAX), of(0, u64::MAX)]));
     }
 
     #[test]
