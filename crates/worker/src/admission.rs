@@ -16,25 +16,20 @@ const WAITING: usize = 16;
 /// What there is to share out.
 #[derive(Clone)]
 pub struct Admission {
-    bulk: Threads,
+    bulk: Share,
     /// Interactive work has threads of its own, so that a person does not wait behind an hour's encoding; and those that bulk work
     /// leaves idle, so that a machine that only looks at what came in is not half idle.
-    interactive: Threads,
+    interactive: Share,
     /// Work that only waits (for a store, mostly) takes one of these instead of a thread.
     waiting: Arc<Semaphore>,
-    memory: Bytes,
-    /// Of the scratch disk.
-    disk: Bytes,
+    /// In steps.
+    memory: Share,
+    /// Of the scratch disk, in steps.
+    disk: Share,
 }
 
 #[derive(Clone)]
-struct Bytes {
-    permits: Arc<Semaphore>,
-    all: u32,
-}
-
-#[derive(Clone)]
-struct Threads {
+struct Share {
     permits: Arc<Semaphore>,
     all: u32,
 }
@@ -49,11 +44,11 @@ pub struct Admitted {
 impl Admission {
     pub fn new(limits: &Limits) -> Self {
         Self {
-            bulk: Threads::new(limits.threads.max(1)),
-            interactive: Threads::new(limits.threads.div_ceil(2).max(1)),
+            bulk: Share::new(limits.threads.into()),
+            interactive: Share::new(limits.threads.div_ceil(2).into()),
             waiting: Arc::new(Semaphore::new(WAITING)),
-            memory: Bytes::new(limits.memory),
-            disk: Bytes::new(limits.disk),
+            memory: Share::new(limits.memory / STEP),
+            disk: Share::new(limits.disk / STEP),
         }
     }
 
@@ -65,46 +60,37 @@ impl Admission {
     pub async fn admit(&self, lane: Lane, cost: Cost, has_line: bool) -> Admitted {
         let threads = match (cost.threads, lane) {
             (0, _) => acquire(&self.waiting, u32::from(!has_line)).await,
-            (threads, Lane::Bulk) => self.bulk.acquire(threads).await,
+            (threads, Lane::Bulk) => self.bulk.acquire(threads.into()).await,
             (threads, Lane::Interactive) => tokio::select! {
                 biased;
-                own = self.interactive.acquire(threads) => own,
+                own = self.interactive.acquire(threads.into()) => own,
                 // Behind bulk work that waits already, and before what comes later.
-                lent = self.bulk.acquire(threads) => lent,
+                lent = self.bulk.acquire(threads.into()) => lent,
             },
         };
         Admitted {
             _threads: threads,
-            _memory: self.memory.acquire(cost.memory).await,
-            _disk: self.disk.acquire(cost.disk).await,
+            _memory: self.memory.acquire(cost.memory.div_ceil(STEP)).await,
+            _disk: self.disk.acquire(cost.disk.div_ceil(STEP)).await,
         }
     }
 }
 
-impl Bytes {
+impl Share {
     fn new(all: u64) -> Self {
-        let all = u32::try_from((all / STEP).clamp(1, 1 << 28)).unwrap_or(1 << 28);
+        let all = u32::try_from(all.clamp(1, 1 << 28)).unwrap_or(1 << 28);
         Self { permits: Arc::new(Semaphore::new(all as usize)), all }
     }
 
-    async fn acquire(&self, bytes: u64) -> OwnedSemaphorePermit {
-        let steps = u32::try_from(bytes.div_ceil(STEP)).unwrap_or(u32::MAX).min(self.all);
-        acquire(&self.permits, steps).await
+    /// All of it where more is wanted.
+    async fn acquire(&self, wanted: u64) -> OwnedSemaphorePermit {
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.all);
+        acquire(&self.permits, wanted).await
     }
 }
 
 async fn acquire(permits: &Arc<Semaphore>, wanted: u32) -> OwnedSemaphorePermit {
     permits.clone().acquire_many_owned(wanted).await.expect("the semaphores are never closed")
-}
-
-impl Threads {
-    fn new(all: u32) -> Self {
-        Self { permits: Arc::new(Semaphore::new(all as usize)), all }
-    }
-
-    async fn acquire(&self, wanted: u32) -> OwnedSemaphorePermit {
-        acquire(&self.permits, wanted.min(self.all)).await
-    }
 }
 
 #[cfg(test)]
