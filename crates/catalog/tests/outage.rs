@@ -28,6 +28,7 @@ fn impatient() -> Options {
         connections: 3,
         acquire_timeout: Duration::from_millis(200),
         statement_timeout: Duration::from_secs(5),
+        ..Options::default()
     }
 }
 

@@ -1,4 +1,4 @@
-use domain::{Action, Failure, JobSpec, JobState, Lane, Recording, State};
+use domain::{Action, Failure, JobSpec, JobState, Lane, Layout, MixSpec, State};
 
 use super::{Fixture, kit::*};
 use crate::{
@@ -153,23 +153,20 @@ pub async fn a_cancelled_batch_is_over(f: &Fixture) {
 pub async fn what_an_order_leaves_unmade_is_decided_on_anew(f: &Fixture) {
     let c = &*f.catalog;
     let checks = ordered(c, 4).await;
+    let Action::Convert { preset } = making() else { unreachable!("it is made of a recording") };
+    let mix = Action::Mix(MixSpec { preset, layout: Layout::Grid, loudness: None, tracks: Vec::new() });
     let mut jobs = Vec::new();
-    for check in &checks[..3] {
-        jobs.push(spec(&get(c, check.recording).await, making(), Lane::Bulk));
+    for (check, action) in checks.iter().zip([making(), mix, making()]) {
+        jobs.push(spec(&get(c, check.recording).await, action, Lane::Bulk));
     }
     jobs.push(checks[3].clone());
     c.order(&batch(1), &jobs, T0).await.unwrap();
-    let settled = |it: &Recording| Settle {
-        id: it.id,
-        revision: it.revision,
-        decision: processing(vec![spec(it, making(), Lane::Bulk)]),
-        alert: None,
-    };
     let mut before = Vec::new();
     for spec in &jobs[..2] {
+        let decision = processing(vec![spec.clone()]);
+        settle(c, spec.recording, decision.clone(), later(1)).await;
         let it = get(c, spec.recording).await;
-        settle(c, it.id, processing(vec![spec.clone()]), later(1)).await;
-        before.push(settled(&get(c, spec.recording).await));
+        before.push(Settle { id: it.id, revision: it.revision, decision, alert: None });
     }
     let held = claim(c, &jobs[0], "w", later(1)).await;
     let made = claim(c, &jobs[2], "w", later(1)).await;

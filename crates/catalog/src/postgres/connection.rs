@@ -31,9 +31,6 @@ SET random_page_cost = 1.1;
 SET idle_in_transaction_session_timeout = '60s';
 ";
 
-/// A connection that is older is replaced when it is wanted next: a server keeps what it learnt in each, and whoever has a new
-/// password or another server behind the same name comes to it.
-const OLD: Duration = Duration::from_secs(30 * 60);
 /// A connection that has rested for longer is asked whether it still lives before it is used.
 const RESTED: Duration = Duration::from_secs(2);
 /// Longer than any living server needs to say yes.
@@ -58,17 +55,18 @@ pub(super) fn pool(url: &str, options: &Options) -> crate::Result<PgPool> {
         to = to.application_name("videorec");
     }
     let timeout = format!("SET statement_timeout = {}", options.statement_timeout.as_millis());
+    let lifetime = options.lifetime;
     let pool = PgPoolOptions::new()
         .max_connections(options.connections.max(1))
         .acquire_timeout(options.acquire_timeout)
-        // Not with sqlx 0.9.0: what looks after idle connections can spin for ever (its issue 3645). See `OLD`.
+        // Not with sqlx 0.9.0: what looks after idle connections can spin for ever (its issue 3645). `lifetime` is seen to below.
         .idle_timeout(None)
         .max_lifetime(None)
         // Instead of asking before every use; see `RESTED`.
         .test_before_acquire(false)
-        .before_acquire(|conn, meta| {
+        .before_acquire(move |conn, meta| {
             Box::pin(async move {
-                if meta.age > OLD {
+                if meta.age > lifetime {
                     return Ok(false);
                 }
                 if meta.idle_for < RESTED {

@@ -69,6 +69,9 @@ pub struct Options {
     pub acquire_timeout: Duration,
     /// After this the server gives a statement up.
     pub statement_timeout: Duration,
+    /// A connection that is older is replaced when it is wanted next: a server keeps what it learnt in each, and whoever has a
+    /// new password or another server behind the same name comes to it.
+    pub lifetime: Duration,
 }
 
 impl Default for Options {
@@ -77,6 +80,7 @@ impl Default for Options {
             connections: 8,
             acquire_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(20),
+            lifetime: Duration::from_secs(30 * 60),
         }
     }
 }

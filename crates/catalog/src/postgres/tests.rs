@@ -24,6 +24,25 @@ async fn nothing_looks_after_idle_connections() {
     assert_eq!(options.get_min_connections(), 0);
 }
 
+/// Not while it is in use, and not before.
+#[tokio::test]
+async fn an_old_connection_is_replaced_when_it_is_wanted() {
+    let url = testbed::Postgres::shared().database();
+    for (lifetime, kept) in [(Duration::from_secs(3_600), true), (Duration::ZERO, false)] {
+        let options = Options { connections: 1, lifetime, ..Options::default() };
+        let catalog = Postgres::connect(&url, &options).await.unwrap();
+        let mut pids = Vec::new();
+        for _ in 0..3 {
+            let pid: i32 =
+                sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&catalog.pool).await.unwrap();
+            pids.push(pid);
+        }
+        pids.dedup();
+        assert_eq!(pids.len(), if kept { 1 } else { 3 }, "{pids:?}");
+        assert_eq!(catalog.pool.size(), 1, "the old one is closed");
+    }
+}
+
 /// Whatever the server's and the database's defaults are.
 #[tokio::test]
 async fn connections_are_set_up_as_our_promises_need() {
