@@ -2,11 +2,11 @@
 
 mod support;
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use support::{Library, browser, call, camera, eventually};
 
-const RULE: &str = "rules:
+const RULES: &str = "rules:
   - { name: voices, match: { kind: recording, type: video/* }, convert: [voice] }
   - { name: calls, match: { kind: session }, mix: { layout: audio-only, loudness: -16LUFS } }
 ";
@@ -17,6 +17,27 @@ presets:
   voice: { kind: audio, container: ogg, audio: { codec: opus, kbps: 32, max_channels: 1 } }
 rules: []
 ";
+
+/// With a film, a talk, and whatever else `more` makes, come in under a policy that makes nothing.
+fn came_in(more: &[&str], make: impl FnOnce(&Path)) -> Library {
+    let library = Library::new();
+    fs::create_dir_all(library.root()).expect("a folder");
+    fs::write(library.root().join("policy.yaml"), POLICY).expect("a policy");
+    let home = library.home.path();
+    camera(&home.join("film.mp4"));
+    browser(&home.join("talk.webm"), 2, 300);
+    make(home);
+    for name in ["film.mp4", "talk.webm"].iter().chain(more) {
+        library.run(&["ingest", home.join(name).to_str().expect("UTF-8")]);
+    }
+    library
+}
+
+/// From now on rules ask for it as well.
+fn ask_by_rules(library: &Library) {
+    let policy = POLICY.replace("rules: []\n", RULES);
+    fs::write(library.root().join("policy.yaml"), policy).expect("a policy");
+}
 
 fn made(library: &Library, name: &str) -> Vec<String> {
     let all = library.recordings();
@@ -33,17 +54,10 @@ fn until(library: &Library, done: impl Fn() -> bool) {
 
 #[test]
 fn what_is_ordered_is_made_once_and_anew_when_that_is_said() {
-    let library = Library::new();
-    fs::create_dir_all(library.root()).expect("a folder");
-    fs::write(library.root().join("policy.yaml"), POLICY).expect("a policy");
-    let path = |name: &str| library.home.path().join(name);
-    camera(&path("film.mp4"));
-    browser(&path("talk.webm"), 2, 300);
-    fs::write(path("notes.txt"), "no recording").expect("a file");
-    call(&path("call"));
-    for name in ["film.mp4", "talk.webm", "notes.txt", "call"] {
-        library.run(&["ingest", path(name).to_str().expect("UTF-8")]);
-    }
+    let library = came_in(&["notes.txt", "call"], |home| {
+        fs::write(home.join("notes.txt"), "no recording").expect("a file");
+        call(&home.join("call"));
+    });
 
     for (args, says) in [
         (&["convert", "name:film", "--to", "ogg"][..], "there is no preset `ogg`; there are audio-m4a"),
@@ -85,17 +99,7 @@ fn what_is_ordered_is_made_once_and_anew_when_that_is_said() {
 /// A rule that comes after the order has a library's worth of encoding to do else.
 #[test]
 fn what_was_ordered_is_not_made_again_by_a_rule_that_asks_for_the_same() {
-    let library = Library::new();
-    fs::create_dir_all(library.root()).expect("a folder");
-    let policy = library.root().join("policy.yaml");
-    fs::write(&policy, POLICY).expect("a policy");
-    let path = |name: &str| library.home.path().join(name);
-    camera(&path("film.mp4"));
-    browser(&path("talk.webm"), 2, 300);
-    call(&path("call"));
-    for name in ["film.mp4", "talk.webm", "call"] {
-        library.ok(&["ingest", path(name).to_str().expect("UTF-8")]);
-    }
+    let library = came_in(&["call"], |home| call(&home.join("call")));
     let convert = ["convert", "name:film", "--to", "voice"];
     library.ok(&convert);
     library.ok(&["mix", "kind:session", "--layout", "audio-only", "--loudness", "-16LUFS"]);
@@ -106,7 +110,7 @@ fn what_was_ordered_is_not_made_again_by_a_rule_that_asks_for_the_same() {
     let by_hand = made_by(&library);
     assert_eq!(by_hand.len(), 2, "{by_hand:?}");
 
-    fs::write(&policy, POLICY.replace("rules: []\n", RULE)).expect("a policy");
+    ask_by_rules(&library);
     let plan = library.ok(&["plan"]);
     assert!(plan.contains("convert voice") && !plan.contains("mix"), "{plan}");
     until(&library, || made(&library, "talk.webm") == ["voice"]);
@@ -121,20 +125,11 @@ fn what_was_ordered_is_not_made_again_by_a_rule_that_asks_for_the_same() {
 /// What a rule asks for as well is made all the same.
 #[test]
 fn an_order_that_is_cancelled_takes_nothing_from_a_rule() {
-    let library = Library::new();
-    fs::create_dir_all(library.root()).expect("a folder");
-    let policy = library.root().join("policy.yaml");
-    fs::write(&policy, POLICY).expect("a policy");
-    let path = |name: &str| library.home.path().join(name);
-    camera(&path("film.mp4"));
-    browser(&path("talk.webm"), 2, 300);
-    for name in ["film.mp4", "talk.webm"] {
-        library.ok(&["ingest", path(name).to_str().expect("UTF-8")]);
-    }
+    let library = came_in(&[], |_| {});
     let order = library.json(&["convert", "name:film", "--to", "voice"]);
     let batch = order[0]["batch"].as_str().expect("an id").to_owned();
     library.ok(&["batch", "pause", &batch]);
-    fs::write(&policy, POLICY.replace("rules: []\n", RULE)).expect("a policy");
+    ask_by_rules(&library);
     until(&library, || made(&library, "talk.webm") == ["voice"]);
     assert!(made(&library, "film.mp4").is_empty(), "it is paused");
     library.ok(&["batch", "cancel", &batch]);
