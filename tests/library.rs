@@ -62,7 +62,19 @@ fn looking_finds_and_explains() {
     let next: serde_json::Value = serde_json::from_str(first.err.trim()).unwrap();
     let second = library.run(&["--json", "ls", "--limit", "1", "--after", next["next"].as_str().unwrap()]);
     assert!(first.out.lines().count() == 1 && second.out.lines().count() == 1 && first.out != second.out);
+    let first = library.run(&["search", "--limit", "1", "state:ready"]);
+    let next = first.out.trim().rsplit(' ').next().unwrap();
+    assert!(first.out.contains("more: add --after"), "{}", first.out);
+    let second = library.ok(&["search", "--limit", "1", "--after", next, "state:ready"]);
+    assert!(first.out.contains("lobby") != second.contains("lobby"), "{}{second}", first.out);
     assert_eq!(hits(&["-lobby", "state:ready"]), 1);
+    assert_eq!(hits(&["state:ready", "-lobby", "-l"]), 1);
+    // What follows the words would be looked for, and nothing found.
+    for option in [&["--limit", "5"][..], &["--json"], &["-L", "elsewhere"], &["--anything"]] {
+        let said = library.run(&[&["search", "state:ready"], option].concat());
+        let why = "options come before the words";
+        assert!(said.code == Some(2) && said.err.contains(why) && said.out.is_empty(), "{}", said.err);
+    }
     let wrong = library.run(&["search", "tga:legal"]);
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.err.contains("tag"), "{}", wrong.err);

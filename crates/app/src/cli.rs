@@ -62,13 +62,7 @@ pub enum Command {
         id: String,
     },
     /// Find recordings: words, "exact phrases", pre*, -without, tag:x, kind:session, state:ready, type:video/*
-    Search {
-        #[arg(required = true, allow_hyphen_values = true)]
-        words: Vec<String>,
-        /// Hits at most
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
-        limit: u32,
-    },
+    Search(Search),
     /// List jobs, newest first: what runs, what waits, what gave up and why
     Jobs(Jobs),
     /// Take up again what gave up: a job, all of a recording's, or everything
@@ -267,6 +261,19 @@ pub struct Ls {
 }
 
 #[derive(Args)]
+pub struct Search {
+    /// What to look for; everything must hold. Options come before it
+    #[arg(required = true, allow_hyphen_values = true, value_parser = word)]
+    pub words: Vec<String>,
+    /// Hits at most
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Go on after a page: the cursor that it ended with (with --json: {"next": CURSOR} on standard error)
+    #[arg(long)]
+    pub after: Option<catalog::Cursor>,
+}
+
+#[derive(Args)]
 pub struct Jobs {
     /// Only those in this state: pending, running, done, parked, cancelled
     #[arg(long, value_delimiter = ',', value_parser = job_state)]
@@ -310,6 +317,16 @@ fn lane(text: &str) -> Result<queue::Lane, String> {
         let known: Vec<_> = queue::Lane::ALL.iter().map(|l| l.as_str()).collect();
         format!("not a lane; the lanes are {}", known.join(", "))
     })
+}
+
+/// After the first word clap takes whatever follows for another, because words may begin with a dash (`-without`).
+fn word(text: &str) -> Result<String, String> {
+    match text {
+        "-L" | "-h" | "-V" => {}
+        text if text.starts_with("--") => {}
+        text => return Ok(text.to_owned()),
+    }
+    Err("options come before the words: `videorec search --limit 5 lobby`".to_owned())
 }
 
 fn job_state(text: &str) -> Result<JobState, String> {

@@ -6,7 +6,7 @@ use domain::{Recording, Rendition};
 use serde::Serialize;
 
 use crate::{
-    cli::Ls,
+    cli::{Ls, Search},
     config::Config,
     exit::{Code, Coded},
     ui::{self, text},
@@ -18,10 +18,10 @@ pub async fn list(config: &Config, args: &Ls) -> Result<Code> {
     page(config, &view, &Query::default(), args.limit, args.after, args.renditions).await
 }
 
-pub async fn search(config: &Config, words: &str, limit: u32) -> Result<Code> {
+pub async fn search(config: &Config, args: &Search) -> Result<Code> {
     let view = wire::look(config).await?;
-    let query: Query = words.parse().map_err(|e| Coded::error(Code::Usage, format!("{e}")))?;
-    let found = page(config, &view, &query, limit, None, false).await?;
+    let query: Query = args.words.join(" ").parse().map_err(|e| Coded::error(Code::Usage, format!("{e}")))?;
+    let found = page(config, &view, &query, args.limit, args.after, false).await?;
     // What the policy knows nothing of may be there all the same, and is looked for; but a typing mistake is to be seen.
     // A fleet's policy is there once a worker was.
     if query.own_fields().next().is_some()

@@ -69,7 +69,7 @@ async fn dispatch(command: Command, config: &Config) -> Result<Code> {
         Command::Ingest(args) => ingest::run(config, &args).await,
         Command::Ls(args) => ls::list(config, &args).await,
         Command::Show { id } => show::run(config, &id).await,
-        Command::Search { words, limit } => ls::search(config, &words.join(" "), limit).await,
+        Command::Search(args) => ls::search(config, &args).await,
         Command::Jobs(args) => jobs::run(config, &args).await,
         Command::Retry { ids, all } => retry::run(config, &ids, all).await,
         Command::Plan(args) => plan::run(config, &args).await,
